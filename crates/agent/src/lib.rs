@@ -1,0 +1,3 @@
+//! The node: takes its desired set from the control plane, makes containers so, reports what is.
+
+pub mod driver;

@@ -1,0 +1,70 @@
+//! Amazon Resource Names of the things that Gantry has (ecs-semantics §0.1).
+
+use std::fmt;
+
+use crate::{ContainerInstanceId, Scope, TaskId};
+
+/// `arn:<partition>:<service>:<region>:<account>:<resource>`. The partition is always `aws`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Arn {
+    pub service: String,
+    pub region: String,
+    pub account: String,
+    pub resource: String,
+}
+
+impl fmt::Display for Arn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "arn:aws:{}:{}:{}:{}", self.service, self.region, self.account, self.resource)
+    }
+}
+
+impl Arn {
+    /// `None` for text that is not an ARN.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        if parts.next()? != "arn" || parts.next()?.is_empty() {
+            return None;
+        }
+        let mut next = || parts.next().map(str::to_owned);
+        Some(Self { service: next()?, region: next()?, account: next()?, resource: next()? })
+    }
+
+    fn ecs(scope: &Scope, resource: String) -> Self {
+        Self {
+            service: "ecs".to_owned(),
+            region: scope.region.to_string(),
+            account: scope.account.to_string(),
+            resource,
+        }
+    }
+
+    pub fn cluster(scope: &Scope, name: &str) -> Self {
+        Self::ecs(scope, format!("cluster/{name}"))
+    }
+
+    pub fn task(scope: &Scope, cluster: &str, id: TaskId) -> Self {
+        Self::ecs(scope, format!("task/{cluster}/{id}"))
+    }
+
+    pub fn container(scope: &Scope, cluster: &str, task: TaskId, id: &str) -> Self {
+        Self::ecs(scope, format!("container/{cluster}/{task}/{id}"))
+    }
+
+    pub fn container_instance(scope: &Scope, cluster: &str, id: ContainerInstanceId) -> Self {
+        Self::ecs(scope, format!("container-instance/{cluster}/{id}"))
+    }
+
+    pub fn task_definition(scope: &Scope, family: &str, revision: u32) -> Self {
+        Self::ecs(scope, format!("task-definition/{family}:{revision}"))
+    }
+
+    /// `…:*` is not part of it.
+    pub fn log_group(scope: &Scope, name: &str) -> Self {
+        Self { service: "logs".to_owned(), ..Self::ecs(scope, format!("log-group:{name}")) }
+    }
+
+    pub fn belongs_to(&self, scope: &Scope) -> bool {
+        *self.region == *scope.region && *self.account == *scope.account
+    }
+}

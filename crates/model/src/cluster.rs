@@ -1,0 +1,39 @@
+//! Clusters (ecs-semantics §0.2, §4).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Scope, Tag, Timestamp};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClusterStatus {
+    Active,
+    Inactive,
+}
+
+impl ClusterStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    pub scope: Scope,
+    pub name: String,
+    pub status: ClusterStatus,
+    /// `containerInsights` and its value.
+    #[serde(default)]
+    pub settings: Vec<(String, String)>,
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+    pub created_at: Timestamp,
+    /// When it became INACTIVE.
+    #[serde(default)]
+    pub inactive_at: Option<Timestamp>,
+}
+
+/// The cluster that a request without one means.
+pub const DEFAULT_CLUSTER: &str = "default";

@@ -1,0 +1,52 @@
+//! Container instances: a node's membership of a cluster (ecs-semantics §1.8).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ContainerInstanceId, NodeId, Scope, Tag, Timestamp};
+
+/// A name with an optional value, on a container instance or asked for by a task definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attribute {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum InstanceStatus {
+    Active,
+    Draining,
+    Inactive,
+}
+
+impl InstanceStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerInstance {
+    pub id: ContainerInstanceId,
+    pub scope: Scope,
+    pub cluster: String,
+    /// Whose resources, connection and built-in attributes it shows.
+    pub node: NodeId,
+    /// Shown as `ec2InstanceId`: `i-` and 17 hex digits derived from the node's id.
+    pub ec2_instance_id: String,
+    pub status: InstanceStatus,
+    #[serde(default)]
+    pub status_reason: Option<String>,
+    /// Those set by PutAttributes; the node's own are on the node.
+    #[serde(default)]
+    pub custom_attributes: Vec<Attribute>,
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+    pub registered_at: Timestamp,
+    /// Starts at 1, rises with each change that emits an event.
+    pub version: u64,
+}

@@ -1,0 +1,36 @@
+//! The nouns of Gantry: what a cluster, a task definition, a task, a node is, and the arithmetic on them.
+//!
+//! Everything here is plain data and pure functions: no clock, no I/O, no randomness, no `HashMap` iteration order.
+//! Time, ids and random bits are passed in by the caller. AWS wire shapes live in `wire` and are strangers to this
+//! crate; `control::convert` is the only place that knows both.
+//!
+//! Invariants
+//! - A `Task`'s `last_status` never goes back ([`task::TaskStatus`] is ordered; [`task::advance`] keeps the rule).
+//! - Every row that a tenant can see carries a [`Scope`] (account and region).
+
+pub mod arn;
+pub mod cluster;
+pub mod container_instance;
+pub mod id;
+pub mod link;
+pub mod logs;
+pub mod network;
+pub mod node;
+pub mod resources;
+pub mod setting;
+pub mod tag;
+pub mod task;
+pub mod task_definition;
+pub mod time;
+
+pub use arn::Arn;
+pub use cluster::Cluster;
+pub use container_instance::{Attribute, ContainerInstance, InstanceStatus};
+pub use id::{ContainerInstanceId, NodeId, Scope, TaskId};
+pub use network::{NetworkInterface, Subnet};
+pub use node::Node;
+pub use resources::{CpuUnits, MemoryMib, Port, Protocol, Resources};
+pub use tag::Tag;
+pub use task::{DesiredStatus, HealthStatus, LaunchType, StopCode, Task, TaskStatus};
+pub use task_definition::{ContainerDefinition, NetworkMode, TaskDefinition};
+pub use time::Timestamp;

@@ -1,0 +1,202 @@
+//! The messages between the control plane and a node's agent. JSON text frames over one WebSocket per node
+//! (docs/decisions/0002): unknown fields are ignored, so either side may be the newer one.
+//!
+//! ```text
+//! agent → control   Hello, then Report…, PutLogs…        (facts)
+//! control → agent   Welcome, then Desired…, Ack…, LogsTaken…  (the full desired set with its generation)
+//! ```
+//! Rules that must hold:
+//! - `Desired` is always the full set. A task that is absent from it is none of ours: the agent stops it and removes
+//!   all that it left. A stopped task stays in the set until the control plane has durably taken in its report.
+//! - At most one `Desired` is unanswered; the agent answers with `Applied`. What changes meanwhile is in the next one.
+//! - The agent refuses a generation below the one that it has (within one session's `control_id`).
+//! - Reports carry a per-task sequence that rises across agent restarts; a lower one is ignored.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::task::{ContainerStatus, NetworkBinding};
+use crate::task_definition::Volume;
+use crate::{
+    Attribute, ContainerDefinition, CpuUnits, DesiredStatus, HealthStatus, LaunchType, MemoryMib, NetworkMode, NodeId,
+    Resources, Scope, Tag, TaskId, Timestamp,
+};
+
+/// Raised when a message changes in a way that an older peer would misread.
+pub const LINK_PROTOCOL: u32 = 1;
+/// One frame, either way. 10,000 task specs of 4 KiB fit.
+pub const LINK_FRAME_BYTES_MAX: usize = 64 << 20;
+/// HTTP path of the WebSocket upgrade on the control plane's listener.
+pub const LINK_PATH: &str = "/gantry/link";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum FromAgent {
+    Hello(Box<Hello>),
+    /// Tasks that changed since the last report; after a (re)connection, every task that the agent has.
+    Report {
+        tasks: Vec<TaskReport>,
+    },
+    /// The desired set of this generation was taken over.
+    Applied {
+        generation: u64,
+    },
+    PutLogs(LogBatch),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum FromControl {
+    Welcome(Welcome),
+    Desired {
+        generation: u64,
+        tasks: Vec<DesiredTask>,
+    },
+    /// The reports are durable: task and the sequence that was taken in.
+    ReportTaken {
+        tasks: Vec<(TaskId, u64)>,
+    },
+    /// The batch is durable, or can never be (`refused` says why): the agent drops it from its spool.
+    LogsTaken {
+        batch: u64,
+        refused: Option<String>,
+    },
+    /// The session is over and why; the agent reconnects unless `fatal`.
+    Bye {
+        reason: String,
+        fatal: bool,
+    },
+}
+
+/// The agent's first message: who it is and what it has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hello {
+    pub protocol: u32,
+    pub node: NodeId,
+    pub name: String,
+    pub agent_version: String,
+    pub runtime_version: String,
+    pub boot_id: String,
+    /// Whole machine; `ports` are those kept back.
+    pub total: Resources,
+    pub attributes: Vec<Attribute>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Changes when the control plane's store is a new one.
+    pub control_id: String,
+    pub scope: Scope,
+    pub cluster: String,
+    pub zone: String,
+    pub container_instance_arn: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DesiredTask {
+    pub desired_status: DesiredStatus,
+    pub spec: TaskSpec,
+}
+
+/// All that a node needs to run a task. Never changes once sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    pub id: TaskId,
+    pub arn: String,
+    pub scope: Scope,
+    pub cluster: String,
+    pub cluster_arn: String,
+    pub family: String,
+    pub revision: u32,
+    pub launch_type: LaunchType,
+    pub group: String,
+    pub started_by: Option<String>,
+    pub availability_zone: Option<String>,
+    pub created_at: Timestamp,
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+    /// Limits of the whole task; `None`: none but the containers' own.
+    pub cpu: Option<CpuUnits>,
+    pub memory: Option<MemoryMib>,
+    pub network_mode: NetworkMode,
+    /// For awsvpc.
+    pub interface: Option<InterfaceSpec>,
+    pub containers: Vec<ContainerSpec>,
+    #[serde(default)]
+    pub volumes: Vec<Volume>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// Dashed UUID, the last part of its ARN.
+    pub id: String,
+    pub arn: String,
+    /// With the run-time overrides applied.
+    pub definition: ContainerDefinition,
+    #[serde(default)]
+    pub gpu_ids: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceSpec {
+    pub attachment_id: String,
+    pub interface_id: String,
+    pub mac: String,
+    pub address: Ipv4Addr,
+    pub subnet_id: String,
+    pub subnet_prefix_length: u8,
+    pub gateway: Ipv4Addr,
+    pub vpc_id: String,
+    pub private_dns_name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ReportedStatus {
+    Pending,
+    Running,
+    /// All containers have stopped and the node holds nothing of the task any more.
+    Stopped,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskReport {
+    pub task: TaskId,
+    /// Rises with every report on this task, also across restarts of the agent.
+    pub sequence: u64,
+    pub status: ReportedStatus,
+    pub containers: Vec<ContainerReport>,
+    pub pull_started_at: Option<Timestamp>,
+    pub pull_stopped_at: Option<Timestamp>,
+    pub execution_stopped_at: Option<Timestamp>,
+    pub interface_attached: bool,
+    /// `<ErrorName>: <message>` when the task could not be started (ecs-semantics §1.3).
+    pub failure: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerReport {
+    pub name: String,
+    pub runtime_id: Option<String>,
+    pub image_digest: Option<String>,
+    pub status: ContainerStatus,
+    pub exit_code: Option<i32>,
+    pub reason: Option<String>,
+    pub health: HealthStatus,
+    #[serde(default)]
+    pub network_bindings: Vec<NetworkBinding>,
+}
+
+/// Log lines of one stream, in the order in which they were written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogBatch {
+    /// Per session; answered by `LogsTaken`.
+    pub batch: u64,
+    pub scope: Scope,
+    pub group: String,
+    pub stream: String,
+    /// `awslogs-create-group` is true.
+    pub create_group: bool,
+    /// Time in milliseconds and message.
+    pub events: Vec<(i64, String)>,
+}

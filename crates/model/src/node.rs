@@ -1,0 +1,35 @@
+//! A machine that runs tasks. It is a member of one cluster as a [`ContainerInstance`](crate::ContainerInstance)
+//! and may offer its capacity to FARGATE tasks of every cluster; there is one ledger for both.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Attribute, ContainerInstanceId, NodeId, Resources, Scope, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: NodeId,
+    /// Whose node it is: the account that joined it and the region in which it stands.
+    pub scope: Scope,
+    /// The host's name, for people.
+    pub name: String,
+    /// Availability zone, e.g. `us-east-1a`.
+    pub zone: String,
+    /// Takes FARGATE tasks of every cluster of its scope, whatever zone their subnet is in.
+    pub offers_fargate: bool,
+    /// What the machine has. `ports` are those kept back.
+    pub total: Resources,
+    /// What is not taken by any task, of either kind.
+    pub free: Resources,
+    pub attributes: Vec<Attribute>,
+    pub agent_version: String,
+    /// containerd's version.
+    pub runtime_version: String,
+    /// The session is up.
+    pub connected: bool,
+    /// Changes when the machine boots: containers of an earlier boot are gone.
+    pub boot_id: String,
+    pub container_instance: Option<ContainerInstanceId>,
+    pub registered_at: Timestamp,
+    /// Raised with each change of the node's desired set.
+    pub generation: u64,
+}
