@@ -1,0 +1,56 @@
+# The one entry: what a person types and what CI runs.
+
+GANTRY = target/debug/gantry
+RELEASE = target/release/gantry
+
+.PHONY: help build release demo up down test lint unit conformance bench fuzz
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
+
+build: ## Build target/debug/gantry
+	@scripts/need build
+	cargo build --locked --package gantry
+
+release: ## Build target/release/gantry
+	@scripts/need build
+	cargo build --locked --release --package gantry
+
+demo: ## Start gantry, run a task on it through the API, show its page and its logs
+	@scripts/need run
+	cargo build --locked --package gantry
+	@$(GANTRY) up --detach
+	@$(GANTRY) demo
+
+up: ## Start gantry in the background
+	@scripts/need run
+	cargo build --locked --package gantry
+	@$(GANTRY) up --detach
+
+down: ## Stop gantry and the tasks that it runs
+	@$(GANTRY) down --tasks
+
+test: lint unit conformance ## Everything that CI runs
+
+lint: ## Formatting and lints
+	@scripts/need test
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+unit: ## Unit, scenario, property, in-process and real-container tests (as root)
+	@scripts/need test
+	cargo test --locked --workspace
+
+conformance: ## boto3 and the aws CLI against a real gantry (as root)
+	@scripts/need test
+	cargo build --locked --package gantry
+	target/venv/bin/python -m pytest -q tests/conformance
+
+bench: ## Print the figures of docs/performance.md, each against its peer (as root)
+	@scripts/need bench
+	cargo build --locked --release --package gantry
+	$(RELEASE) bench all
+
+fuzz: ## A minute of fuzzing for each decoder of outside bytes
+	@scripts/need build
+	fuzz/run
