@@ -73,3 +73,133 @@ pub fn private_dns_name(address: Ipv4Addr, region: &str) -> String {
     let domain = if region == "us-east-1" { "ec2.internal".to_owned() } else { format!("{region}.compute.internal") };
     format!("ip-{a}-{b}-{c}-{d}.{domain}")
 }
+
+/// The built-in VPC of one account and region. Its ids are derived from the scope, so they are the same after every
+/// restart and need no rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vpc {
+    pub scope: Scope,
+    /// `vpc-` and 17 hex digits.
+    pub id: String,
+    pub dhcp_options_id: String,
+    pub cidr_association_id: String,
+    /// The default security group, `sg-…`.
+    pub security_group_id: String,
+    /// One in each of the zones, in the zones' order.
+    pub subnets: [Subnet; 3],
+}
+
+/// The letters that follow a region's name in its zones' names.
+pub const ZONE_LETTERS: [char; 3] = ['a', 'b', 'c'];
+
+impl Vpc {
+    pub fn default_of(scope: &Scope) -> Self {
+        let id = resource_id("vpc", scope, "default");
+        let subnets = [0, 1, 2].map(|index| default_subnet(scope, &id, index));
+        Self {
+            scope: scope.clone(),
+            dhcp_options_id: resource_id("dopt", scope, "default"),
+            cidr_association_id: resource_id("vpc-cidr-assoc", scope, "default"),
+            security_group_id: resource_id("sg", scope, "default"),
+            id,
+            subnets,
+        }
+    }
+
+    pub fn subnet(&self, id: &str) -> Option<&Subnet> {
+        self.subnets.iter().find(|subnet| subnet.id == id)
+    }
+
+    pub fn cidr(&self) -> String {
+        format!("{VPC_NETWORK}/{VPC_PREFIX_LENGTH}")
+    }
+}
+
+fn default_subnet(scope: &Scope, vpc_id: &str, index: u8) -> Subnet {
+    let zone = format!("{}{}", scope.region, ZONE_LETTERS[usize::from(index)]);
+    let offset = u32::from(index) << (32 - SUBNET_PREFIX_LENGTH);
+    Subnet {
+        scope: scope.clone(),
+        id: resource_id("subnet", scope, &zone),
+        vpc_id: vpc_id.to_owned(),
+        zone,
+        network: Ipv4Addr::from(u32::from(VPC_NETWORK) + offset),
+        prefix_length: SUBNET_PREFIX_LENGTH,
+    }
+}
+
+/// `<prefix>-` and 17 hex digits that depend on nothing but the arguments.
+fn resource_id(prefix: &str, scope: &Scope, name: &str) -> String {
+    let text = format!("{prefix}|{scope}|{name}");
+    let hash = fnv1a(text.as_bytes());
+    format!("{prefix}-{:017x}", (hash ^ (hash >> 68)) & ((1 << 68) - 1))
+}
+
+/// FNV-1a with 128 bits. Not against an adversary: it only spreads a handful of built-in names.
+fn fnv1a(bytes: &[u8]) -> u128 {
+    const OFFSET_BASIS: u128 = 0x6c62272e07bb014262b821756295c58d;
+    const PRIME: u128 = 0x0000000001000000000000000000013b;
+    bytes.iter().fold(OFFSET_BASIS, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME))
+}
+
+/// `use1-az1` for `us-east-1a`: the id that AWS gives the zone with this index in the region.
+pub fn zone_id(region: &str, index: usize) -> String {
+    format!("{}-az{}", region_code(region), index + 1)
+}
+
+/// `us-east-1` → `use1`, `ap-southeast-2` → `apse2`, `us-gov-west-1` → `usgw1`.
+fn region_code(region: &str) -> String {
+    let mut parts = region.split('-');
+    let area = parts.next().unwrap_or_default();
+    parts.fold(area.to_owned(), |code, part| code + short(part))
+}
+
+fn short(part: &str) -> &str {
+    match part {
+        "northeast" => "ne",
+        "northwest" => "nw",
+        "southeast" => "se",
+        "southwest" => "sw",
+        _ if part.is_char_boundary(1) => &part[..1],
+        _ => part,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_stable_and_differ_by_scope() {
+        let vpc = Vpc::default_of(&Scope::new("000000000000", "us-east-1"));
+        assert_eq!(vpc, Vpc::default_of(&Scope::new("000000000000", "us-east-1")));
+        // Recorded once: a change here would orphan every row that names a subnet.
+        assert_eq!(vpc.subnets[0].id, "subnet-2f90c2ad12c96b07c");
+        let other = Vpc::default_of(&Scope::new("000000000000", "eu-west-1"));
+        assert_ne!(vpc.id, other.id);
+        assert_ne!(vpc.subnets[0].id, vpc.subnets[1].id);
+        assert!(vpc.id.len() == "vpc-".len() + 17);
+    }
+
+    #[test]
+    fn subnets_split_the_vpc_as_aws_does() {
+        let vpc = Vpc::default_of(&Scope::new("000000000000", "us-east-1"));
+        let shown = vpc.subnets.map(|subnet| format!("{} {}/{}", subnet.zone, subnet.network, subnet.prefix_length));
+        assert_eq!(shown, ["us-east-1a 172.31.0.0/20", "us-east-1b 172.31.16.0/20", "us-east-1c 172.31.32.0/20"]);
+    }
+
+    #[test]
+    fn zone_ids_follow_the_region() {
+        let cases = [
+            ("us-east-1", "use1-az1"),
+            ("ap-southeast-2", "apse2-az1"),
+            ("ap-south-1", "aps1-az1"),
+            ("us-gov-west-1", "usgw1-az1"),
+            ("eu-central-1", "euc1-az1"),
+            ("", "-az1"),
+        ];
+        for (region, expected) in cases {
+            assert_eq!(zone_id(region, 0), expected);
+        }
+    }
+}
