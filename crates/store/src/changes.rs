@@ -1,0 +1,59 @@
+//! What a commit changed, and the stream of commits that wakes loops.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::row::Row;
+use crate::tables::Changes;
+
+/// One row's change. At least one side is there, and they differ.
+pub struct RowChange<R> {
+    pub before: Option<Arc<R>>,
+    pub after: Option<Arc<R>>,
+}
+
+impl<R> RowChange<R> {
+    /// The row as it is now, or as it last was.
+    pub fn newest(&self) -> &Arc<R> {
+        self.after.as_ref().or(self.before.as_ref()).expect("a change has at least one side")
+    }
+}
+
+pub type TableChanges<R> = BTreeMap<<R as Row>::Key, RowChange<R>>;
+
+/// A durable transaction.
+pub struct Commit {
+    pub revision: u64,
+    pub changes: Changes,
+}
+
+/// How many commits a subscriber may be behind before it has lost some.
+pub const COMMITS_KEPT: usize = 1024;
+
+/// The durable commits, in order, from the moment of subscribing.
+pub struct CommitStream {
+    pub(crate) receiver: broadcast::Receiver<Arc<Commit>>,
+}
+
+/// The next thing on a [`CommitStream`].
+pub enum Next {
+    Commit(Arc<Commit>),
+    /// Commits were lost because this reader was slow: read everything again from [`Store::view`](crate::Store::view).
+    Lagged,
+    /// The store is closed.
+    Closed,
+}
+
+impl CommitStream {
+    /// Waits for the next commit. Losing the future loses nothing.
+    pub async fn next(&mut self) -> Next {
+        match self.receiver.recv().await {
+            Ok(commit) => Next::Commit(commit),
+            Err(RecvError::Lagged(_)) => Next::Lagged,
+            Err(RecvError::Closed) => Next::Closed,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The nouns as rows: their keys, versions and indexes; and the rows that exist only for the store's own sake.
+
+use std::net::Ipv4Addr;
+
+use imbl::OrdSet;
+use model::logs::{LogGroup, LogStream};
+use model::setting::AccountSetting;
+use model::{
+    Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface, Node, NodeId, Scope, Task,
+    TaskDefinition, TaskId, TaskStatus, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::row::Row;
+use crate::table::{Groups, Index, replace_in};
+
+/// The newest revision of a task definition family. Outlives the revisions, so that none is ever used twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Family {
+    pub scope: Scope,
+    pub name: String,
+    /// The highest revision that was ever given out.
+    pub last_revision: u32,
+}
+
+/// A fact of the installation by name, such as the control plane's own id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    pub name: String,
+    pub value: String,
+}
+
+impl Row for Cluster {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "clusters";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.name.clone())
+    }
+}
+
+impl Row for TaskDefinition {
+    type Key = (Scope, String, u32);
+    type Index = ();
+    const TABLE: &'static str = "task_definitions";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.family.clone(), self.revision)
+    }
+}
+
+impl Row for Family {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "families";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.name.clone())
+    }
+}
+
+impl Row for Task {
+    type Key = TaskId;
+    type Index = TaskIndex;
+    const TABLE: &'static str = "tasks";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.id
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct TaskIndex {
+    pub(crate) by_cluster: Groups<(Scope, String), TaskId>,
+    /// Tasks that are not yet STOPPED: those that hold something on the node.
+    pub(crate) by_node: Groups<NodeId, TaskId>,
+    pub(crate) by_stopped_at: OrdSet<(Timestamp, TaskId)>,
+}
+
+impl Index<Task> for TaskIndex {
+    fn replace(&mut self, before: Option<&Task>, after: Option<&Task>) {
+        let cluster = |task: &Task| ((task.scope.clone(), task.cluster.clone()), task.id);
+        let node = |task: &Task| {
+            let node = task.node.filter(|_| task.last_status < TaskStatus::Stopped)?;
+            Some((node, task.id))
+        };
+        let stopped = |task: &Task| task.stopped_at.map(|at| (at, task.id));
+        self.by_cluster.replace(before.map(cluster), after.map(cluster));
+        self.by_node.replace(before.and_then(node), after.and_then(node));
+        replace_in(&mut self.by_stopped_at, before.and_then(stopped), after.and_then(stopped));
+    }
+}
+
+impl Row for Node {
+    type Key = NodeId;
+    type Index = NodeIndex;
+    const TABLE: &'static str = "nodes";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.id
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct NodeIndex {
+    pub(crate) by_scope: Groups<Scope, NodeId>,
+}
+
+impl Index<Node> for NodeIndex {
+    fn replace(&mut self, before: Option<&Node>, after: Option<&Node>) {
+        let scope = |node: &Node| (node.scope.clone(), node.id);
+        self.by_scope.replace(before.map(scope), after.map(scope));
+    }
+}
+
+impl Row for ContainerInstance {
+    type Key = ContainerInstanceId;
+    type Index = ContainerInstanceIndex;
+    const TABLE: &'static str = "container_instances";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.id
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct ContainerInstanceIndex {
+    pub(crate) by_cluster: Groups<(Scope, String), ContainerInstanceId>,
+    /// Those that are not INACTIVE.
+    pub(crate) by_node: Groups<NodeId, ContainerInstanceId>,
+}
+
+impl Index<ContainerInstance> for ContainerInstanceIndex {
+    fn replace(&mut self, before: Option<&ContainerInstance>, after: Option<&ContainerInstance>) {
+        let cluster = |row: &ContainerInstance| ((row.scope.clone(), row.cluster.clone()), row.id);
+        let node = |row: &ContainerInstance| (row.status != InstanceStatus::Inactive).then_some((row.node, row.id));
+        self.by_cluster.replace(before.map(cluster), after.map(cluster));
+        self.by_node.replace(before.and_then(node), after.and_then(node));
+    }
+}
+
+impl Row for NetworkInterface {
+    type Key = String;
+    type Index = InterfaceIndex;
+    const TABLE: &'static str = "interfaces";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.id.clone()
+    }
+}
+
+#[derive(Clone, Default)]
+pub struct InterfaceIndex {
+    pub(crate) by_scope: Groups<Scope, String>,
+    pub(crate) by_subnet: OrdSet<(String, Ipv4Addr, String)>,
+    pub(crate) by_task: Groups<TaskId, String>,
+}
+
+impl Index<NetworkInterface> for InterfaceIndex {
+    fn replace(&mut self, before: Option<&NetworkInterface>, after: Option<&NetworkInterface>) {
+        let scope = |row: &NetworkInterface| (row.scope.clone(), row.id.clone());
+        let subnet = |row: &NetworkInterface| (row.subnet_id.clone(), row.address, row.id.clone());
+        let task = |row: &NetworkInterface| (row.task, row.id.clone());
+        self.by_scope.replace(before.map(scope), after.map(scope));
+        replace_in(&mut self.by_subnet, before.map(subnet), after.map(subnet));
+        self.by_task.replace(before.map(task), after.map(task));
+    }
+}
+
+impl Row for LogGroup {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "log_groups";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.name.clone())
+    }
+}
+
+impl Row for LogStream {
+    type Key = (Scope, String, String);
+    type Index = ();
+    const TABLE: &'static str = "log_streams";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.group.clone(), self.name.clone())
+    }
+}
+
+impl Row for AccountSetting {
+    type Key = (Scope, String, Option<String>);
+    type Index = ();
+    const TABLE: &'static str = "account_settings";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.name.clone(), self.principal.clone())
+    }
+}
+
+impl Row for Meta {
+    type Key = String;
+    type Index = ();
+    const TABLE: &'static str = "meta";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.name.clone()
+    }
+}

@@ -1,0 +1,280 @@
+//! All tables together, and the reads that have an index. Every reader walks in key order and scans nothing else.
+
+use std::collections::btree_map::Entry;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use model::logs::{LogGroup, LogStream};
+use model::setting::AccountSetting;
+use model::{
+    Cluster, ContainerInstance, ContainerInstanceId, NetworkInterface, Node, NodeId, Scope, Task, TaskDefinition,
+    TaskId, Timestamp,
+};
+
+use crate::changes::{RowChange, TableChanges};
+use crate::client_token::ClientToken;
+use crate::log::{LogError, Writes};
+use crate::row::{self, Row};
+use crate::rows::{Family, Meta};
+use crate::table::Table;
+
+/// A row that has a table in [`Tables`].
+pub trait Stored: Row {
+    fn table(tables: &Tables) -> &Table<Self>;
+    #[doc(hidden)]
+    fn table_mut(tables: &mut Tables) -> &mut Table<Self>;
+    fn changes(changes: &Changes) -> &TableChanges<Self>;
+    #[doc(hidden)]
+    fn changes_mut(changes: &mut Changes) -> &mut TableChanges<Self>;
+}
+
+macro_rules! tables {
+    ($($field:ident: $row:ty,)*) => {
+        /// One state of everything. Cloning it costs a few pointers, whatever its size.
+        #[derive(Clone, Default)]
+        pub struct Tables {
+            pub(crate) revision: u64,
+            $(pub $field: Table<$row>,)*
+        }
+
+        /// What one commit changed, by table and key.
+        #[derive(Default)]
+        pub struct Changes {
+            $(pub $field: TableChanges<$row>,)*
+        }
+
+        $(impl Stored for $row {
+            fn table(tables: &Tables) -> &Table<Self> {
+                &tables.$field
+            }
+
+            fn table_mut(tables: &mut Tables) -> &mut Table<Self> {
+                &mut tables.$field
+            }
+
+            fn changes(changes: &Changes) -> &TableChanges<Self> {
+                &changes.$field
+            }
+
+            fn changes_mut(changes: &mut Changes) -> &mut TableChanges<Self> {
+                &mut changes.$field
+            }
+        })*
+
+        impl Tables {
+            /// The tables' names in the log.
+            pub const NAMES: &[&str] = &[$(<$row as Row>::TABLE),*];
+
+            /// Takes in one row as the log has it.
+            pub(crate) fn load(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<(), LogError> {
+                match table {
+                    $(<$row as Row>::TABLE => {
+                        self.$field.put(Arc::new(row::decode(key, value)?));
+                    })*
+                    unknown => {
+                        return Err(LogError::UnknownTable(unknown.to_owned()));
+                    }
+                }
+                Ok(())
+            }
+        }
+
+        impl Changes {
+            pub fn is_empty(&self) -> bool {
+                true $(&& self.$field.is_empty())*
+            }
+
+            /// Adds the rows as they are after the commit; a row of an earlier commit gives way.
+            pub(crate) fn write_after(&self, writes: &mut Writes) {
+                $(write_after(&self.$field, writes);)*
+            }
+
+            /// Adds the rows as they were before the commit; what an earlier commit says stays.
+            pub(crate) fn write_before(&self, writes: &mut Writes) {
+                $(write_before(&self.$field, writes);)*
+            }
+        }
+    };
+}
+
+tables! {
+    clusters: Cluster,
+    task_definitions: TaskDefinition,
+    families: Family,
+    tasks: Task,
+    nodes: Node,
+    container_instances: ContainerInstance,
+    interfaces: NetworkInterface,
+    log_groups: LogGroup,
+    log_streams: LogStream,
+    account_settings: AccountSetting,
+    client_tokens: ClientToken,
+    meta: Meta,
+}
+
+fn write_after<R: Stored>(changes: &TableChanges<R>, writes: &mut Writes) {
+    for (key, change) in changes {
+        writes.insert((R::TABLE, row::Key::bytes(key)), change.after.as_deref().map(row::encode));
+    }
+}
+
+fn write_before<R: Stored>(changes: &TableChanges<R>, writes: &mut Writes) {
+    for (key, change) in changes {
+        let entry = writes.entry((R::TABLE, row::Key::bytes(key)));
+        entry.or_insert_with(|| change.before.as_deref().map(row::encode));
+    }
+}
+
+impl Tables {
+    /// Rises by one with every commit that changes something.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub fn clusters_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<Cluster>> {
+        self.clusters.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    /// All tasks of a cluster, stopped ones too, by id.
+    pub fn tasks_in_cluster<'a>(
+        &'a self,
+        scope: &Scope,
+        cluster: &str,
+    ) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
+        let ids = self.tasks.index().by_cluster.of(&(scope.clone(), cluster.to_owned()));
+        ids.map(|id| present(self.tasks.get(id)))
+    }
+
+    /// The tasks that hold something on a node: placed there and not yet STOPPED.
+    pub fn tasks_on_node(&self, node: NodeId) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.index().by_node.of(&node).map(|id| present(self.tasks.get(id)))
+    }
+
+    pub fn count_tasks_on_node(&self, node: NodeId) -> usize {
+        self.tasks.index().by_node.count(&node)
+    }
+
+    /// STOPPED tasks whose `stopped_at` is before `time`, oldest first.
+    pub fn tasks_stopped_before(&self, time: Timestamp) -> impl Iterator<Item = &Arc<Task>> {
+        let stopped = self.tasks.index().by_stopped_at.range(..(time, TaskId(0)));
+        stopped.map(|(_, id)| present(self.tasks.get(id)))
+    }
+
+    pub fn nodes_in_scope<'a>(&'a self, scope: &Scope) -> impl Iterator<Item = &'a Arc<Node>> + use<'a> {
+        self.nodes.index().by_scope.of(scope).map(|id| present(self.nodes.get(id)))
+    }
+
+    /// All container instances of a cluster, INACTIVE ones too, by id.
+    pub fn container_instances_in_cluster<'a>(
+        &'a self,
+        scope: &Scope,
+        cluster: &str,
+    ) -> impl Iterator<Item = &'a Arc<ContainerInstance>> + use<'a> {
+        let ids = self.container_instances.index().by_cluster.of(&(scope.clone(), cluster.to_owned()));
+        ids.map(|id| present(self.container_instances.get(id)))
+    }
+
+    /// The container instance that a node is now; INACTIVE ones are of the past.
+    pub fn container_instance_of_node(&self, node: NodeId) -> Option<&Arc<ContainerInstance>> {
+        let id: &ContainerInstanceId = self.container_instances.index().by_node.of(&node).next()?;
+        self.container_instances.get(id)
+    }
+
+    pub fn interfaces_in_scope<'a>(
+        &'a self,
+        scope: &Scope,
+    ) -> impl Iterator<Item = &'a Arc<NetworkInterface>> + use<'a> {
+        self.interfaces.index().by_scope.of(scope).map(|id| present(self.interfaces.get(id)))
+    }
+
+    /// The interfaces of a subnet by address.
+    pub fn interfaces_in_subnet<'a>(&'a self, subnet: &'a str) -> impl Iterator<Item = &'a Arc<NetworkInterface>> {
+        let from = (subnet.to_owned(), Ipv4Addr::UNSPECIFIED, String::new());
+        let rows = self.interfaces.index().by_subnet.range(from..).take_while(move |(id, _, _)| id == subnet);
+        rows.map(|(_, _, id)| present(self.interfaces.get(id)))
+    }
+
+    pub fn address_taken(&self, subnet: &str, address: Ipv4Addr) -> bool {
+        let from = (subnet.to_owned(), address, String::new());
+        let next = self.interfaces.index().by_subnet.range(from..).next();
+        next.is_some_and(|(id, taken, _)| id == subnet && *taken == address)
+    }
+
+    pub fn interface_of_task(&self, task: TaskId) -> Option<&Arc<NetworkInterface>> {
+        self.interfaces.get(self.interfaces.index().by_task.of(&task).next()?)
+    }
+
+    /// A family's revisions, lowest first.
+    pub fn task_definitions_of<'a>(
+        &'a self,
+        scope: &Scope,
+        family: &str,
+    ) -> impl Iterator<Item = &'a Arc<TaskDefinition>> + use<'a> {
+        let key = |revision| (scope.clone(), family.to_owned(), revision);
+        self.task_definitions.range(key(0)..=key(u32::MAX))
+    }
+
+    pub fn task_definitions_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<TaskDefinition>> {
+        self.task_definitions.range((scope.clone(), String::new(), 0)..).take_while(move |row| row.scope == *scope)
+    }
+
+    pub fn families_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<Family>> {
+        self.families.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    pub fn log_groups_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<LogGroup>> {
+        self.log_groups.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    /// A log group's streams by name.
+    pub fn log_streams_of<'a>(&'a self, scope: &'a Scope, group: &'a str) -> impl Iterator<Item = &'a Arc<LogStream>> {
+        let from = (scope.clone(), group.to_owned(), String::new());
+        self.log_streams.range(from..).take_while(move |row| row.scope == *scope && row.group == group)
+    }
+
+    /// Every value of a setting: the account's default first, then by principal.
+    pub fn account_settings_of<'a>(
+        &'a self,
+        scope: &'a Scope,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<AccountSetting>> {
+        let from = (scope.clone(), name.to_owned(), None);
+        self.account_settings.range(from..).take_while(move |row| row.scope == *scope && row.name == name)
+    }
+
+    pub fn meta_value(&self, name: &str) -> Option<&str> {
+        self.meta.get(&name.to_owned()).map(|row| row.value.as_str())
+    }
+
+    /// Client tokens first used before `time`, oldest first.
+    pub(crate) fn client_tokens_before(&self, time: Timestamp) -> impl Iterator<Item = &Arc<ClientToken>> {
+        let keys = self.client_tokens.index().by_time.range(..(time, None));
+        keys.map(|(_, key)| present(key.as_ref().and_then(|key| self.client_tokens.get(key))))
+    }
+}
+
+/// An index holds exactly the keys of its table.
+fn present<R>(row: Option<&Arc<R>>) -> &Arc<R> {
+    row.expect("an index entry without its row")
+}
+
+/// Notes one row's change; what came before it in the same transaction is folded in.
+pub(crate) fn record<R: Stored>(
+    changes: &mut TableChanges<R>,
+    key: R::Key,
+    before: Option<Arc<R>>,
+    after: Option<Arc<R>>,
+) {
+    match changes.entry(key) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(RowChange { before, after });
+        }
+        Entry::Occupied(mut occupied) => {
+            occupied.get_mut().after = after;
+            let change = occupied.get();
+            if change.before == change.after {
+                occupied.remove();
+            }
+        }
+    }
+}
