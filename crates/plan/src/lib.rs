@@ -1,5 +1,3 @@
-//! The decisions of Gantry: plain synchronous functions from facts to an answer that also says why.
-//!
-//! No clock, no I/O, no randomness of their own, no `HashMap` iteration order: time, ids and random bits are passed in.
+//! The decisions: pure functions from facts to an answer. Placement; what a node shall run.
 
-pub mod task_definition;
+pub mod place;

@@ -1,0 +1,229 @@
+//! The nodes that tasks are placed on, kept from one request to the next.
+//!
+//! ```text
+//! put, remove, take ──► slots, by target ──► changes (slots, in order) ──► queues catch up when next asked
+//! ```
+//! What a queue answers depends on the nodes and the request alone, never on what the pool was asked before: a queue
+//! that was kept and one that is made anew agree (tests/place.rs holds it to that).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use model::{InstanceStatus, NodeId, Resources};
+
+use super::choice::Choices;
+use super::queue::{Queue, Shape};
+use super::refusal::{detail, refusal};
+use super::{Assignment, Node, Placement, REFUSALS_MAX, Reason, Refusal, Request, Subnet, Target};
+
+/// Kinds of request whose order of preference is kept; the one not asked for the longest makes room.
+const QUEUES_MAX: usize = 32;
+/// Changes that are remembered. A queue that has missed more is made anew.
+const CHANGES_MAX: usize = 1 << 16;
+
+pub(super) type Slot = u32;
+
+/// See the module's documentation.
+#[derive(Default)]
+pub struct Pool {
+    slots: Vec<Option<Node>>,
+    vacant: Vec<Slot>,
+    by_id: BTreeMap<NodeId, Slot>,
+    by_cluster: BTreeMap<String, BTreeSet<Slot>>,
+    fargate: BTreeSet<Slot>,
+    changes: VecDeque<Slot>,
+    /// How many changes were forgotten.
+    forgotten: u64,
+    /// The one asked for last is at the end.
+    queues: Vec<Queue>,
+}
+
+impl Pool {
+    pub fn get(&self, id: NodeId) -> Option<&Node> {
+        self.by_id.get(&id).and_then(|slot| self.node(*slot))
+    }
+
+    /// Takes the node in, or its new state.
+    pub fn put(&mut self, node: Node) {
+        let slot = match self.by_id.get(&node.id) {
+            Some(slot) => *slot,
+            None => self.vacant.pop().unwrap_or_else(|| {
+                self.slots.push(None);
+                Slot::try_from(self.slots.len() - 1).expect("fewer nodes than 2^32")
+            }),
+        };
+        self.unlist(slot);
+        self.by_id.insert(node.id, slot);
+        if let Some(cluster) = &node.cluster {
+            self.by_cluster.entry(cluster.clone()).or_default().insert(slot);
+        }
+        if node.offers_fargate {
+            self.fargate.insert(slot);
+        }
+        self.slots[slot as usize] = Some(node);
+        self.changed(slot);
+    }
+
+    pub fn remove(&mut self, id: NodeId) {
+        let Some(slot) = self.by_id.remove(&id) else { return };
+        self.unlist(slot);
+        self.slots[slot as usize] = None;
+        self.vacant.push(slot);
+        self.changed(slot);
+    }
+
+    /// Whether the target has a node that could ever take a task: for clusters, an ACTIVE container instance.
+    pub fn has_candidates(&self, target: &Target) -> bool {
+        let active = |slot| self.node(slot).is_some_and(|node| node.status == InstanceStatus::Active);
+        match target {
+            Target::Cluster(_) => self.members(target).any(active),
+            Target::Fargate => !self.fargate.is_empty(),
+        }
+    }
+
+    /// Whether this node would take a task of the request, whatever the other nodes are.
+    pub fn check(&self, id: NodeId, request: &Request) -> Result<(), Refusal> {
+        let shape = Shape::of(request, &request.subnets);
+        let Some(node) = self.get(id) else {
+            let detail = "the node is not known".to_owned();
+            return Err(Refusal { node: id, reason: Reason::Inactive, detail });
+        };
+        match refusal(&shape, node) {
+            Some(reason) => Err(explained(reason, &shape, node)),
+            None => Ok(()),
+        }
+    }
+
+    /// Holds the reservation on the node for a task of the group, and names the GPUs that it got.
+    /// The caller has made sure that it fits.
+    pub fn take(&mut self, id: NodeId, reservation: &Resources, group: &str) -> BTreeSet<String> {
+        let slot = self.by_id[&id];
+        let node = self.slots[slot as usize].as_mut().expect("a known id has a node");
+        let gpus: BTreeSet<_> = node.free.gpus.iter().take(reservation.gpu_count as usize).cloned().collect();
+        node.free.take(&Resources { gpus: gpus.clone(), ..reservation.clone() });
+        match node.task_groups.get_mut(group) {
+            Some(tasks) => *tasks += 1,
+            None => {
+                node.task_groups.insert(group.to_owned(), 1);
+            }
+        }
+        self.changed(slot);
+        gpus
+    }
+
+    /// Finds a place for each task of the request and takes it.
+    pub fn place(&mut self, request: &Request) -> Placement {
+        let mut placement = Placement::default();
+        if request.count == 0 {
+            return placement;
+        }
+        let mut choices = Choices::new(request.seed);
+        let mut subnets = request.subnets.clone();
+        let mut shape = Shape::of(request, &subnets);
+        let mut queue = self.take_queue(&shape);
+        for _ in 0..request.count {
+            let Some(slot) = queue.choose(&mut choices) else { break };
+            let node = self.node(slot).expect("a queue holds no vacant slot");
+            let id = node.id;
+            let subnet = choose_subnet(&subnets, &request.target, &node.zone, &mut choices);
+            let gpus = self.take(id, &request.reservation, &request.group);
+            placement.assigned.push(Assignment { node: id, subnet, gpus });
+            queue.catch_up(self);
+            if let Some(index) = subnet {
+                subnets[index].tasks += 1;
+                subnets[index].free -= 1;
+                if subnets[index].free == 0 {
+                    self.queues.push(queue);
+                    shape = Shape::of(request, &subnets);
+                    queue = self.take_queue(&shape);
+                }
+            }
+        }
+        self.queues.push(queue);
+        placement.unplaced = request.count - placement.assigned.len() as u32;
+        if placement.unplaced > 0 {
+            placement.refused = self.refusals(&shape);
+        }
+        placement
+    }
+
+    fn refusals(&self, shape: &Shape) -> Vec<Refusal> {
+        let mut nodes: Vec<_> = self.members(&shape.target).filter_map(|slot| self.node(slot)).collect();
+        if let Target::Cluster(_) = shape.target {
+            nodes.retain(|node| node.status == InstanceStatus::Active);
+        }
+        nodes.sort_by_key(|node| node.id);
+        let refused = nodes.into_iter().filter_map(|node| Some(explained(refusal(shape, node)?, shape, node)));
+        refused.take(REFUSALS_MAX).collect()
+    }
+
+    /// The queue for the shape, up to date, taken out of the pool: the caller puts it back at the end.
+    fn take_queue(&mut self, shape: &Shape) -> Queue {
+        let kept = self.queues.iter().rposition(|queue| queue.shape() == shape);
+        let mut queue = match kept {
+            Some(index) => self.queues.remove(index),
+            None => {
+                if self.queues.len() == QUEUES_MAX {
+                    self.queues.remove(0);
+                }
+                Queue::new(shape.clone())
+            }
+        };
+        queue.catch_up(self);
+        queue
+    }
+
+    pub(super) fn node(&self, slot: Slot) -> Option<&Node> {
+        self.slots.get(slot as usize).and_then(Option::as_ref)
+    }
+
+    pub(super) fn members(&self, target: &Target) -> impl Iterator<Item = Slot> + '_ {
+        let members = match target {
+            Target::Cluster(name) => self.by_cluster.get(name),
+            Target::Fargate => Some(&self.fargate),
+        };
+        members.into_iter().flatten().copied()
+    }
+
+    /// How many changes there have been.
+    pub(super) fn changes(&self) -> u64 {
+        self.forgotten + self.changes.len() as u64
+    }
+
+    /// The slots that changed since there were `seen` changes; `None` when that is too long ago to tell.
+    pub(super) fn changes_since(&self, seen: u64) -> Option<impl Iterator<Item = Slot> + '_> {
+        let skipped = usize::try_from(seen.checked_sub(self.forgotten)?).ok()?;
+        Some(self.changes.range(skipped..).copied())
+    }
+
+    fn changed(&mut self, slot: Slot) {
+        if self.changes.len() == CHANGES_MAX {
+            self.changes.drain(..CHANGES_MAX / 2);
+            self.forgotten += (CHANGES_MAX / 2) as u64;
+        }
+        self.changes.push_back(slot);
+    }
+
+    fn unlist(&mut self, slot: Slot) {
+        let Some(node) = self.slots[slot as usize].as_ref() else { return };
+        self.fargate.remove(&slot);
+        let Some(cluster) = &node.cluster else { return };
+        let Some(members) = self.by_cluster.get_mut(cluster) else { return };
+        members.remove(&slot);
+        if members.is_empty() {
+            self.by_cluster.remove(cluster);
+        }
+    }
+}
+
+fn explained(reason: Reason, shape: &Shape, node: &Node) -> Refusal {
+    Refusal { node: node.id, detail: detail(&reason, shape, node), reason }
+}
+
+/// The subnet with the fewest tasks of the group, of those that the node's zone allows.
+fn choose_subnet(subnets: &[Subnet], target: &Target, zone: &str, choices: &mut Choices) -> Option<usize> {
+    let in_reach = |subnet: &Subnet| subnet.free > 0 && (*target == Target::Fargate || subnet.zone == zone);
+    let usable = || subnets.iter().enumerate().filter(|(_, subnet)| in_reach(subnet));
+    let fewest = usable().map(|(_, subnet)| subnet.tasks).min()?;
+    let equals: Vec<_> = usable().filter(|(_, subnet)| subnet.tasks == fewest).map(|(index, _)| index).collect();
+    Some(equals[(choices.next() % equals.len() as u64) as usize])
+}
