@@ -1,6 +1,8 @@
 //! Rows for the tests.
 #![allow(dead_code)]
 
+pub mod disk;
+
 use std::convert::Infallible;
 
 use model::cluster::ClusterStatus;
