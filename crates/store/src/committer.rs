@@ -26,6 +26,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut log: Box<dyn Log>, end: watch::
             Ok(()) => answer(&shared, group),
             Err(error) => fail(&shared, group, error),
         }
+        // Those just answered run first, so that their next commits join this group instead of missing it.
+        tokio::task::yield_now().await;
     }
     shared.abandon();
     end.send_replace(true);
