@@ -72,11 +72,11 @@ impl Shape {
     }
 
     /// The part of the key that is the node's own; the positions of spread attributes stay zero.
-    fn key(&self, node: &Node) -> Key {
+    fn key(&self, node: &Node, tasks: u32) -> Key {
         let mut key = Key::default();
         for (position, strategy) in self.strategies.iter().enumerate() {
             key[position] = match strategy {
-                Strategy::SpreadInstances => self.tasks(node),
+                Strategy::SpreadInstances => tasks,
                 Strategy::BinpackCpu => node.free.cpu.0,
                 Strategy::BinpackMemory => node.free.memory.0,
                 Strategy::SpreadAttribute(_) | Strategy::Random => 0,
@@ -85,12 +85,22 @@ impl Shape {
         key
     }
 
-    fn path(&self, node: &Node) -> Path {
-        let value = |name: &str| {
+    /// `None` when the node does not take a task.
+    fn rank(&self, node: &Node, tasks: u32) -> Option<Rank> {
+        if refusal(self, node).is_some() {
+            return None;
+        }
+        // The point moves with every task of the group, so that no node stands behind a wide gap for long.
+        let id = node.id.0 as u64 ^ (node.id.0 >> 64) as u64;
+        Some((self.key(node, tasks), mix(id ^ mix(u64::from(tasks)))))
+    }
+
+    /// The node's values of the spread attributes.
+    fn values<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = Option<&'a str>> {
+        self.spread_attributes().map(|(_, name)| {
             let attribute = node.attributes.iter().find(|attribute| attribute.name == name)?;
-            Some(attribute.value.clone().unwrap_or_default())
-        };
-        self.spread_attributes().map(|(_, name)| value(name)).collect()
+            Some(attribute.value.as_deref().unwrap_or_default())
+        })
     }
 }
 
@@ -120,7 +130,8 @@ pub(super) struct Queue {
     shape: Shape,
     /// Changes of the pool that are taken in; `None` before the first.
     seen: Option<u64>,
-    entries: BTreeMap<Slot, Entry>,
+    /// By slot.
+    entries: Vec<Option<Entry>>,
     leaves: BTreeMap<Path, Leaf>,
     order: BTreeSet<(Rank, Path)>,
     /// Tasks of the group on all nodes of a path's prefix, whether they fit or not.
@@ -129,8 +140,8 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(shape: Shape) -> Self {
-        let (entries, leaves) = Default::default();
-        Self { shape, seen: None, entries, leaves, order: BTreeSet::new(), counts: BTreeMap::new() }
+        let (leaves, counts) = Default::default();
+        Self { shape, seen: None, entries: Vec::new(), leaves, order: BTreeSet::new(), counts }
     }
 
     pub(super) fn shape(&self) -> &Shape {
@@ -170,8 +181,18 @@ impl Queue {
     }
 
     fn refresh(&mut self, slot: Slot, node: Option<&Node>) {
-        let before = self.entries.remove(&slot);
-        let after = node.filter(|node| self.shape.targets(node)).map(|node| self.entry(node));
+        let index = slot as usize;
+        if index >= self.entries.len() {
+            self.entries.resize_with(index + 1, || None);
+        }
+        let node = node.filter(|node| self.shape.targets(node));
+        if let (Some(entry), Some(node)) = (&self.entries[index], node)
+            && self.is_current(entry, node)
+        {
+            return;
+        }
+        let before = self.entries[index].take();
+        let after = node.map(|node| self.entry(node));
         if let Some(entry) = &before {
             self.unlist(slot, entry);
         }
@@ -184,21 +205,21 @@ impl Queue {
         for entry in left.into_iter().chain(&after) {
             self.reorder(&entry.path, counted);
         }
-        self.entries.extend(after.map(|entry| (slot, entry)));
+        self.entries[index] = after;
+    }
+
+    /// Most changes of a node are another group's tasks, which mean nothing here.
+    fn is_current(&self, entry: &Entry, node: &Node) -> bool {
+        let tasks = self.shape.tasks(node);
+        entry.tasks == tasks
+            && entry.rank == self.shape.rank(node, tasks)
+            && self.shape.values(node).eq(entry.path.iter().map(Option::as_deref))
     }
 
     fn entry(&self, node: &Node) -> Entry {
-        let fits = refusal(&self.shape, node).is_none();
-        let id = node.id.0 as u64 ^ (node.id.0 >> 64) as u64;
-        // The point moves with what the node has free, so that no node stands behind a wide gap for long.
-        let tasks: u64 = node.task_groups.values().map(|tasks| u64::from(*tasks)).sum();
-        let state = (u64::from(node.free.cpu.0) << 32) ^ u64::from(node.free.memory.0) ^ tasks;
-        let ring = mix(id ^ mix(state));
-        Entry {
-            path: self.shape.path(node),
-            tasks: self.shape.tasks(node),
-            rank: fits.then(|| (self.shape.key(node), ring)),
-        }
+        let tasks = self.shape.tasks(node);
+        let path = self.shape.values(node).map(|value| value.map(str::to_owned)).collect();
+        Entry { path, tasks, rank: self.shape.rank(node, tasks) }
     }
 
     fn list(&mut self, slot: Slot, entry: &Entry) {
