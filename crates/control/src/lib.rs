@@ -1,1 +1,27 @@
-//! control
+//! The control plane: API operations, the loops that keep what is promised, the sessions with nodes, and the HTTP
+//! server in front of them.
+//!
+//! What it deliberately is not: a place for decisions that can be made without it (`plan`), for the spelling of
+//! requests and answers (`wire`), or for containers (`agent`).
+//!
+//! ```text
+//! serve::http ─▶ call ─▶ sigv4, throttle ─▶ Cx ─▶ ecs | logs | sts | ec2 ─▶ durable commit ─▶ answer
+//!            └─▶ session (one per node) ◀─▶ agent
+//! ```
+//! Invariants
+//! - An answer leaves only after what it says is durable.
+//! - Every row is read and written under the scope of the caller: the account of its key, the region of its signature.
+
+pub mod access_key;
+pub mod caller;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod cx;
+pub mod page;
+
+pub use caller::Caller;
+pub use clock::Clock;
+pub use config::{Auth, Config};
+pub use control::{Control, OpenError};
+pub use cx::Cx;

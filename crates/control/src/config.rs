@@ -1,0 +1,45 @@
+//! What the person who starts the control plane decides.
+
+use std::path::PathBuf;
+
+/// Whether callers must prove who they are. Deny is the zero value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Every request must be signed with a key that is known here.
+    #[default]
+    Required,
+    /// Any credentials, or none, act as the root of the account. For a developer's own machine: whoever starts this
+    /// must refuse to listen beyond loopback.
+    Off,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// State, logs and the root access key live below it.
+    pub data_dir: PathBuf,
+    /// Twelve digits.
+    pub account_id: String,
+    /// The region in which the nodes stand, and that of callers who name none (only without authentication).
+    pub region: String,
+    pub auth: Auth,
+    /// Refuse callers who exceed AWS's documented request rates.
+    pub throttle: bool,
+    /// The cluster that this machine's own node joins.
+    pub cluster: String,
+    /// Every random choice (ids, spread) follows from it; `None` takes the system's randomness.
+    pub seed: Option<u64>,
+}
+
+impl Config {
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            account_id: "000000000000".to_owned(),
+            region: "us-east-1".to_owned(),
+            auth: Auth::Required,
+            throttle: false,
+            cluster: model::cluster::DEFAULT_CLUSTER.to_owned(),
+            seed: None,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The control plane as one value: its state, its log events, and what the calls share.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::Timestamp;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use store::log::LogError;
+use store::{Log, Store, Txn, WriteError};
+use telemetry::LogStore;
+
+use crate::access_key::{AccessKey, AccessKeyError};
+use crate::{Caller, Clock, Config, Cx};
+
+const STATE_FILE: &str = "state.redb";
+const LOGS_DIRECTORY: &str = "logs";
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot create the data directory {path}: {source}")]
+    DataDirectory { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    AccessKey(#[from] AccessKeyError),
+    #[error("cannot open the state: {0}")]
+    State(#[from] LogError),
+    #[error("cannot open the log store: {0}")]
+    Logs(#[from] telemetry::LogError),
+}
+
+/// Must be opened on a tokio runtime.
+pub struct Control {
+    pub config: Config,
+    pub store: Arc<Store>,
+    pub logs: Arc<LogStore>,
+    pub clock: Clock,
+    pub root_key: AccessKey,
+    random: Mutex<StdRng>,
+}
+
+impl Control {
+    /// Opens, or makes, the data directory of `config`.
+    ///
+    /// # Errors
+    /// When the directory, its key, its state or its logs cannot be used.
+    pub async fn open(config: Config) -> Result<Arc<Self>, OpenError> {
+        create_directory(&config)?;
+        let log = store::log::redb::RedbLog::open(&config.data_dir.join(STATE_FILE))?;
+        Self::open_with(config, log, Clock::System).await
+    }
+
+    /// As [`open`](Self::open), with another log for the state and another clock: tests and simulations keep their
+    /// state in memory.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_with(config: Config, log: impl Log, clock: Clock) -> Result<Arc<Self>, OpenError> {
+        create_directory(&config)?;
+        let mut random = match config.seed {
+            Some(seed) => StdRng::seed_from_u64(seed),
+            None => StdRng::from_os_rng(),
+        };
+        let root_key = AccessKey::load_or_create(&config.data_dir, &config.account_id, &mut random)?;
+        let store = Store::open(log).await?;
+        let logs = LogStore::open(&config.data_dir.join(LOGS_DIRECTORY))?;
+        Ok(Arc::new(Self { config, store, logs, clock, root_key, random: Mutex::new(random) }))
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A generator of its own for one call.
+    pub fn fork_random(&self) -> StdRng {
+        StdRng::from_rng(&mut *self.random.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A UUID for a request, a session or the like.
+    pub fn new_uuid(&self) -> String {
+        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
+        let high = u128::from(random.next_u64()) << 64;
+        model::id::uuid(high | u128::from(random.next_u64()))
+    }
+
+    /// Runs a reading operation on what is durable now. What it writes goes nowhere.
+    pub fn read<T>(&self, caller: &Caller, operation: impl FnOnce(&mut Cx<'_>) -> T) -> T {
+        let mut txn = Txn::on(&self.store.view());
+        let mut random = self.fork_random();
+        operation(&mut Cx { txn: &mut txn, caller, now: self.now(), random: &mut random, config: &self.config })
+    }
+
+    /// Runs a writing operation alone on the newest state and answers once its changes are durable.
+    ///
+    /// # Errors
+    /// The operation's own, or that of the log; in both cases nothing was changed.
+    pub async fn write<T, E>(
+        &self,
+        caller: &Caller,
+        operation: impl FnOnce(&mut Cx<'_>) -> Result<T, E>,
+    ) -> Result<T, WriteError<E>> {
+        let mut random = self.fork_random();
+        let written = self.store.write(|txn| {
+            operation(&mut Cx { txn, caller, now: self.now(), random: &mut random, config: &self.config })
+        });
+        Ok(written.await?.0)
+    }
+}
+
+fn create_directory(config: &Config) -> Result<(), OpenError> {
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|source| OpenError::DataDirectory { path: config.data_dir.clone(), source })
+}

@@ -1,0 +1,25 @@
+//! What an operation works with: a transaction that sees its own writes, and everything else that it may not take from
+//! the world itself.
+
+use model::{Scope, Timestamp};
+use rand::rngs::StdRng;
+use store::Txn;
+
+use crate::{Caller, Config};
+
+/// One call's view of the world. Dropped without a commit, it leaves no trace.
+pub struct Cx<'a> {
+    pub txn: &'a mut Txn,
+    pub caller: &'a Caller,
+    /// The same for the whole call.
+    pub now: Timestamp,
+    /// Seeded per call; the only source of ids.
+    pub random: &'a mut StdRng,
+    pub config: &'a Config,
+}
+
+impl Cx<'_> {
+    pub fn scope(&self) -> &Scope {
+        &self.caller.scope
+    }
+}
