@@ -11,6 +11,8 @@ use store::{Log, Store, Txn, WriteError};
 use telemetry::LogStore;
 
 use crate::access_key::{AccessKey, AccessKeyError};
+use crate::signing_keys::SigningKeys;
+use crate::throttle::Throttle;
 use crate::{Caller, Clock, Config, Cx};
 
 const STATE_FILE: &str = "state.redb";
@@ -35,6 +37,8 @@ pub struct Control {
     pub logs: Arc<LogStore>,
     pub clock: Clock,
     pub root_key: AccessKey,
+    pub(crate) signing_keys: SigningKeys,
+    pub(crate) throttle: Throttle,
     random: Mutex<StdRng>,
 }
 
@@ -63,7 +67,16 @@ impl Control {
         let root_key = AccessKey::load_or_create(&config.data_dir, &config.account_id, &mut random)?;
         let store = Store::open(log).await?;
         let logs = LogStore::open(&config.data_dir.join(LOGS_DIRECTORY))?;
-        Ok(Arc::new(Self { config, store, logs, clock, root_key, random: Mutex::new(random) }))
+        Ok(Arc::new(Self {
+            config,
+            store,
+            logs,
+            clock,
+            root_key,
+            signing_keys: SigningKeys::default(),
+            throttle: Throttle::default(),
+            random: Mutex::new(random),
+        }))
     }
 
     pub fn now(&self) -> Timestamp {

@@ -13,12 +13,19 @@
 //! - Every row is read and written under the scope of the caller: the account of its key, the region of its signature.
 
 pub mod access_key;
+mod authenticate;
 pub mod caller;
 pub mod clock;
 pub mod config;
 pub mod control;
 pub mod cx;
+pub mod ecs;
+pub mod health;
+pub mod not_built;
 pub mod page;
+mod signing_keys;
+pub mod sts;
+mod throttle;
 
 pub use caller::Caller;
 pub use clock::Clock;
