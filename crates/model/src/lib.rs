@@ -9,6 +9,7 @@
 //! - Every row that a tenant can see carries a [`Scope`] (account and region).
 
 pub mod arn;
+pub mod capability;
 pub mod cluster;
 pub mod container_instance;
 pub mod id;

@@ -261,6 +261,10 @@ pub struct TaskOverride {
     pub execution_role_arn: Option<String>,
     /// GiB.
     pub ephemeral_storage: Option<u32>,
+    /// The account setting `defaultLogDriverMode` when the task was run: `blocking` or `non-blocking`. For containers
+    /// whose log options name no `mode`.
+    #[serde(default)]
+    pub log_driver_mode: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

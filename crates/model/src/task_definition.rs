@@ -172,6 +172,16 @@ pub struct ContainerDefinition {
     pub volumes_from: Vec<VolumeFrom>,
     #[serde(default)]
     pub gpu_count: u32,
+    /// `enabled` or `disabled`: whether a service keeps to the digest that it found first.
+    #[serde(default)]
+    pub version_consistency: Option<String>,
+    /// Never true, as it is not built; kept so that Describe shows what was given. So are the next two.
+    #[serde(default)]
+    pub interactive: Option<bool>,
+    #[serde(default)]
+    pub pseudo_terminal: Option<bool>,
+    #[serde(default)]
+    pub disable_networking: Option<bool>,
 }
 
 impl ContainerDefinition {
@@ -240,12 +250,26 @@ pub struct Tmpfs {
 /// Times in seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// First item `CMD` or `CMD-SHELL`.
+    /// As given; [`arguments`](Self::arguments) says what it means. Not empty, and never `NONE`.
     pub command: Vec<String>,
     pub interval: u32,
     pub timeout: u32,
     pub retries: u32,
     pub start_period: Option<u32>,
+}
+
+impl HealthCheck {
+    /// What to execute in the container: the words after `CMD`, those after `CMD-SHELL` by its shell, and all words
+    /// where neither comes first.
+    pub fn arguments(&self) -> Vec<String> {
+        match self.command.split_first() {
+            Some((first, rest)) if first == "CMD" => rest.to_vec(),
+            Some((first, rest)) if first == "CMD-SHELL" => {
+                ["/bin/sh", "-c"].into_iter().map(str::to_owned).chain(rest.iter().cloned()).collect()
+            }
+            _ => self.command.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,4 +331,26 @@ pub struct Volume {
     pub host_path: Option<String>,
     /// `host: {}` was given, for Describe.
     pub host_given: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HealthCheck;
+
+    #[test]
+    fn a_health_check_runs_by_its_first_word() {
+        let cases: [(&[&str], &[&str]); 3] = [
+            (&["CMD", "curl", "-f", "http://localhost/"], &["curl", "-f", "http://localhost/"]),
+            (
+                &["CMD-SHELL", "curl -f http://localhost/ || exit 1"],
+                &["/bin/sh", "-c", "curl -f http://localhost/ || exit 1"],
+            ),
+            (&["true", "-x"], &["true", "-x"]),
+        ];
+        for (command, expected) in cases {
+            let command = command.iter().map(|&word| word.to_owned()).collect();
+            let health = HealthCheck { command, interval: 30, timeout: 5, retries: 3, start_period: None };
+            assert_eq!(health.arguments(), expected);
+        }
+    }
 }

@@ -1,3 +1,4 @@
-//! The decisions: pure functions from facts to an answer. Placement; what a node shall run.
+//! The decisions: pure functions from facts to an answer. Placement; what makes a task definition valid.
 
 pub mod place;
+pub mod task_definition;
