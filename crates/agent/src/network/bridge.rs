@@ -1,0 +1,72 @@
+//! The node's bridge: every task's link ends in it, and it is their gateway.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use sha2::{Digest, Sha256};
+
+use super::netlink::{Link, Netlink};
+use super::{Config, Error, Result, kernel, write_sysctl};
+
+/// The link-local address at which tasks find the metadata and credentials endpoints (ecs-semantics §5.6).
+pub const TASK_ENDPOINT: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
+/// When the host has no way out.
+const MTU_DEFAULT: u32 = 1500;
+
+/// Index and MTU of the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bridge {
+    pub index: u32,
+    pub mtu: u32,
+}
+
+/// Makes the bridge, or what it lacks: its addresses are exactly the gateways and [`TASK_ENDPOINT`].
+pub fn ensure(config: &Config) -> Result<Bridge> {
+    let mut netlink = Netlink::open().map_err(kernel("open a netlink socket"))?;
+    let uplink = netlink.uplink().map_err(kernel("find the way out"))?;
+    let mtu = uplink.map_or(MTU_DEFAULT, |link| link.mtu);
+    let link = find_or_create(&mut netlink, &config.tag, mtu)?;
+    set_addresses(&mut netlink, link.index, &config.bridge_addresses())
+        .map_err(kernel("set the bridge's addresses"))?;
+    configure(&config.tag).map_err(kernel("configure the bridge"))?;
+    netlink.set_up(link.index).map_err(kernel("bring the bridge up"))?;
+    Ok(Bridge { index: link.index, mtu })
+}
+
+/// No error when it is gone.
+pub fn remove(config: &Config) -> Result<()> {
+    let mut netlink = Netlink::open().map_err(kernel("open a netlink socket"))?;
+    netlink.delete_link(&config.tag).map_err(kernel("remove the bridge"))
+}
+
+fn find_or_create(netlink: &mut Netlink, name: &str, mtu: u32) -> Result<Link> {
+    if let Some(link) = netlink.link_by_name(name).map_err(kernel("look for the bridge"))? {
+        netlink.set_mtu(link.index, mtu).map_err(kernel("set the bridge's MTU"))?;
+        return Ok(link);
+    }
+    let hash = Sha256::digest(name);
+    let mac = [0x02, hash[0], hash[1], hash[2], hash[3], hash[4]];
+    netlink.create_bridge(name, mac, mtu).map_err(kernel("make the bridge"))?;
+    let link = netlink.link_by_name(name).map_err(kernel("find the bridge just made"))?;
+    link.ok_or_else(|| Error::Vanished(name.to_owned()))
+}
+
+fn set_addresses(netlink: &mut Netlink, index: u32, wanted: &[(Ipv4Addr, u8)]) -> io::Result<()> {
+    for (address, prefix_length) in netlink.addresses(index)? {
+        if !wanted.contains(&(address, prefix_length)) {
+            netlink.delete_address(index, address, prefix_length)?;
+        }
+    }
+    for (address, prefix_length) in wanted {
+        netlink.add_address(index, *address, *prefix_length)?;
+    }
+    Ok(())
+}
+
+fn configure(name: &str) -> io::Result<()> {
+    write_sysctl("ipv4/ip_forward", "1")?;
+    // Published ports answer on 127.0.0.1 too; the firewall keeps tasks from reaching the host's loopback by it.
+    write_sysctl(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
+    // Subnets share the bridge, so a gateway would send tasks past itself.
+    write_sysctl(&format!("ipv4/conf/{name}/send_redirects"), "0")
+}

@@ -1,0 +1,511 @@
+//! The real network driver in real namespaces. Needs root and `nft`; uses nothing of the host but a fresh network and
+//! mount namespace per test, which is the node, so that every count is exact.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use agent::driver::{Attached, Network, NetworkKind, NetworkRequest};
+use agent::network::{Config, Linux};
+use model::link::InterfaceSpec;
+use model::task_definition::PortMapping;
+use model::{Protocol, TaskId};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Runs a test on a node of its own: a thread with a new network and mount namespace, and all threads it starts.
+fn on_node<F: Future<Output = ()>>(test: impl FnOnce(PathBuf) -> F + Send + 'static) {
+    let node = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("these tests need root");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        run("ip", &["link", "set", "lo", "up"]);
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(test(directory.path().join("netns")));
+    });
+    if let Err(panic) = node.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// All that a network instance could leave behind on the node.
+fn remains() -> Vec<String> {
+    let links = run("ip", &["-o", "link"]).lines().map(|line| line.split(':').nth(1).unwrap().to_owned()).collect();
+    let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let mounts = mounts.lines().filter(|line| line.contains("nsfs")).map(str::to_owned).collect();
+    let rules = run("nft", &["list", "ruleset"]).lines().map(str::to_owned).collect();
+    let addresses = run("ip", &["-o", "-4", "addr"]).lines().map(str::to_owned).collect();
+    let all: Vec<Vec<String>> = vec![links, mounts, rules, addresses];
+    all.concat()
+}
+
+fn config(directory: &Path) -> Config {
+    Config { tag: "test0".into(), ..Config::new(directory.to_owned()) }
+}
+
+fn awsvpc(task: u128, address: [u8; 4]) -> NetworkRequest {
+    let [a, b, c, _] = address;
+    let address = Ipv4Addr::from(address);
+    let spec = InterfaceSpec {
+        attachment_id: "attachment".into(),
+        interface_id: "eni-1".into(),
+        mac: model::network::mac_of(address),
+        address,
+        subnet_id: "subnet-1".into(),
+        subnet_prefix_length: 20,
+        gateway: Ipv4Addr::new(a, b, c & 0xf0, 1),
+        vpc_id: "vpc-1".into(),
+        private_dns_name: "ip.internal".into(),
+    };
+    NetworkRequest { task: TaskId(task), container: None, kind: NetworkKind::Awsvpc(spec) }
+}
+
+fn bridge(task: u128, container: usize, ports: &[(u16, u16, Protocol)]) -> NetworkRequest {
+    let mapping = |&(container_port, host_port, protocol)| PortMapping {
+        container_port,
+        host_port,
+        protocol,
+        name: None,
+        app_protocol: None,
+    };
+    let ports = ports.iter().map(mapping).collect();
+    NetworkRequest { task: TaskId(task), container: Some(container), kind: NetworkKind::Bridge { ports } }
+}
+
+/// Runs something inside a namespace, on a thread that ends with it.
+fn inside<T: Send + 'static>(namespace: &Path, deed: impl FnOnce() -> T + Send + 'static) -> T {
+    let namespace = namespace.to_owned();
+    let thread = std::thread::spawn(move || {
+        let file = std::fs::File::open(namespace).unwrap();
+        setns(file.as_fd(), CloneFlags::CLONE_NEWNET).unwrap();
+        deed()
+    });
+    thread.join().unwrap()
+}
+
+/// Answers every connection with the caller's address as it is seen inside.
+fn serve(attached: &Attached, port: u16) {
+    let listener = inside(&attached.namespace, move || TcpListener::bind(("0.0.0.0", port)).unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let peer = stream.peer_addr().unwrap().ip().to_string();
+            // The client may be gone already.
+            drop(stream.write_all(peer.as_bytes()));
+        }
+    });
+}
+
+fn fetch(to: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&to, WAIT)?;
+    stream.set_read_timeout(Some(WAIT))?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn at(address: impl Into<Ipv4Addr>, port: u16) -> SocketAddr {
+    SocketAddrV4::new(address.into(), port).into()
+}
+
+#[test]
+fn awsvpc_tasks_reach_one_another_and_the_host_reaches_them() {
+    on_node(|directory| async move {
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let a = network.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
+        let b = network.attach(&awsvpc(2, [172, 31, 0, 11])).await.unwrap();
+        let other_subnet = network.attach(&awsvpc(3, [172, 31, 16, 10])).await.unwrap();
+        assert_eq!(a.address, Some(Ipv4Addr::new(172, 31, 0, 10)));
+        serve(&a, 80);
+        serve(&a, 8080);
+        // From the host it is the gateway that calls.
+        assert_eq!(fetch(at([172, 31, 0, 10], 80)).unwrap(), "172.31.0.1");
+        for (task, address) in [(&b, "172.31.0.11"), (&other_subnet, "172.31.16.10"), (&a, "172.31.0.10")] {
+            let seen = inside(&task.namespace, || fetch(at([172, 31, 0, 10], 80))).unwrap();
+            assert_eq!(seen, address);
+        }
+        // Containers of one task share localhost.
+        let local = inside(&a.namespace, || fetch(at(Ipv4Addr::LOCALHOST, 8080))).unwrap();
+        assert_eq!(local, "127.0.0.1");
+    });
+}
+
+#[test]
+fn the_interface_is_as_the_control_plane_gave_it() {
+    on_node(|directory| async move {
+        let _outside = Outside::make();
+        run("ip", &["link", "set", "uplink0", "mtu", "1400"]);
+        run("ip", &["route", "add", "default", "via", "198.51.100.2"]);
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let attached = network.attach(&awsvpc(1, [172, 31, 32, 5])).await.unwrap();
+        let (link, address, route) = inside(&attached.namespace, || {
+            (
+                run("ip", &["-o", "link", "show", "eth0"]),
+                run("ip", &["-o", "-4", "addr", "show", "eth0"]),
+                run("ip", &["route"]),
+            )
+        });
+        assert!(link.contains("02:47:ac:1f:20:05") && link.contains("mtu 1400"), "{link}");
+        assert!(address.contains("172.31.32.5/20"), "{address}");
+        assert!(route.contains("default via 172.31.32.1 dev eth0"), "{route}");
+    });
+}
+
+#[test]
+fn tasks_reach_the_outside_by_the_hosts_address_and_the_outside_reaches_no_task() {
+    on_node(|directory| async move {
+        let outside = Outside::make();
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let task = network.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
+        let container = network.attach(&bridge(2, 0, &[(80, 8080, Protocol::Tcp)])).await.unwrap();
+        serve(&outside.attached(), 80);
+        serve(&task, 80);
+        serve(&container, 80);
+        for namespace in [&task.namespace, &container.namespace] {
+            assert_eq!(inside(namespace, || fetch(at([198, 51, 100, 2], 80))).unwrap(), "198.51.100.1");
+        }
+        // Published: seen with the caller's own address. Not published: dropped, although there is a route.
+        assert_eq!(outside.fetch(at([198, 51, 100, 1], 8080)).unwrap(), "198.51.100.2");
+        let refused = outside.connect(at([172, 31, 0, 10], 80), Duration::from_millis(300));
+        assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    });
+}
+
+/// A machine beyond the node's uplink, 198.51.100.2, whose gateway is the node.
+struct Outside {
+    namespace: PathBuf,
+}
+
+impl Outside {
+    fn make() -> Self {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        // The thread keeps the namespace alive until the process ends.
+        std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            sender.send(nix::unistd::gettid()).unwrap();
+            loop {
+                std::thread::park();
+            }
+        });
+        let thread = receiver.recv().unwrap();
+        let namespace = PathBuf::from(format!("/proc/{}/task/{thread}/ns/net", std::process::id()));
+        let name = namespace.to_str().unwrap().to_owned();
+        run("ip", &["link", "add", "uplink0", "type", "veth", "peer", "name", "far0"]);
+        run("ip", &["link", "set", "far0", "netns", &thread.to_string()]);
+        run("ip", &["addr", "add", "198.51.100.1/24", "dev", "uplink0"]);
+        run("ip", &["link", "set", "uplink0", "up"]);
+        inside(Path::new(&name), || {
+            run("ip", &["addr", "add", "198.51.100.2/24", "dev", "far0"]);
+            run("ip", &["link", "set", "far0", "up"]);
+            run("ip", &["route", "add", "default", "via", "198.51.100.1"]);
+        });
+        Self { namespace }
+    }
+
+    fn attached(&self) -> Attached {
+        Attached { namespace: self.namespace.clone(), address: None, bindings: Vec::new() }
+    }
+
+    fn fetch(&self, to: SocketAddr) -> std::io::Result<String> {
+        inside(&self.namespace, move || fetch(to))
+    }
+
+    fn connect(&self, to: SocketAddr, limit: Duration) -> std::io::Result<()> {
+        inside(&self.namespace, move || TcpStream::connect_timeout(&to, limit).map(drop))
+    }
+}
+
+#[test]
+fn published_ports_answer_on_every_address_of_the_host() {
+    on_node(|directory| async move {
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let request = bridge(1, 0, &[(80, 8080, Protocol::Tcp), (80, 0, Protocol::Tcp)]);
+        let web = network.attach(&request).await.unwrap();
+        let client = network.attach(&bridge(1, 1, &[])).await.unwrap();
+        serve(&web, 80);
+        let ports: Vec<u16> = web.bindings.iter().map(|binding| binding.host_port).collect();
+        assert_eq!(ports[0], 8080);
+        assert!((32768..=60999).contains(&ports[1]), "{ports:?}");
+        for port in ports {
+            // On loopback, the host's own address, the container's own host, and from another container.
+            assert_eq!(fetch(at(Ipv4Addr::LOCALHOST, port)).unwrap(), "172.30.0.1");
+            assert!(fetch(at([172, 31, 0, 1], port)).is_ok());
+            for namespace in [&client.namespace, &web.namespace] {
+                assert_eq!(inside(namespace, move || fetch(at([172, 31, 0, 1], port))).unwrap(), "172.30.0.1");
+            }
+        }
+        // The same answer again, and the address too.
+        assert_eq!(network.attach(&request).await.unwrap(), web);
+    });
+}
+
+#[test]
+fn udp_is_published_too() {
+    on_node(|directory| async move {
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let server = network.attach(&bridge(1, 0, &[(53, 5353, Protocol::Udp)])).await.unwrap();
+        let echo = inside(&server.namespace, || UdpSocket::bind("0.0.0.0:53").unwrap());
+        std::thread::spawn(move || {
+            let mut buffer = [0; 16];
+            let (length, from) = echo.recv_from(&mut buffer).unwrap();
+            echo.send_to(&buffer[..length], from).unwrap();
+        });
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(WAIT)).unwrap();
+        client.connect("127.0.0.1:5353").unwrap();
+        client.send(b"ping").unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(client.recv(&mut buffer).unwrap(), 4);
+    });
+}
+
+#[test]
+fn a_host_port_that_is_taken_is_refused_and_nothing_is_held() {
+    on_node(|directory| async move {
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let theirs = TcpListener::bind("0.0.0.0:8080").unwrap();
+        let request = bridge(1, 0, &[(80, 8081, Protocol::Tcp), (80, 8080, Protocol::Tcp)]);
+        let error = network.attach(&request).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "CannotStartContainerError: Bind for 0.0.0.0:8080 failed: port is already allocated"
+        );
+        drop(TcpListener::bind("0.0.0.0:8081").unwrap());
+        drop(theirs);
+        network.attach(&request).await.unwrap();
+        let error = network.attach(&bridge(2, 0, &[(80, 8081, Protocol::Tcp)])).await.unwrap_err();
+        assert_eq!(error.name, "CannotStartContainerError");
+        // A program of the host is kept out as well, until the task is gone.
+        assert!(TcpListener::bind("0.0.0.0:8081").is_err());
+        network.detach(TaskId(1)).await.unwrap();
+        drop(TcpListener::bind("0.0.0.0:8081").unwrap());
+        network.attach(&bridge(2, 0, &[(80, 8081, Protocol::Tcp)])).await.unwrap();
+    });
+}
+
+#[test]
+fn none_has_loopback_only() {
+    on_node(|directory| async move {
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let request = NetworkRequest { task: TaskId(1), container: Some(0), kind: NetworkKind::None };
+        let attached = network.attach(&request).await.unwrap();
+        assert_eq!((attached.address, &attached.bindings[..]), (None, &[][..]));
+        serve(&attached, 80);
+        inside(&attached.namespace, || {
+            assert_eq!(fetch(at(Ipv4Addr::LOCALHOST, 80)).unwrap(), "127.0.0.1");
+            assert_eq!(run("ip", &["-o", "link"]).lines().count(), 1);
+        });
+        assert_eq!(network.attach(&request).await.unwrap(), attached);
+        assert_eq!(network.list().await.unwrap(), [TaskId(1)]);
+        network.detach(TaskId(1)).await.unwrap();
+        assert_eq!(network.list().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn tasks_reach_the_endpoint_server_and_not_the_hosts_loopback() {
+    on_node(|directory| async move {
+        let config = config(&directory);
+        let endpoint = config.endpoint_address();
+        let network = Linux::open(config).await.unwrap();
+        let task = network.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
+        let container = network.attach(&bridge(2, 0, &[])).await.unwrap();
+        let server = TcpListener::bind(endpoint).unwrap();
+        let private = TcpListener::bind("127.0.0.1:9000").unwrap();
+        for listener in [server, private] {
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let mut stream = stream.unwrap();
+                    let peer = stream.peer_addr().unwrap().ip().to_string();
+                    drop(stream.write_all(peer.as_bytes()));
+                }
+            });
+        }
+        for (attached, address) in [(&task, "172.31.0.10"), (&container, "172.30.0.2")] {
+            assert_eq!(inside(&attached.namespace, || fetch(at([169, 254, 170, 2], 80))).unwrap(), address);
+            // A task with a route of its own for 127/8 still does not get in.
+            let refused = inside(&attached.namespace, || {
+                run("ip", &["addr", "del", "127.0.0.1/8", "dev", "lo"]);
+                run("ip", &["route", "add", "127.0.0.1", "via", "172.31.0.1", "dev", "eth0", "onlink"]);
+                std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
+                TcpStream::connect_timeout(&at(Ipv4Addr::LOCALHOST, 9000), Duration::from_millis(300)).map(drop)
+            });
+            assert!(refused.is_err());
+        }
+        // Host-mode tasks too.
+        assert!(fetch(at([169, 254, 170, 2], 80)).is_ok());
+    });
+}
+
+#[test]
+fn another_tools_drop_policy_does_not_stop_tasks() {
+    on_node(|directory| async move {
+        let outside = Outside::make();
+        let ruleset = "add table ip filter\n\
+            add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }\n\
+            add chain ip filter DOCKER-USER\n\
+            add rule ip filter FORWARD jump DOCKER-USER\n";
+        let file = directory.with_extension("nft");
+        std::fs::write(&file, ruleset).unwrap();
+        run("nft", &["-f", file.to_str().unwrap()]);
+        let before = remains();
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let task = network.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
+        serve(&outside.attached(), 80);
+        assert!(inside(&task.namespace, || fetch(at([198, 51, 100, 2], 80))).is_ok());
+        drop(network);
+        // Taken over, the rules are not doubled; and all of them go.
+        let network = Linux::open(config(&directory)).await.unwrap();
+        assert_eq!(run("nft", &["list", "chain", "ip", "filter", "DOCKER-USER"]).matches("test0").count(), 2);
+        network.teardown().await.unwrap();
+        assert_eq!(remains(), before);
+    });
+}
+
+#[test]
+fn a_new_agent_takes_over_what_an_earlier_one_made() {
+    on_node(|directory| async move {
+        let requests = [
+            awsvpc(1, [172, 31, 0, 10]),
+            bridge(2, 0, &[(80, 8080, Protocol::Tcp), (81, 0, Protocol::Tcp), (53, 0, Protocol::Udp)]),
+            bridge(2, 1, &[(80, 0, Protocol::Tcp)]),
+            NetworkRequest { task: TaskId(3), container: Some(0), kind: NetworkKind::None },
+        ];
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let mut first = Vec::new();
+        for request in &requests {
+            first.push(network.attach(request).await.unwrap());
+        }
+        serve(&first[1], 80);
+        drop(network);
+
+        let network = Linux::open(config(&directory)).await.unwrap();
+        assert_eq!(network.list().await.unwrap(), [1, 2, 3].map(TaskId));
+        assert!(fetch(at(Ipv4Addr::LOCALHOST, 8080)).is_ok());
+        assert!(TcpListener::bind("0.0.0.0:8080").is_err(), "the port is held again");
+        // A new container does not get an address that is in use.
+        let fresh = network.attach(&bridge(4, 0, &[])).await.unwrap();
+        assert!(first.iter().all(|attached| attached.address != fresh.address));
+        for (request, attached) in requests.iter().zip(&first) {
+            assert_eq!(&network.attach(request).await.unwrap(), attached);
+        }
+        assert!(fetch(at(Ipv4Addr::LOCALHOST, 8080)).is_ok(), "the namespace is the same one");
+    });
+}
+
+/// Each way in which a crash can leave an attachment half-made or half-removed.
+#[test]
+fn whatever_is_left_of_an_attachment_is_listed_and_goes() {
+    on_node(|directory| async move {
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let before = remains();
+        let request = bridge(7, 0, &[(80, 8080, Protocol::Tcp)]);
+        let link = || run("ip", &["-o", "link"]).split_whitespace().find(|w| w.starts_with("gt")).unwrap().to_owned();
+        let unlink = || drop(run("ip", &["link", "del", link().split('@').next().unwrap()]));
+        let unmount = |path: &Path| nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        let drop_table = || drop(run("nft", &["flush", "map", "ip", "test0", "published"]));
+        for remaining in 0..8 {
+            let attached = network.attach(&request).await.unwrap();
+            if remaining & 1 == 0 {
+                unlink();
+            }
+            if remaining & 2 == 0 {
+                unmount(&attached.namespace);
+            }
+            if remaining & 4 == 0 {
+                drop_table();
+            }
+            // Seen by this agent and by the next, made whole again, and removed without a trace.
+            assert_eq!(network.list().await.unwrap(), [TaskId(7)], "{remaining:b}");
+            let again = network.attach(&request).await.unwrap();
+            serve(&again, 80);
+            assert!(fetch(at(again.address.unwrap(), 80)).is_ok(), "{remaining:b}");
+            assert!(fetch(at(Ipv4Addr::LOCALHOST, 8080)).is_ok(), "{remaining:b}");
+            network.detach(TaskId(7)).await.unwrap();
+            assert_eq!(network.list().await.unwrap(), [], "{remaining:b}");
+            assert_eq!(remains(), before, "{remaining:b}");
+        }
+        network.detach(TaskId(7)).await.unwrap();
+    });
+}
+
+#[test]
+fn many_tasks_at_once_and_nothing_stays() {
+    on_node(|directory| async move {
+        let before = remains();
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let opened = remains();
+        let requests = (1..=40_u8).map(|n| match n % 2 {
+            0 => awsvpc(n.into(), [172, 31, 0, 10 + n]),
+            _ => bridge(n.into(), 0, &[(80, 0, Protocol::Tcp), (80, 9000 + u16::from(n), Protocol::Tcp)]),
+        });
+        let requests: Vec<NetworkRequest> = requests.collect();
+        let attached = futures_util::future::join_all(requests.iter().map(|request| network.attach(request))).await;
+        let addresses: BTreeSet<_> = attached.iter().map(|result| result.as_ref().unwrap().address).collect();
+        assert_eq!(addresses.len(), requests.len());
+        let ports: Vec<u16> =
+            attached.iter().flat_map(|result| &result.as_ref().unwrap().bindings).map(|b| b.host_port).collect();
+        assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), ports.len());
+        let detached = requests.iter().map(|request| network.detach(request.task));
+        for result in futures_util::future::join_all(detached).await {
+            result.unwrap();
+        }
+        assert_eq!(remains(), opened);
+        network.teardown().await.unwrap();
+        assert_eq!(remains(), before);
+        assert!(!directory.exists());
+    });
+}
+
+#[test]
+fn instances_share_a_node() {
+    on_node(|directory| async move {
+        let other = Config {
+            tag: "test1".into(),
+            subnets: vec!["10.77.0.0/20".parse().unwrap()],
+            bridge_range: "10.78.0.0/16".parse().unwrap(),
+            ..config(&directory.with_file_name("other"))
+        };
+        let first = Linux::open(config(&directory)).await.unwrap();
+        let second = Linux::open(other).await.unwrap();
+        let a = first.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
+        let b = second.attach(&awsvpc(1, [10, 77, 0, 10])).await.unwrap();
+        serve(&a, 80);
+        serve(&b, 80);
+        assert!(fetch(at([172, 31, 0, 10], 80)).is_ok());
+        assert!(fetch(at([10, 77, 0, 10], 80)).is_ok());
+        second.teardown().await.unwrap();
+        assert!(fetch(at([172, 31, 0, 10], 80)).is_ok());
+        first.teardown().await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_not_this_nodes_is_refused() {
+    on_node(|directory| async move {
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let error = network.attach(&awsvpc(1, [10, 0, 0, 5])).await.unwrap_err();
+        assert_eq!(error.to_string(), "ContainerNetworkingError: the subnet of 10.0.0.5 is none of this node's");
+        let mut request = awsvpc(1, [172, 31, 0, 10]);
+        let NetworkKind::Awsvpc(spec) = &mut request.kind else { unreachable!() };
+        spec.mac = "02:00:00:00:00".into();
+        assert!(network.attach(&request).await.unwrap_err().message.contains("is no MAC address"));
+        for tag in ["", "Gantry", "0a", "a\"b", "abcdefghijklmnop", "a b"] {
+            let config = Config { tag: tag.into(), ..config(&directory) };
+            assert!(Linux::open(config).await.is_err(), "{tag}");
+        }
+    });
+}
