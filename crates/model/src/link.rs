@@ -9,7 +9,8 @@
 //! - `Desired` is always the full set. A task that is absent from it is none of ours: the agent stops it and removes
 //!   all that it left. A stopped task stays in the set until the control plane has durably taken in its report.
 //! - At most one `Desired` is unanswered; the agent answers with `Applied`. What changes meanwhile is in the next one.
-//! - The agent refuses a generation below the one that it has (within one session's `control_id`).
+//! - The agent refuses a generation below the one that it has (within one session's `control_id`). A generation is the
+//!   revision of the control plane's state that the set was taken from, so it rises, with gaps, also across restarts.
 //! - Reports carry a per-task sequence that rises across agent restarts; a lower one is ignored.
 
 use std::net::Ipv4Addr;

@@ -30,6 +30,4 @@ pub struct Node {
     pub boot_id: String,
     pub container_instance: Option<ContainerInstanceId>,
     pub registered_at: Timestamp,
-    /// Raised with each change of the node's desired set.
-    pub generation: u64,
 }

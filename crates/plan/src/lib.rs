@@ -1,4 +1,6 @@
-//! The decisions: pure functions from facts to an answer. Placement; what makes a task definition valid.
+//! The decisions: pure functions from facts to an answer. Placement; what a node shall run; what makes a task
+//! definition valid.
 
+pub mod node;
 pub mod place;
 pub mod task_definition;
