@@ -32,7 +32,7 @@ impl DriverError {
 pub type Result<T> = std::result::Result<T, DriverError>;
 
 /// An image that is on the node, unpacked and ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Image {
     /// As containerd names it: `docker.io/library/nginx:latest`.
     pub reference: String,

@@ -167,6 +167,9 @@ pub struct TaskReport {
     pub sequence: u64,
     pub status: ReportedStatus,
     pub containers: Vec<ContainerReport>,
+    /// When the last of its containers had started.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
     pub pull_started_at: Option<Timestamp>,
     pub pull_stopped_at: Option<Timestamp>,
     pub execution_stopped_at: Option<Timestamp>,

@@ -325,6 +325,7 @@ pub fn advance(task: &mut Task, report: &link::TaskReport, now: Timestamp) -> bo
     task.health = health_of(&task.containers);
     task.pull_started_at = task.pull_started_at.or(report.pull_started_at);
     task.pull_stopped_at = task.pull_stopped_at.or(report.pull_stopped_at);
+    task.started_at = task.started_at.or(report.started_at);
     task.execution_stopped_at = task.execution_stopped_at.or(report.execution_stopped_at);
     if let Some(attachment) = &mut task.attachment
         && report.interface_attached

@@ -1,0 +1,118 @@
+//! The agent as a whole: takes over the node, then runs the node's loop and the session beside each other.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::NodeId;
+use model::link::{Hello, LINK_PROTOCOL, Welcome};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::checkpoint::{CheckpointError, Checkpoints};
+use crate::clock::Clock;
+use crate::drive::{AdoptError, Drive, Drivers};
+use crate::driver::{DriverError, Network, Runtime};
+use crate::host::Host;
+use crate::outbox::Outbox;
+use crate::session::Session;
+
+/// Messages of the session that the node has not taken yet.
+const MESSAGES_MAX: usize = 16;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the agent keeps what it must know again; `None`: nowhere, for simulated nodes.
+    pub data_dir: Option<PathBuf>,
+    /// `host:port` of the control plane.
+    pub control: String,
+    pub node_key: String,
+    pub node: NodeId,
+    pub host: Host,
+    pub clock: Clock,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot keep the agent's state")]
+    Checkpoint(#[from] CheckpointError),
+    #[error("the container runtime does not answer: {0}")]
+    Runtime(DriverError),
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
+}
+
+/// A running agent. Dropped, it stops at once, as if it were killed; containers go on in any case.
+pub struct Agent {
+    stop: watch::Sender<bool>,
+    welcomed: watch::Receiver<Option<Welcome>>,
+    node: Option<JoinHandle<()>>,
+    session: Option<JoinHandle<()>>,
+}
+
+impl Agent {
+    /// Takes over the node and begins to serve it. The first connection is made in the background.
+    pub async fn start<R: Runtime, N: Network>(config: Config, runtime: R, network: N) -> Result<Self, StartError> {
+        let runtime_version = runtime.version().await.map_err(StartError::Runtime)?;
+        let checkpoints = match &config.data_dir {
+            Some(data_dir) => Checkpoints::open(&data_dir.join("agent").join("tasks"))?,
+            None => Checkpoints::None,
+        };
+        let outbox = Arc::new(Outbox::default());
+        let drivers = Drivers::new(runtime, network, checkpoints, config.clock);
+        let drive = Drive::adopt(drivers, &config.host.boot_id, outbox.clone()).await?;
+
+        let (stop, stopped) = watch::channel(false);
+        let (messages, inbox) = mpsc::channel(MESSAGES_MAX);
+        let (welcome, welcomed) = watch::channel(None);
+        let session = Session {
+            control: config.control,
+            node_key: config.node_key,
+            hello: hello(config.node, config.host, runtime_version),
+            outbox,
+            messages,
+            welcomed: welcome,
+        };
+        let node = tokio::spawn(drive.run(inbox, stopped.clone()));
+        let session = tokio::spawn(session.run(stopped));
+        Ok(Self { stop, welcomed, node: Some(node), session: Some(session) })
+    }
+
+    /// Returns who welcomed the node, once it is connected; `None` when it never will be.
+    pub async fn ready(&mut self) -> Option<Welcome> {
+        self.welcomed.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.welcomed.borrow().is_some()
+    }
+
+    /// Stops serving the node. Its containers go on; the next agent adopts them.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        for running in [self.session.take(), self.node.take()].into_iter().flatten() {
+            // A panic there has been logged; there is nothing left to stop.
+            let _ = running.await;
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        for running in [&self.node, &self.session].into_iter().flatten() {
+            running.abort();
+        }
+    }
+}
+
+fn hello(node: NodeId, host: Host, runtime_version: String) -> Hello {
+    Hello {
+        protocol: LINK_PROTOCOL,
+        node,
+        name: host.name,
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        runtime_version,
+        boot_id: host.boot_id,
+        total: host.total,
+        attributes: host.attributes,
+    }
+}

@@ -1,0 +1,135 @@
+//! What the agent must know again after it was killed: per task its spec, written once, and its state.
+//!
+//! ```text
+//! <directory>/<task id>/spec.json     what the control plane wants; its being there makes the task ours
+//! <directory>/<task id>/state.json    task::State
+//! ```
+//! Writes replace whole files by rename, so a reader sees the old or the new one. They reach the page cache at once,
+//! which survives the agent; [`Checkpoints::sync`] makes them survive the machine, and is called only before what
+//! could not be found out afterwards (a start, a deletion).
+//!
+//! Specs hold environment variables: directories are 0700, files 0600.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use model::TaskId;
+use model::link::TaskSpec;
+use serde::Serialize;
+
+use crate::task::State;
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}")]
+pub struct CheckpointError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    pub spec: TaskSpec,
+    pub state: State,
+}
+
+#[derive(Clone, Debug)]
+pub enum Checkpoints {
+    Directory(PathBuf),
+    /// Nothing is kept: simulated nodes, whose containers die with the process.
+    None,
+}
+
+impl Checkpoints {
+    /// Opens the directory, making it where it lacks.
+    pub fn open(directory: &Path) -> Result<Self, CheckpointError> {
+        make_directory(directory)?;
+        Ok(Self::Directory(directory.to_owned()))
+    }
+
+    pub fn put_spec(&self, spec: &TaskSpec) -> Result<(), CheckpointError> {
+        let Self::Directory(directory) = self else { return Ok(()) };
+        let task = directory.join(spec.id.to_string());
+        make_directory(&task)?;
+        replace(&task.join("spec.json"), spec)
+    }
+
+    pub fn put_state(&self, id: TaskId, state: &State) -> Result<(), CheckpointError> {
+        let Self::Directory(directory) = self else { return Ok(()) };
+        replace(&directory.join(id.to_string()).join("state.json"), state)
+    }
+
+    /// Makes all that was put for the task survive a crash of the machine. Blocks on the disk.
+    pub fn sync(&self, id: TaskId) -> Result<(), CheckpointError> {
+        let Self::Directory(directory) = self else { return Ok(()) };
+        let task = directory.join(id.to_string());
+        for path in [task.join("spec.json"), task.join("state.json"), task.clone(), directory.clone()] {
+            File::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the task. No error when it is not there.
+    pub fn remove(&self, id: TaskId) -> Result<(), CheckpointError> {
+        let Self::Directory(directory) = self else { return Ok(()) };
+        let task = directory.join(id.to_string());
+        // The spec goes first: what is left of a removal that was cut short is no task.
+        let spec = task.join("spec.json");
+        match fs::remove_file(&spec) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &spec)(error)),
+            _ => {}
+        }
+        match fs::remove_dir_all(&task) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &task)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// All tasks that were taken. What does not read as one is removed: it was never answered for, or the machine
+    /// crashed while the task was taken; its containers, if any, are garbage then.
+    pub fn read(&self) -> Result<Vec<Checkpoint>, CheckpointError> {
+        let Self::Directory(directory) = self else { return Ok(Vec::new()) };
+        let mut checkpoints = Vec::new();
+        for entry in fs::read_dir(directory).map_err(failed("read", directory))? {
+            let entry = entry.map_err(failed("read", directory))?;
+            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<TaskId>().ok()) else { continue };
+            match read_task(&entry.path()).filter(|checkpoint| checkpoint.spec.id == id) {
+                Some(checkpoint) => checkpoints.push(checkpoint),
+                None => {
+                    tracing::warn!(task = %id, "removing a checkpoint that cannot be read");
+                    self.remove(id)?;
+                }
+            }
+        }
+        checkpoints.sort_by_key(|checkpoint| checkpoint.spec.id);
+        Ok(checkpoints)
+    }
+}
+
+/// A state that is missing or torn counts as none: no container was started then, since starts are synced before.
+fn read_task(directory: &Path) -> Option<Checkpoint> {
+    let spec = serde_json::from_slice(&fs::read(directory.join("spec.json")).ok()?).ok()?;
+    let state = fs::read(directory.join("state.json")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    Some(Checkpoint { spec, state: state.unwrap_or_default() })
+}
+
+fn make_directory(path: &Path) -> Result<(), CheckpointError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("make", path))
+}
+
+fn replace(path: &Path, value: &impl Serialize) -> Result<(), CheckpointError> {
+    let bytes = serde_json::to_vec(value).map_err(|error| failed("encode", path)(error.into()))?;
+    let new = path.with_extension("json.new");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(&bytes)?;
+        fs::rename(&new, path)
+    };
+    write().map_err(failed("write", path))
+}
+
+fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> CheckpointError + 'a {
+    move |source| CheckpointError { action, path: path.to_owned(), source }
+}

@@ -1,0 +1,280 @@
+//! All tasks of this node: takes the desired set, routes facts to the tasks, keeps their deadlines. Pure, as
+//! [`task`](crate::task) is; [`drive`](crate::drive) performs the actions in the order given.
+//!
+//! ```text
+//!   (unknown) ──in the set, RUNNING──→ known ──absent from the set──→ stopping ──done──→ (forgotten)
+//!       └───────in the set, STOPPED──→ known, reported STOPPED at once
+//! ```
+//! Invariants
+//! - A task's checkpoint is written before the effects that follow from it begin, and removed only when the task has
+//!   nothing left on the node and the control plane has it no more in the set.
+//! - A generation below the one that was taken over is refused, within one store of the control plane.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::link::{DesiredTask, TaskReport, TaskSpec};
+use model::{DesiredStatus, TaskId, Timestamp};
+
+use crate::checkpoint::Checkpoint;
+use crate::driver::{DriverError, Exit, Found, FoundStatus};
+use crate::task::state::container_of;
+use crate::task::{Effect, Event, State, Task};
+
+/// What [`drive`](crate::drive) is to do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Keep the spec: the task is ours from here on.
+    Take(TaskId),
+    /// Keep the state.
+    Save(TaskId),
+    Begin(Arc<TaskSpec>, Effect),
+    Report(TaskReport),
+    /// Remove the checkpoint.
+    Forget(TaskId),
+}
+
+/// What no checkpoint speaks for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Garbage {
+    Container(String),
+    Network(TaskId),
+    Group(TaskId),
+}
+
+/// What the drivers found on the node at the start.
+#[derive(Clone, Debug, Default)]
+pub struct Leftovers {
+    pub containers: Vec<Found>,
+    pub networks: Vec<TaskId>,
+    pub groups: Vec<TaskId>,
+}
+
+/// A desired set older than the one that was taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("generation {given} is older than {known}")]
+pub struct StaleGeneration {
+    pub given: u64,
+    pub known: u64,
+}
+
+pub struct Node {
+    boot_id: String,
+    tasks: BTreeMap<TaskId, Entry>,
+    deadlines: BTreeSet<(Timestamp, TaskId)>,
+    control_id: Option<String>,
+    generation: u64,
+}
+
+struct Entry {
+    task: Task,
+    saved: State,
+    deadline: Option<Timestamp>,
+    is_wanted: bool,
+}
+
+impl Node {
+    /// A node that takes over what an earlier agent left. The garbage must be gone before the first desired set.
+    pub fn adopt(
+        boot_id: &str,
+        checkpoints: Vec<Checkpoint>,
+        leftovers: &Leftovers,
+        now: Timestamp,
+    ) -> (Self, Vec<Garbage>, Vec<Action>) {
+        let mut node = Self {
+            boot_id: boot_id.to_owned(),
+            tasks: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            control_id: None,
+            generation: 0,
+        };
+        let known: BTreeSet<TaskId> = checkpoints.iter().map(|checkpoint| checkpoint.spec.id).collect();
+        let mut actions = Vec::new();
+        for Checkpoint { spec, state } in checkpoints {
+            let found = found_of(&spec, &leftovers.containers);
+            let (task, effects) = Task::adopt(Arc::new(spec), state.clone(), &found, boot_id, now);
+            let id = task.id();
+            node.tasks.insert(id, Entry { task, saved: state, deadline: None, is_wanted: true });
+            node.settle(id, effects, &mut actions);
+        }
+        (node, garbage(&known, leftovers), actions)
+    }
+
+    pub fn task(&self, id: TaskId) -> Option<&Task> {
+        self.tasks.get(&id).map(|entry| &entry.task)
+    }
+
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().map(|entry| &entry.task)
+    }
+
+    /// How every task stands, for a session that begins.
+    pub fn reports(&self) -> Vec<TaskReport> {
+        self.tasks().map(Task::report).collect()
+    }
+
+    /// A session began; with another store behind it, generations start anew.
+    pub fn welcome(&mut self, control_id: &str) {
+        if self.control_id.as_deref() != Some(control_id) {
+            self.control_id = Some(control_id.to_owned());
+            self.generation = 0;
+        }
+    }
+
+    /// Takes over the full desired set. What is to stop comes before what is to start, to make room.
+    pub fn desire(
+        &mut self,
+        generation: u64,
+        desired: Vec<DesiredTask>,
+        now: Timestamp,
+    ) -> Result<Vec<Action>, StaleGeneration> {
+        if generation < self.generation {
+            return Err(StaleGeneration { given: generation, known: self.generation });
+        }
+        self.generation = generation;
+        let mut actions = Vec::new();
+        let named: BTreeSet<TaskId> = desired.iter().map(|task| task.spec.id).collect();
+        let absent: Vec<TaskId> = self.tasks.keys().copied().filter(|id| !named.contains(id)).collect();
+        for id in absent {
+            self.drop_task(id, now, &mut actions);
+        }
+        let (stopped, running): (Vec<_>, Vec<_>) =
+            desired.into_iter().partition(|task| task.desired_status == DesiredStatus::Stopped);
+        for task in stopped.into_iter().chain(running) {
+            self.desire_task(task, now, &mut actions);
+        }
+        Ok(actions)
+    }
+
+    fn drop_task(&mut self, id: TaskId, now: Timestamp, actions: &mut Vec<Action>) {
+        let Some(entry) = self.tasks.get_mut(&id) else { return };
+        entry.is_wanted = false;
+        let effects = entry.task.step(Event::Desired(DesiredStatus::Stopped), now);
+        self.settle(id, effects, actions);
+    }
+
+    fn desire_task(&mut self, desired: DesiredTask, now: Timestamp, actions: &mut Vec<Action>) {
+        let id = desired.spec.id;
+        if let Some(entry) = self.tasks.get_mut(&id) {
+            entry.is_wanted = true;
+            if desired.desired_status == DesiredStatus::Running || entry.task.state().stopping {
+                return;
+            }
+            let effects = entry.task.step(Event::Desired(DesiredStatus::Stopped), now);
+            return self.settle(id, effects, actions);
+        }
+        let spec = Arc::new(desired.spec);
+        let (task, effects) = match desired.desired_status {
+            // Not kept: should the agent restart, the next desired set brings it here again.
+            DesiredStatus::Stopped => Task::never_here(spec, &self.boot_id, now),
+            DesiredStatus::Running => {
+                actions.push(Action::Take(id));
+                let mut task = Task::new(spec, &self.boot_id);
+                let effects = task.step(Event::Tick, now);
+                (task, effects)
+            }
+        };
+        let saved = match desired.desired_status {
+            DesiredStatus::Stopped => task.state().clone(),
+            DesiredStatus::Running => State::default(),
+        };
+        self.tasks.insert(id, Entry { task, saved, deadline: None, is_wanted: true });
+        self.settle(id, effects, actions);
+    }
+
+    /// Passes a fact to its task. One that is not known any more has nothing to learn.
+    pub fn tell(&mut self, id: TaskId, event: Event, now: Timestamp) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(entry) = self.tasks.get_mut(&id) {
+            let effects = entry.task.step(event, now);
+            self.settle(id, effects, &mut actions);
+        }
+        actions
+    }
+
+    /// The task's checkpoint could not be written: it must not run, since it could not be adopted.
+    pub fn refuse(&mut self, id: TaskId, error: DriverError, now: Timestamp) -> Vec<Action> {
+        self.tell(id, Event::Refused(error), now)
+    }
+
+    pub fn exited(&mut self, exit: Exit, now: Timestamp) -> Vec<Action> {
+        let Some((task, container)) = self.known_container(&exit.id) else { return Vec::new() };
+        let Exit { exit_code, at, out_of_memory, .. } = exit;
+        self.tell(task, Event::Exited { container, exit_code, at, out_of_memory }, now)
+    }
+
+    /// Makes up for a gap in the runtime's events. `asked_at` is when the listing began.
+    pub fn listed(&mut self, found: &[Found], asked_at: Timestamp, now: Timestamp) -> Vec<Action> {
+        let specs: Vec<Arc<TaskSpec>> = self.tasks().map(|task| task.spec().clone()).collect();
+        let mut actions = Vec::new();
+        for spec in specs {
+            for (container, found) in found_of(&spec, found).into_iter().enumerate() {
+                actions.extend(self.tell(spec.id, Event::Seen { container, found, asked_at }, now));
+            }
+        }
+        actions
+    }
+
+    /// When to call [`tick`](Self::tick) at the latest.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Action> {
+        let due: Vec<TaskId> = self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        due.into_iter().flat_map(|id| self.tell(id, Event::Tick, now)).collect()
+    }
+
+    fn known_container(&self, runtime_id: &str) -> Option<(TaskId, usize)> {
+        let (id, container) = container_of(runtime_id)?;
+        let count = self.task(id)?.spec().containers.len();
+        (container < count).then_some((id, container))
+    }
+
+    /// Turns a task's effects into actions, with its checkpoint before them.
+    fn settle(&mut self, id: TaskId, effects: Vec<Effect>, actions: &mut Vec<Action>) {
+        let Some(entry) = self.tasks.get_mut(&id) else { return };
+        if let Some(at) = entry.deadline.take() {
+            self.deadlines.remove(&(at, id));
+        }
+        if !entry.is_wanted && entry.task.is_done() {
+            self.tasks.remove(&id);
+            actions.push(Action::Forget(id));
+            return;
+        }
+        entry.deadline = entry.task.deadline();
+        self.deadlines.extend(entry.deadline.map(|at| (at, id)));
+        if entry.saved != *entry.task.state() {
+            entry.saved.clone_from(entry.task.state());
+            actions.push(Action::Save(id));
+        }
+        for effect in effects {
+            actions.push(match effect {
+                Effect::Report(report) => Action::Report(report),
+                effect => Action::Begin(entry.task.spec().clone(), effect),
+            });
+        }
+    }
+}
+
+fn found_of(spec: &TaskSpec, found: &[Found]) -> Vec<Option<FoundStatus>> {
+    let mut of_task = vec![None; spec.containers.len()];
+    for found in found {
+        let Some((task, container)) = container_of(&found.id) else { continue };
+        if task == spec.id && container < of_task.len() {
+            of_task[container] = Some(found.status.clone());
+        }
+    }
+    of_task
+}
+
+fn garbage(known: &BTreeSet<TaskId>, leftovers: &Leftovers) -> Vec<Garbage> {
+    let is_known = |id: &TaskId| known.contains(id);
+    let containers = leftovers.containers.iter().map(|found| &found.id);
+    let containers = containers.filter(|id| container_of(id).is_none_or(|(task, _)| !is_known(&task)));
+    let networks = leftovers.networks.iter().filter(|id| !is_known(id)).copied();
+    let groups = leftovers.groups.iter().filter(|id| !is_known(id)).copied();
+    let containers = containers.cloned().map(Garbage::Container);
+    // In this order: a group is not empty, nor a namespace unused, while its containers live.
+    containers.chain(networks.map(Garbage::Network)).chain(groups.map(Garbage::Group)).collect()
+}

@@ -1,0 +1,211 @@
+//! The agent's end of the link to the control plane ([`model::link`]).
+//!
+//! ```text
+//! connect ──Hello──→ (wait) ──Welcome──→ serve: Desired → node → Applied; outbox → Report; log batches ⇄ LogsTaken
+//!    ↑                                     │
+//!    └──── backoff, jittered ←── broken ───┘          fatal Bye: over
+//! ```
+//! A session that is away changes nothing on the node: containers go on, reports wait in the outbox. Each session
+//! begins with the report of every task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use model::link::{FromAgent, FromControl, Hello, LINK_FRAME_BYTES_MAX, LINK_PATH, Welcome};
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message as Frame};
+
+use crate::drive::Message;
+use crate::outbox::Outbox;
+
+const BACKOFF_MIN: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// To connect, to be welcomed, to have one frame taken.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Without a frame from the other side for so long, it is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Reports in one frame.
+const REPORTS_MAX: usize = 1000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error("cannot reach the control plane")]
+    Connect(#[source] std::io::Error),
+    #[error("the link failed")]
+    WebSocket(#[from] tungstenite::Error),
+    #[error("nothing heard for too long")]
+    Silence,
+    #[error("a message that is not understood")]
+    Decode(#[source] serde_json::Error),
+    #[error("closed by the control plane: {reason}")]
+    Bye { reason: String, fatal: bool },
+    #[error("the desired set is older than the one taken over")]
+    Stale,
+    #[error("the node key cannot be sent in a header")]
+    NodeKey,
+    #[error("the node has stopped")]
+    NodeGone,
+}
+
+impl From<tokio::time::error::Elapsed> for SessionError {
+    fn from(_: tokio::time::error::Elapsed) -> Self {
+        Self::Silence
+    }
+}
+
+type Link = WebSocketStream<TcpStream>;
+
+/// What a session is made of; lives over all of the agent's connections.
+pub struct Session {
+    /// `host:port`.
+    pub control: String,
+    pub node_key: String,
+    pub hello: Hello,
+    pub outbox: Arc<Outbox>,
+    pub messages: mpsc::Sender<Message>,
+    /// Who welcomed the node; `None` while it is not connected.
+    pub welcomed: watch::Sender<Option<Welcome>>,
+}
+
+impl Session {
+    /// Runs until `stop` turns true, or the control plane will have no more of this node.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = self.connect_forever() => {}
+        }
+    }
+
+    async fn connect_forever(&self) {
+        let mut random = SmallRng::from_os_rng();
+        let mut attempts = 0;
+        loop {
+            let ended = self.connect_once(&mut attempts).await;
+            self.welcomed.send_replace(None);
+            match ended {
+                Err(SessionError::NodeGone) => return,
+                Err(SessionError::Bye { reason, fatal: true }) => {
+                    tracing::error!(reason, "the control plane refuses this node");
+                    return;
+                }
+                Err(error) => tracing::warn!(error = crate::describe(&error), "the session ended; connecting again"),
+                Ok(()) => tracing::info!("the control plane closed the session; connecting again"),
+            }
+            tokio::time::sleep(backoff(attempts, &mut random)).await;
+            attempts = attempts.saturating_add(1);
+        }
+    }
+
+    /// One session from its connection to its end. `attempts` starts anew once the node is welcome.
+    async fn connect_once(&self, attempts: &mut u32) -> Result<(), SessionError> {
+        let mut link = self.connect().await?;
+        send(&mut link, &FromAgent::Hello(Box::new(self.hello.clone()))).await?;
+        let welcome = timeout(STEP_TIMEOUT, receive_welcome(&mut link)).await??;
+        *attempts = 0;
+        tracing::info!(cluster = welcome.cluster, zone = welcome.zone, "connected to the control plane");
+        let (done, is_done) = oneshot::channel();
+        self.tell(Message::Connected { control_id: welcome.control_id.clone(), done }).await?;
+        is_done.await.map_err(|_| SessionError::NodeGone)?;
+        self.welcomed.send_replace(Some(welcome));
+        self.serve(link).await
+    }
+
+    async fn connect(&self) -> Result<Link, SessionError> {
+        let mut request = format!("ws://{}{LINK_PATH}", self.control).into_client_request()?;
+        let mut authorization =
+            HeaderValue::from_str(&format!("Bearer {}", self.node_key)).map_err(|_| SessionError::NodeKey)?;
+        authorization.set_sensitive(true);
+        request.headers_mut().insert("authorization", authorization);
+        let stream = timeout(STEP_TIMEOUT, TcpStream::connect(&self.control)).await?.map_err(SessionError::Connect)?;
+        stream.set_nodelay(true).map_err(SessionError::Connect)?;
+        let limits = WebSocketConfig::default()
+            .max_message_size(Some(LINK_FRAME_BYTES_MAX))
+            .max_frame_size(Some(LINK_FRAME_BYTES_MAX));
+        let handshake = tokio_tungstenite::client_async_with_config(request, stream, Some(limits));
+        let (link, _) = timeout(STEP_TIMEOUT, handshake).await??;
+        Ok(link)
+    }
+
+    async fn serve(&self, mut link: Link) -> Result<(), SessionError> {
+        let mut heard_at = Instant::now();
+        let mut ping = tokio::time::interval(PING_INTERVAL);
+        loop {
+            tokio::select! {
+                frame = link.next() => {
+                    heard_at = Instant::now();
+                    match frame {
+                        None | Some(Ok(Frame::Close(_))) => return Ok(()),
+                        Some(Ok(Frame::Text(text))) => self.take(&mut link, &text).await?,
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => return Err(error.into()),
+                    }
+                }
+                tasks = self.outbox.take(REPORTS_MAX) => send(&mut link, &FromAgent::Report { tasks }).await?,
+                _ = ping.tick() => {
+                    if heard_at.elapsed() > SILENCE_MAX {
+                        return Err(SessionError::Silence);
+                    }
+                    timeout(STEP_TIMEOUT, link.send(Frame::Ping(Default::default()))).await??;
+                }
+            }
+        }
+    }
+
+    async fn take(&self, link: &mut Link, text: &str) -> Result<(), SessionError> {
+        match decode(text)? {
+            FromControl::Desired { generation, tasks } => {
+                let (done, is_done) = oneshot::channel();
+                self.tell(Message::Desired { generation, tasks, done }).await?;
+                if !is_done.await.map_err(|_| SessionError::NodeGone)? {
+                    return Err(SessionError::Stale);
+                }
+                send(link, &FromAgent::Applied { generation }).await
+            }
+            FromControl::Bye { reason, fatal } => Err(SessionError::Bye { reason, fatal }),
+            // Reports are kept by the node until the task leaves the desired set, whatever was taken in.
+            FromControl::ReportTaken { .. } => Ok(()),
+            FromControl::LogsTaken { .. } | FromControl::Welcome(_) => Ok(()),
+        }
+    }
+
+    async fn tell(&self, message: Message) -> Result<(), SessionError> {
+        self.messages.send(message).await.map_err(|_| SessionError::NodeGone)
+    }
+}
+
+async fn receive_welcome(link: &mut Link) -> Result<Welcome, SessionError> {
+    while let Some(frame) = link.next().await {
+        let Frame::Text(text) = frame? else { continue };
+        match decode(&text)? {
+            FromControl::Welcome(welcome) => return Ok(welcome),
+            FromControl::Bye { reason, fatal } => return Err(SessionError::Bye { reason, fatal }),
+            _ => {}
+        }
+    }
+    Err(SessionError::WebSocket(tungstenite::Error::ConnectionClosed))
+}
+
+async fn send(link: &mut Link, message: &FromAgent) -> Result<(), SessionError> {
+    let text = serde_json::to_string(message).map_err(SessionError::Decode)?;
+    Ok(timeout(STEP_TIMEOUT, link.send(Frame::text(text))).await??)
+}
+
+fn decode(text: &str) -> Result<FromControl, SessionError> {
+    serde_json::from_str(text).map_err(SessionError::Decode)
+}
+
+/// Doubles up to the maximum; a random part keeps a thousand nodes from knocking at once.
+fn backoff(attempts: u32, random: &mut SmallRng) -> Duration {
+    let whole = BACKOFF_MIN.saturating_mul(1 << attempts.min(10)).min(BACKOFF_MAX);
+    whole.mul_f64(random.random_range(0.5..=1.0))
+}
