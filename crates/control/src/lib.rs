@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod cx;
+pub mod ec2;
 pub mod ecs;
 pub mod health;
 pub mod not_built;

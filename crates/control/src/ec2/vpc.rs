@@ -1,0 +1,82 @@
+//! DescribeVpcs: the built-in VPC.
+
+use wire::ec2::{
+    self, DescribeVpcsRequest, DescribeVpcsResult, Error, Tenancy, VpcCidrBlockAssociation, VpcCidrBlockState,
+    VpcCidrBlockStateCode, VpcState,
+};
+
+use super::select::{Noun, Selection, flag, one, select};
+use crate::Cx;
+
+const NOUN: Noun<ec2::Vpc> = Noun {
+    label: "vpc ID",
+    not_found: "InvalidVpcID.NotFound",
+    id: |vpc| vpc.vpc_id.as_deref().unwrap_or_default(),
+    filters: &[
+        "cidr",
+        "cidr-block-association.association-id",
+        "cidr-block-association.cidr-block",
+        "cidr-block-association.state",
+        "dhcp-options-id",
+        "ipv6-cidr-block-association.association-id",
+        "ipv6-cidr-block-association.ipv6-cidr-block",
+        "ipv6-cidr-block-association.state",
+        "is-default",
+        "isDefault",
+        "owner-id",
+        "state",
+        "vpc-id",
+    ],
+    values,
+};
+
+/// The VPCs of the caller's account and region.
+pub(super) fn describe_vpcs(cx: &Cx<'_>, request: &DescribeVpcsRequest) -> Result<DescribeVpcsResult, Error> {
+    let selection = Selection {
+        dry_run: request.dry_run,
+        ids: request.vpc_ids.as_deref(),
+        filters: request.filters.as_deref(),
+        max_results: request.max_results,
+        next_token: request.next_token.as_deref(),
+    };
+    let (vpcs, next_token) = select(&NOUN, &selection, vec![show(&model::network::Vpc::default_of(cx.scope()))])?;
+    Ok(DescribeVpcsResult { vpcs: Some(vpcs), next_token })
+}
+
+fn show(vpc: &model::network::Vpc) -> ec2::Vpc {
+    ec2::Vpc {
+        vpc_id: Some(vpc.id.clone()),
+        cidr_block: Some(vpc.cidr()),
+        cidr_block_association_set: Some(vec![VpcCidrBlockAssociation {
+            association_id: Some(vpc.cidr_association_id.clone()),
+            cidr_block: Some(vpc.cidr()),
+            cidr_block_state: Some(VpcCidrBlockState {
+                state: Some(VpcCidrBlockStateCode::Associated),
+                ..VpcCidrBlockState::default()
+            }),
+        }]),
+        dhcp_options_id: Some(vpc.dhcp_options_id.clone()),
+        instance_tenancy: Some(Tenancy::Default),
+        is_default: Some(true),
+        owner_id: Some(vpc.scope.account.to_string()),
+        state: Some(VpcState::Available),
+        ..ec2::Vpc::default()
+    }
+}
+
+fn values(vpc: &ec2::Vpc, filter: &str) -> Vec<String> {
+    let association = vpc.cidr_block_association_set.as_deref().unwrap_or_default().first();
+    match filter {
+        "cidr" | "cidr-block-association.cidr-block" => one(vpc.cidr_block.as_deref()),
+        "cidr-block-association.association-id" => {
+            one(association.and_then(|association| association.association_id.as_deref()))
+        }
+        "cidr-block-association.state" => one(Some("associated")),
+        "dhcp-options-id" => one(vpc.dhcp_options_id.as_deref()),
+        "is-default" | "isDefault" => flag(vpc.is_default),
+        "owner-id" => one(vpc.owner_id.as_deref()),
+        "state" => one(vpc.state.as_ref().map(VpcState::as_str)),
+        "vpc-id" => one(vpc.vpc_id.as_deref()),
+        _ => Vec::new(),
+    }
+}
