@@ -39,6 +39,13 @@ pub struct Missing {
     pub target: &'static Schema,
 }
 
+impl Missing {
+    /// Whether an empty value of its kind says the same as its absence.
+    pub fn has_empty_form(&self) -> bool {
+        matches!(self.target.kind, Kind::String | Kind::Enum(_) | Kind::List(_) | Kind::Map(..))
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.rule, &self.value) {

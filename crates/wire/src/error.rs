@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::constraint::Path;
-use crate::value::Structure;
+use crate::value::{Structure, View};
 
 /// What a call failed with. Every service's `Error` converts into it; a protocol turns it into an answer.
 pub struct Failure {
@@ -20,6 +20,8 @@ pub struct Failure {
 pub trait ErrorShape: Structure {
     fn boxed(&self) -> Box<dyn ErrorShape>;
     fn as_structure(&self) -> &dyn Structure;
+    /// Whether the model gives it a message of its own, under whatever capitals, and it is set.
+    fn says_message(&self) -> bool;
 }
 
 impl<T: Structure + Clone + 'static> ErrorShape for T {
@@ -28,6 +30,12 @@ impl<T: Structure + Clone + 'static> ErrorShape for T {
     }
     fn as_structure(&self) -> &dyn Structure {
         self
+    }
+    fn says_message(&self) -> bool {
+        let members = self.schema().members().iter().enumerate();
+        members
+            .filter(|(_, member)| member.name.eq_ignore_ascii_case("message"))
+            .any(|(index, _)| !matches!(self.member(index).view(), View::Null))
     }
 }
 
@@ -44,6 +52,24 @@ impl Failure {
         let schema = shape.schema();
         let error = schema.error.expect("an error shape");
         Failure { status: error.status, code: schema.name.to_owned(), message, shape: Some(shape) }
+    }
+}
+
+impl Failure {
+    /// The code in the Query protocols, which may differ from the exception's name.
+    pub fn query_code(&self) -> &str {
+        match &self.shape {
+            Some(shape) => shape.schema().error.map_or(&self.code, |error| error.code),
+            None => &self.code,
+        }
+    }
+
+    /// Whether the caller is at fault.
+    pub fn is_senders(&self) -> bool {
+        match self.shape.as_ref().and_then(|shape| shape.schema().error) {
+            Some(error) => error.sender,
+            None => self.status < 500,
+        }
     }
 }
 

@@ -19,10 +19,14 @@ pub mod constraint;
 pub mod error;
 pub mod json;
 pub mod limits;
+pub mod protocol;
+pub mod query;
 pub mod schema;
+pub mod service;
 pub mod sigv4;
 pub mod time;
 pub mod value;
+pub mod xml;
 
 #[rustfmt::skip]
 #[path = "generated/ecs.rs"]
