@@ -22,6 +22,7 @@ pub mod cx;
 pub mod ec2;
 pub mod ecs;
 pub mod health;
+pub mod logs;
 pub mod not_built;
 pub mod page;
 mod signing_keys;
