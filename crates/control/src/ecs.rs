@@ -3,6 +3,11 @@
 //! An operation that is not built refuses with [`not_built`](crate::not_built::refuse); nothing answers a success that
 //! did not happen.
 
+pub mod cluster;
+pub mod convert;
+pub mod listing;
+pub mod task_definition;
+
 use wire::ecs::{Error, Request, Response};
 
 use crate::{Cx, not_built};
@@ -11,13 +16,38 @@ use crate::{Cx, not_built};
 ///
 /// # Errors
 /// The operation's own, with AWS's exception and text.
-pub fn dispatch(_cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
+pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
     let operation = request.operation();
     match request {
+        Request::CreateCluster(request) => cluster::create_cluster(cx, request).map(Response::CreateCluster),
+        Request::DeleteCluster(request) => cluster::delete_cluster(cx, request).map(Response::DeleteCluster),
+        Request::DescribeClusters(request) => cluster::describe_clusters(cx, request).map(Response::DescribeClusters),
+        Request::ListClusters(request) => cluster::list_clusters(cx, request).map(Response::ListClusters),
+        Request::UpdateCluster(request) => cluster::update_cluster(cx, request).map(Response::UpdateCluster),
+        Request::UpdateClusterSettings(request) => {
+            cluster::update_cluster_settings(cx, request).map(Response::UpdateClusterSettings)
+        }
+        Request::DeleteTaskDefinitions(request) => {
+            task_definition::delete_task_definitions(cx, request).map(Response::DeleteTaskDefinitions)
+        }
+        Request::DeregisterTaskDefinition(request) => {
+            task_definition::deregister_task_definition(cx, request).map(Response::DeregisterTaskDefinition)
+        }
+        Request::DescribeTaskDefinition(request) => {
+            task_definition::describe_task_definition(cx, request).map(Response::DescribeTaskDefinition)
+        }
+        Request::ListTaskDefinitionFamilies(request) => {
+            task_definition::list_task_definition_families(cx, request).map(Response::ListTaskDefinitionFamilies)
+        }
+        Request::ListTaskDefinitions(request) => {
+            task_definition::list_task_definitions(cx, request).map(Response::ListTaskDefinitions)
+        }
+        Request::RegisterTaskDefinition(request) => {
+            task_definition::register_task_definition(cx, request).map(Response::RegisterTaskDefinition)
+        }
         Request::AssociateGatewayWithCluster(_)
         | Request::ContinueServiceDeployment(_)
         | Request::CreateCapacityProvider(_)
-        | Request::CreateCluster(_)
         | Request::CreateDaemon(_)
         | Request::CreateExpressGatewayService(_)
         | Request::CreateGateway(_)
@@ -26,18 +56,14 @@ pub fn dispatch(_cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::DeleteAccountSetting(_)
         | Request::DeleteAttributes(_)
         | Request::DeleteCapacityProvider(_)
-        | Request::DeleteCluster(_)
         | Request::DeleteDaemon(_)
         | Request::DeleteDaemonTaskDefinition(_)
         | Request::DeleteExpressGatewayService(_)
         | Request::DeleteGateway(_)
         | Request::DeleteService(_)
-        | Request::DeleteTaskDefinitions(_)
         | Request::DeleteTaskSet(_)
         | Request::DeregisterContainerInstance(_)
-        | Request::DeregisterTaskDefinition(_)
         | Request::DescribeCapacityProviders(_)
-        | Request::DescribeClusters(_)
         | Request::DescribeContainerInstances(_)
         | Request::DescribeDaemon(_)
         | Request::DescribeDaemonDeployments(_)
@@ -50,7 +76,6 @@ pub fn dispatch(_cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::DescribeServiceDeployments(_)
         | Request::DescribeServiceRevisions(_)
         | Request::DescribeServices(_)
-        | Request::DescribeTaskDefinition(_)
         | Request::DescribeTaskSets(_)
         | Request::DescribeTasks(_)
         | Request::DisassociateGatewayFromCluster(_)
@@ -59,7 +84,6 @@ pub fn dispatch(_cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::GetTaskProtection(_)
         | Request::ListAccountSettings(_)
         | Request::ListAttributes(_)
-        | Request::ListClusters(_)
         | Request::ListContainerInstances(_)
         | Request::ListDaemonDeployments(_)
         | Request::ListDaemonTaskDefinitions(_)
@@ -71,8 +95,6 @@ pub fn dispatch(_cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::ListServices(_)
         | Request::ListServicesByNamespace(_)
         | Request::ListTagsForResource(_)
-        | Request::ListTaskDefinitionFamilies(_)
-        | Request::ListTaskDefinitions(_)
         | Request::ListTasks(_)
         | Request::PutAccountSetting(_)
         | Request::PutAccountSettingDefault(_)
@@ -80,7 +102,6 @@ pub fn dispatch(_cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::PutClusterCapacityProviders(_)
         | Request::RegisterContainerInstance(_)
         | Request::RegisterDaemonTaskDefinition(_)
-        | Request::RegisterTaskDefinition(_)
         | Request::RunTask(_)
         | Request::StartTask(_)
         | Request::StopServiceDeployment(_)
@@ -91,8 +112,6 @@ pub fn dispatch(_cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::TagResource(_)
         | Request::UntagResource(_)
         | Request::UpdateCapacityProvider(_)
-        | Request::UpdateCluster(_)
-        | Request::UpdateClusterSettings(_)
         | Request::UpdateContainerAgent(_)
         | Request::UpdateContainerInstancesState(_)
         | Request::UpdateDaemon(_)
