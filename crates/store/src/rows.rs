@@ -11,8 +11,10 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::node_tasks::OnNodes;
 use crate::row::Row;
 use crate::table::{Groups, Index, replace_in};
+use crate::task_listing::{self, ListingKey};
 
 /// The newest revision of a task definition family. Outlives the revisions, so that none is ever used twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +79,8 @@ impl Row for Task {
 #[derive(Clone, Default)]
 pub struct TaskIndex {
     pub(crate) by_cluster: Groups<(Scope, String), TaskId>,
+    pub(crate) listings: Groups<ListingKey, TaskId>,
+    pub(crate) on_nodes: OnNodes,
     /// Tasks that are not yet STOPPED: those that hold something on the node.
     pub(crate) by_node: Groups<NodeId, TaskId>,
     pub(crate) by_stopped_at: OrdSet<(Timestamp, TaskId)>,
@@ -91,6 +95,8 @@ impl Index<Task> for TaskIndex {
         };
         let stopped = |task: &Task| task.stopped_at.map(|at| (at, task.id));
         self.by_cluster.replace(before.map(cluster), after.map(cluster));
+        task_listing::replace(&mut self.listings, before, after);
+        self.on_nodes.replace(before, after);
         self.by_node.replace(before.and_then(node), after.and_then(node));
         replace_in(&mut self.by_stopped_at, before.and_then(stopped), after.and_then(stopped));
     }

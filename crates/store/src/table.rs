@@ -1,8 +1,9 @@
 //! One typed table: a persistent ordered map from key to row and the table's own index. A clone shares everything.
 
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 
 use crate::row::Row;
@@ -62,6 +63,19 @@ impl<R: Row> Table<R> {
         self.rows.range(keys).map(|(_, row)| row)
     }
 
+    /// What differs between an older state of this table and this one: the row before and the row now. Costs about as
+    /// much as there are changes, whatever the size of the table.
+    pub fn changes_since<'a>(
+        &'a self,
+        older: &'a Self,
+    ) -> impl Iterator<Item = (Option<&'a Arc<R>>, Option<&'a Arc<R>>)> {
+        older.rows.diff(&self.rows).map(|item| match item {
+            DiffItem::Add(_, row) => (None, Some(row)),
+            DiffItem::Remove(_, row) => (Some(row), None),
+            DiffItem::Update { old: (_, old), new: (_, new) } => (Some(old), Some(new)),
+        })
+    }
+
     pub(crate) fn index(&self) -> &R::Index {
         &self.index
     }
@@ -114,6 +128,12 @@ impl<G: Ord + Clone, K: Ord + Clone> Groups<G, K> {
 
     pub fn of<'a>(&'a self, group: &G) -> impl Iterator<Item = &'a K> + use<'a, G, K> {
         self.sets.get(group).into_iter().flat_map(|set| set.iter())
+    }
+
+    /// The group's keys from the first one after `after`.
+    pub fn after<'a>(&'a self, group: &G, after: Option<K>) -> impl Iterator<Item = &'a K> + use<'a, G, K> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.sets.get(group).into_iter().flat_map(move |set| set.range((from.clone(), Bound::Unbounded)))
     }
 
     pub fn count(&self, group: &G) -> usize {

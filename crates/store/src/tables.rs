@@ -7,16 +7,18 @@ use std::sync::Arc;
 use model::logs::{LogGroup, LogStream};
 use model::setting::AccountSetting;
 use model::{
-    Cluster, ContainerInstance, ContainerInstanceId, NetworkInterface, Node, NodeId, Scope, Task, TaskDefinition,
-    TaskId, Timestamp,
+    Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface, Node, NodeId, Scope, Task,
+    TaskDefinition, TaskId, Timestamp,
 };
 
 use crate::changes::{RowChange, TableChanges};
 use crate::client_token::ClientToken;
 use crate::log::{LogError, Writes};
+use crate::node_tasks::NodeTasks;
 use crate::row::{self, Row};
 use crate::rows::{Family, Meta};
 use crate::table::Table;
+use crate::task_listing::TaskListing;
 
 /// A row that has a table in [`Tables`].
 pub trait Stored: Row {
@@ -143,6 +145,24 @@ impl Tables {
     ) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
         let ids = self.tasks.index().by_cluster.of(&(scope.clone(), cluster.to_owned()));
         ids.map(|id| present(self.tasks.get(id)))
+    }
+
+    /// A cluster's tasks of one desired status and listing, by id, from the first one after `after`.
+    pub fn tasks_listed<'a>(
+        &'a self,
+        scope: &Scope,
+        cluster: &str,
+        desired_status: DesiredStatus,
+        listing: TaskListing,
+        after: Option<TaskId>,
+    ) -> impl Iterator<Item = &'a Arc<Task>> + use<'a> {
+        let key = (scope.clone(), cluster.to_owned(), desired_status, listing);
+        self.tasks.index().listings.after(&key, after).map(|id| present(self.tasks.get(id)))
+    }
+
+    /// How many tasks that are not STOPPED a node has; `None` when it has none.
+    pub fn node_tasks(&self, node: NodeId) -> Option<&NodeTasks> {
+        self.tasks.index().on_nodes.get(node)
     }
 
     /// The tasks that hold something on a node: placed there and not yet STOPPED.
