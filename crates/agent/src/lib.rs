@@ -11,12 +11,14 @@ pub mod drive;
 pub mod driver;
 pub mod health;
 pub mod host;
+pub mod names;
 pub mod network;
 pub mod node;
 pub mod outbox;
 pub mod session;
 pub mod simulated;
 pub mod task;
+pub mod volume;
 
 pub use agent::{Agent, Config, StartError};
 
