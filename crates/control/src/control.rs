@@ -13,7 +13,7 @@ use telemetry::LogStore;
 use crate::access_key::{AccessKey, AccessKeyError};
 use crate::signing_keys::SigningKeys;
 use crate::throttle::Throttle;
-use crate::{Caller, Clock, Config, Cx};
+use crate::{Caller, Clock, Config, Cx, Ledger};
 
 const STATE_FILE: &str = "state.redb";
 const LOGS_DIRECTORY: &str = "logs";
@@ -40,6 +40,7 @@ pub struct Control {
     pub(crate) signing_keys: SigningKeys,
     pub(crate) throttle: Throttle,
     random: Mutex<StdRng>,
+    ledger: Ledger,
 }
 
 impl Control {
@@ -76,6 +77,7 @@ impl Control {
             signing_keys: SigningKeys::default(),
             throttle: Throttle::default(),
             random: Mutex::new(random),
+            ledger: Ledger::default(),
         }))
     }
 
@@ -95,11 +97,15 @@ impl Control {
         model::id::uuid(high | u128::from(random.next_u64()))
     }
 
+    fn cx<'a>(&'a self, txn: &'a mut Txn, caller: &'a Caller, random: &'a mut StdRng) -> Cx<'a> {
+        Cx { txn, caller, now: self.now(), random, config: &self.config, ledger: &self.ledger }
+    }
+
     /// Runs a reading operation on what is durable now. What it writes goes nowhere.
     pub fn read<T>(&self, caller: &Caller, operation: impl FnOnce(&mut Cx<'_>) -> T) -> T {
         let mut txn = Txn::on(&self.store.view());
         let mut random = self.fork_random();
-        operation(&mut Cx { txn: &mut txn, caller, now: self.now(), random: &mut random, config: &self.config })
+        operation(&mut self.cx(&mut txn, caller, &mut random))
     }
 
     /// Runs a writing operation alone on the newest state and answers once its changes are durable.
@@ -112,9 +118,7 @@ impl Control {
         operation: impl FnOnce(&mut Cx<'_>) -> Result<T, E>,
     ) -> Result<T, WriteError<E>> {
         let mut random = self.fork_random();
-        let written = self.store.write(|txn| {
-            operation(&mut Cx { txn, caller, now: self.now(), random: &mut random, config: &self.config })
-        });
+        let written = self.store.write(|txn| operation(&mut self.cx(txn, caller, &mut random)));
         Ok(written.await?.0)
     }
 }

@@ -5,7 +5,7 @@ use model::{Scope, Timestamp};
 use rand::rngs::StdRng;
 use store::Txn;
 
-use crate::{Caller, Config};
+use crate::{Caller, Config, Ledger};
 
 /// One call's view of the world. Dropped without a commit, it leaves no trace.
 pub struct Cx<'a> {
@@ -16,6 +16,8 @@ pub struct Cx<'a> {
     /// Seeded per call; the only source of ids.
     pub random: &'a mut StdRng,
     pub config: &'a Config,
+    /// Where tasks can be placed.
+    pub ledger: &'a Ledger,
 }
 
 impl Cx<'_> {

@@ -3,6 +3,7 @@
 //! An operation that is not built refuses with [`not_built`](crate::not_built::refuse); nothing answers a success that
 //! did not happen.
 
+pub mod attribute;
 pub mod cluster;
 pub mod convert;
 pub mod listing;

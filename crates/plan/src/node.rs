@@ -91,7 +91,7 @@ fn container_spec(task: &Task, row: &Container, definition: &TaskDefinition) -> 
 }
 
 /// A container's overrides: the command is replaced, environment variables are set one by one, limits are replaced.
-fn apply(change: &ContainerOverride, definition: &mut ContainerDefinition) {
+pub fn apply(change: &ContainerOverride, definition: &mut ContainerDefinition) {
     if let Some(command) = &change.command {
         definition.command.clone_from(command);
     }

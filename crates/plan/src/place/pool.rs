@@ -93,9 +93,20 @@ impl Pool {
         }
     }
 
-    /// Holds the reservation on the node for a task of the group, and names the GPUs that it got.
-    /// The caller has made sure that it fits.
-    pub fn take(&mut self, id: NodeId, reservation: &Resources, group: &str) -> BTreeSet<String> {
+    /// Places one task of the request on this very node, whatever the strategies say.
+    ///
+    /// # Errors
+    /// Why the node does not take it.
+    pub fn place_on(&mut self, id: NodeId, request: &Request) -> Result<Assignment, Refusal> {
+        self.check(id, request)?;
+        let zone = self.get(id).expect("a node that takes a task is known").zone.clone();
+        let subnet = choose_subnet(&request.subnets, &request.target, &zone, &mut Choices::new(request.seed));
+        let gpus = self.take(id, &request.reservation, &request.group);
+        Ok(Assignment { node: id, subnet, gpus })
+    }
+
+    /// Holds the reservation on a node that it fits, and names the GPUs that the task gets.
+    fn take(&mut self, id: NodeId, reservation: &Resources, group: &str) -> BTreeSet<String> {
         let slot = self.by_id[&id];
         let node = self.slots[slot as usize].as_mut().expect("a known id has a node");
         let gpus: BTreeSet<_> = node.free.gpus.iter().take(reservation.gpu_count as usize).cloned().collect();
