@@ -1,6 +1,7 @@
 //! Who sent a request: the SigV4 signature checked against the keys that are known here.
 
 use model::Scope;
+use wire::service::Service;
 use wire::sigv4::{self, Claim, Refusal, SigningKey};
 
 use crate::{Auth, Caller, Control};
@@ -9,18 +10,24 @@ use crate::{Auth, Caller, Control};
 const REGION_LENGTH_MAX: usize = 32;
 
 impl Control {
-    /// The caller of a signed request. Without authentication, the root of the account in the region that the request
-    /// claims, or else in the default one.
+    /// The caller of a request, from what it claims. Without authentication, the root of the account in the region that
+    /// the request claims, or else in the default one.
     ///
     /// # Errors
     /// [`Refusal`] says why the signature is not accepted.
-    pub(crate) fn authenticate(&self, request: &sigv4::Request<'_>) -> Result<Caller, Refusal> {
+    pub(crate) fn authenticate(
+        &self,
+        request: &sigv4::Request<'_>,
+        claim: Result<Claim, Refusal>,
+        service: Option<&Service>,
+    ) -> Result<Caller, Refusal> {
         if self.config.auth == Auth::Off {
-            return Ok(self.claimed_caller(request));
+            return Ok(self.claimed_caller(claim.ok()));
         }
+        let claim = claim?;
         let now = self.now().as_millis().div_euclid(1000);
         let mut fresh_key = None;
-        let claim = sigv4::verify(request, now, |claim| {
+        sigv4::verify_claim(request, &claim, now, |claim| {
             if !self.knows(claim) {
                 return None;
             }
@@ -31,9 +38,7 @@ impl Control {
             fresh_key = Some(key.clone());
             Some(key)
         })?;
-        if !is_region(&claim.scope.region) {
-            return Err(Refusal::Scope("Credential should be scoped to a valid region. ".to_owned()));
-        }
+        check_scope(&claim, service)?;
         if let Some(key) = fresh_key {
             self.signing_keys.keep(claim.scope.clone(), key);
         }
@@ -45,15 +50,28 @@ impl Control {
         claim.session_token.is_none() && claim.access_key_id == self.root_key.access_key_id
     }
 
-    fn claimed_caller(&self, request: &sigv4::Request<'_>) -> Caller {
-        match sigv4::read_claim(request) {
-            Ok(claim) if is_region(&claim.scope.region) => self.root_in(&claim.scope.region, &claim.access_key_id),
-            _ => self.root_in(&self.config.region, &self.root_key.access_key_id),
+    fn claimed_caller(&self, claim: Option<Claim>) -> Caller {
+        match claim.filter(|claim| is_region(&claim.scope.region)) {
+            Some(claim) => self.root_in(&claim.scope.region, &claim.access_key_id),
+            None => self.root_in(&self.config.region, &self.root_key.access_key_id),
         }
     }
 
     fn root_in(&self, region: &str, access_key_id: &str) -> Caller {
         Caller::root(Scope::new(&self.config.account_id, region), access_key_id)
+    }
+}
+
+/// A signature for one service must not open another.
+fn check_scope(claim: &Claim, service: Option<&Service>) -> Result<(), Refusal> {
+    if !is_region(&claim.scope.region) {
+        return Err(Refusal::Scope("Credential should be scoped to a valid region. ".to_owned()));
+    }
+    match service {
+        Some(service) if service.signing_name != claim.scope.service => {
+            Err(Refusal::Scope(format!("Credential should be scoped to correct service: '{}'. ", service.signing_name)))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -14,6 +14,7 @@
 
 pub mod access_key;
 mod authenticate;
+mod call;
 pub mod caller;
 pub mod clock;
 pub mod config;
@@ -26,6 +27,7 @@ pub mod ledger;
 pub mod logs;
 pub mod not_built;
 pub mod page;
+pub mod serve;
 mod signing_keys;
 pub mod sts;
 mod throttle;

@@ -1,11 +1,14 @@
 //! The one answer for what AWS has and Gantry does not have yet.
 
 use wire::error::Failure;
-
-/// The code of every such answer, and of no other.
-pub const CODE: &str = "UnsupportedOperation";
+use wire::protocol::Protocol;
+use wire::service;
 
 /// A 4xx that says so: after a 5xx SDKs would try again for minutes.
+///
+/// # Panics
+/// If there is no service of that name.
 pub fn refuse(service: &str, operation: &str) -> Failure {
-    Failure::new(400, CODE, format!("{service}:{operation} is not built in this version of Gantry."))
+    let service = service::all().find(|known| known.name == service).expect("a known service");
+    Protocol::Json11.not_built(service, operation)
 }

@@ -92,14 +92,28 @@ pub fn verify(
     lookup: impl FnOnce(&Claim) -> Option<SigningKey>,
 ) -> Result<Claim, Refusal> {
     let claim = claim::read(request)?;
+    verify_claim(request, &claim, now, lookup)?;
+    Ok(claim)
+}
+
+/// As [`verify`], for a claim that was read from this request before.
+///
+/// # Errors
+/// As `verify`.
+pub fn verify_claim(
+    request: &Request<'_>,
+    claim: &Claim,
+    now: i64,
+    lookup: impl FnOnce(&Claim) -> Option<SigningKey>,
+) -> Result<(), Refusal> {
     claim.check_times(now)?;
-    let key = lookup(&claim).ok_or(Refusal::UnknownAccessKey)?;
-    check_coverage(request, &claim)?;
-    let expected = hex::encode(key.sign(&string_to_sign(request, &claim)));
+    let key = lookup(claim).ok_or(Refusal::UnknownAccessKey)?;
+    check_coverage(request, claim)?;
+    let expected = hex::encode(key.sign(&string_to_sign(request, claim)));
     if expected.as_bytes().ct_eq(claim.signature.as_bytes()).unwrap_u8() != 1 {
         return Err(Refusal::SignatureMismatch);
     }
-    Ok(claim)
+    Ok(())
 }
 
 /// Every header that changes what a request means must be under the signature.
