@@ -368,19 +368,29 @@ fn failure_answer(
     request_id: &str,
 ) -> Answer {
     let mut headers = headers(protocol, request_id);
+    let mut status = failure.status;
     let body = match protocol {
         Protocol::Json10 | Protocol::Json11 => {
-            if service.is_some_and(|service| service.query_compatible) {
-                let fault = if failure.is_senders() { "Sender" } else { "Receiver" };
-                let error = HeaderValue::from_str(&format!("{};{fault}", failure.query_code()));
-                headers.extend(error.ok().map(|error| (QUERY_ERROR, error)));
+            // The model's status is the one of the Query protocol.
+            if service.is_some_and(|service| service.query_compatible) && failure.shape.is_some() {
+                status = if failure.is_senders() { 400 } else { 500 };
+                headers.extend(query_error(failure).map(|error| (QUERY_ERROR, error)));
             }
             json_failure(failure)
         }
         Protocol::Query => query_failure(service, failure, request_id),
         Protocol::Ec2 => ec2_failure(failure, request_id),
     };
-    Answer { status: failure.status, headers, body }
+    Answer { status, headers, body }
+}
+
+/// Tells clients of a service that used to speak Query the code they knew, where it is another one.
+fn query_error(failure: &Failure) -> Option<HeaderValue> {
+    if failure.query_code() == failure.code {
+        return None;
+    }
+    let fault = if failure.is_senders() { "Sender" } else { "Receiver" };
+    HeaderValue::from_str(&format!("{};{fault}", failure.query_code())).ok()
 }
 
 fn query_body(service: &Service, operation: &Operation, response: &dyn Structure, request_id: &str) -> Vec<u8> {
@@ -412,7 +422,7 @@ fn json_failure(failure: &Failure) -> Vec<u8> {
     let mut body = b"{\"__type\":".to_vec();
     json::write_string(&failure.code, &mut body);
     let said_by_shape = failure.shape.as_ref().is_some_and(|shape| shape.says_message());
-    if !said_by_shape {
+    if !said_by_shape && !failure.message.is_empty() {
         body.extend_from_slice(b",\"message\":");
         json::write_string(&failure.message, &mut body);
     }
@@ -449,7 +459,9 @@ fn ec2_failure(failure: &Failure, request_id: &str) -> Vec<u8> {
 /// `Message` is written by us: shapes spell it with a small letter, and XML clients look for the capital.
 fn error_members(document: &mut xml::Document, failure: &Failure) {
     document.text_element("Code", failure.query_code());
-    document.text_element("Message", &failure.message);
+    if !failure.message.is_empty() {
+        document.text_element("Message", &failure.message);
+    }
     if let Some(shape) = &failure.shape {
         document.members_except(shape.as_structure(), "message");
     }

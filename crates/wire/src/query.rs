@@ -132,16 +132,11 @@ impl Reader {
         Ok(())
     }
 
-    /// A flattened list goes by its element's name where that has one.
     fn member_name(&self, member: &Member) -> Cow<'static, str> {
-        if self.dialect == Dialect::Ec2 {
-            return ec2_name(member);
+        match self.dialect {
+            Dialect::Aws => member.wire_name().into(),
+            Dialect::Ec2 => ec2_name(member),
         }
-        match &member.target.kind {
-            Kind::List(element) if member.is_flattened() => element.spelling.name.unwrap_or(member.wire_name()),
-            _ => member.wire_name(),
-        }
-        .into()
     }
 
     fn value(&mut self, member: &Member, node: &Node, slot: Slot<'_>) -> Result<(), Malformed> {
@@ -229,12 +224,15 @@ impl Reader {
     }
 }
 
-/// EC2 names a member by its query name, else by its wire name with a capital, else by its name.
+/// EC2 names a member by its query name, else by its wire name with a capital.
 fn ec2_name(member: &Member) -> Cow<'static, str> {
     if let Some(name) = member.spelling.query_name {
         return name.into();
     }
-    let Some(name) = member.spelling.name else { return member.name.into() };
+    let name = member.wire_name();
+    if name.starts_with(|first: char| !first.is_ascii_lowercase()) {
+        return name.into();
+    }
     let mut letters = name.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(letters).collect::<String>().into()

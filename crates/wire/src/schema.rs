@@ -292,10 +292,6 @@ impl Member {
     pub fn timestamp_format(&self) -> Option<TimestampFormat> {
         self.spelling.timestamp_format.or(self.target.spelling.timestamp_format)
     }
-
-    pub fn xml_namespace(&self) -> Option<XmlNamespace> {
-        self.spelling.xml_namespace.or(self.target.spelling.xml_namespace)
-    }
 }
 
 /// One operation whose shapes are generated.

@@ -56,7 +56,7 @@ impl Document {
             View::Null => {}
             View::List(list) if member.is_flattened() => {
                 let Kind::List(element) = &member.target.kind else { unreachable!("a list has a list's schema") };
-                self.elements(element.spelling.name.unwrap_or(member.wire_name()), element, list);
+                self.elements(member.wire_name(), element, list);
             }
             View::Map(map) if member.is_flattened() => self.entries(member.wire_name(), member, map),
             view => self.value(member.wire_name(), member, view),
@@ -65,7 +65,7 @@ impl Document {
 
     fn value(&mut self, name: &str, member: &Member, view: View<'_>) {
         let mut start = BytesStart::new(name);
-        push_namespace(&mut start, member.xml_namespace());
+        push_namespace(&mut start, member.spelling.xml_namespace);
         match view {
             View::Structure(structure) => {
                 push_attributes(&mut start, structure);
@@ -91,7 +91,11 @@ impl Document {
     fn entries(&mut self, name: &str, member: &Member, map: &dyn Map) {
         let Kind::Map(key_member, value_member) = &member.target.kind else { unreachable!("a map has a map's schema") };
         for (key, value) in map.entries() {
-            self.within(BytesStart::new(name), |document| {
+            let mut start = BytesStart::new(name);
+            if member.is_flattened() {
+                push_namespace(&mut start, member.spelling.xml_namespace);
+            }
+            self.within(start, |document| {
                 document.value(key_member.spelling.name.unwrap_or("key"), key_member, View::String(key));
                 document.value(value_member.spelling.name.unwrap_or("value"), value_member, value.view());
             });
