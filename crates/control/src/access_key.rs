@@ -2,9 +2,6 @@
 //!
 //! Not here: keys of users and roles, temporary credentials.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -12,21 +9,20 @@ use base64::engine::general_purpose::STANDARD;
 use rand::{Rng, RngCore};
 use serde::{Deserialize, Serialize};
 
+use crate::private_file::{self, PrivateFileError};
+
 /// Name of the file in the data directory.
 pub const FILE_NAME: &str = "root-access-key.json";
-const FILE_MODE: u32 = 0o600;
 /// Bytes of randomness in a secret, 40 characters of Base64.
 const SECRET_BYTES: usize = 30;
 const ID_CHARACTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 #[derive(Debug, thiserror::Error)]
 pub enum AccessKeyError {
-    #[error("cannot use the access key in {path}: {source}")]
-    File { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     #[error("{0} holds no access key; restore it, or remove it to have a new one made")]
     Unreadable(PathBuf),
-    #[error("{path} may be read by others (mode {mode:o}); its mode must be 600")]
-    Exposed { path: PathBuf, mode: u32 },
     #[error("this data directory belongs to account {is}, not {wanted}; use another directory or that account id")]
     OtherAccount { is: String, wanted: String },
 }
@@ -61,12 +57,7 @@ impl AccessKey {
     /// When there is none, or it cannot be trusted.
     pub fn load(data_dir: &Path) -> Result<Self, AccessKeyError> {
         let path = data_dir.join(FILE_NAME);
-        let failed = |source| AccessKeyError::File { path: path.clone(), source };
-        let mode = fs::metadata(&path).map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(AccessKeyError::Exposed { path, mode });
-        }
-        let text = fs::read(&path).map_err(failed)?;
+        let text = private_file::read(&path)?;
         serde_json::from_slice(&text).map_err(|_| AccessKeyError::Unreadable(path))
     }
 
@@ -82,7 +73,7 @@ impl AccessKey {
         match Self::load(data_dir) {
             Ok(key) if key.account_id == account_id => Ok(key),
             Ok(key) => Err(AccessKeyError::OtherAccount { is: key.account_id, wanted: account_id.to_owned() }),
-            Err(AccessKeyError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(AccessKeyError::File(error)) if error.is_missing() => {
                 let key = Self::generate(account_id, random);
                 key.save(data_dir)?;
                 Ok(key)
@@ -91,25 +82,17 @@ impl AccessKey {
         }
     }
 
-    /// Writes a new file beside and renames it, so that a crash leaves either no key or a whole one.
     fn save(&self, data_dir: &Path) -> Result<(), AccessKeyError> {
-        let path = data_dir.join(FILE_NAME);
-        let fresh = data_dir.join(format!("{FILE_NAME}.new"));
-        let write = || {
-            fs::create_dir_all(data_dir)?;
-            let _ = fs::remove_file(&fresh);
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&fresh)?;
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            fs::File::open(data_dir)?.sync_all()
-        };
-        write().map_err(|source| AccessKeyError::File { path: path.clone(), source })
+        let text = serde_json::to_vec_pretty(self).expect("plain data");
+        Ok(private_file::write(&data_dir.join(FILE_NAME), &text)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -129,7 +112,10 @@ mod tests {
         let other = AccessKey::load_or_create(dir.path(), "111111111111", &mut random);
         assert!(matches!(other, Err(AccessKeyError::OtherAccount { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(AccessKey::load(dir.path()), Err(AccessKeyError::Exposed { mode: 0o644, .. })));
+        assert!(matches!(
+            AccessKey::load(dir.path()),
+            Err(AccessKeyError::File(PrivateFileError::Exposed { mode: 0o644, .. }))
+        ));
         assert!(!format!("{made:?}").contains(&made.secret_access_key));
     }
 

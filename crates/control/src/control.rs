@@ -11,6 +11,8 @@ use store::{Log, Store, Txn, WriteError};
 use telemetry::LogStore;
 
 use crate::access_key::{AccessKey, AccessKeyError};
+use crate::node_key::{NodeKey, NodeKeyError};
+use crate::session::{self, Sessions};
 use crate::signing_keys::SigningKeys;
 use crate::throttle::Throttle;
 use crate::{Caller, Clock, Config, Cx, Ledger};
@@ -24,8 +26,12 @@ pub enum OpenError {
     DataDirectory { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     AccessKey(#[from] AccessKeyError),
+    #[error(transparent)]
+    NodeKey(#[from] NodeKeyError),
     #[error("cannot open the state: {0}")]
     State(#[from] LogError),
+    #[error("cannot write the state: {0}")]
+    Start(#[from] WriteError<std::convert::Infallible>),
     #[error("cannot open the log store: {0}")]
     Logs(#[from] telemetry::LogError),
 }
@@ -37,6 +43,9 @@ pub struct Control {
     pub logs: Arc<LogStore>,
     pub clock: Clock,
     pub root_key: AccessKey,
+    /// Opens the nodes' link.
+    pub node_key: NodeKey,
+    pub sessions: Sessions,
     pub(crate) signing_keys: SigningKeys,
     pub(crate) throttle: Throttle,
     random: Mutex<StdRng>,
@@ -66,19 +75,30 @@ impl Control {
             None => StdRng::from_os_rng(),
         };
         let root_key = AccessKey::load_or_create(&config.data_dir, &config.account_id, &mut random)?;
+        let node_key = NodeKey::load_or_create(&config.data_dir, &mut random)?;
         let store = Store::open(log).await?;
         let logs = LogStore::open(&config.data_dir.join(LOGS_DIRECTORY))?;
-        Ok(Arc::new(Self {
+        let control = Arc::new(Self {
             config,
             store,
             logs,
             clock,
             root_key,
+            node_key,
+            sessions: Sessions::default(),
             signing_keys: SigningKeys::default(),
             throttle: Throttle::default(),
             random: Mutex::new(random),
             ledger: Ledger::default(),
-        }))
+        });
+        session::start(&control).await?;
+        Ok(control)
+    }
+
+    /// Ends the sessions and closes the state: afterwards nothing can be written, and its file is free.
+    pub async fn close(&self) {
+        self.sessions.close();
+        self.store.close().await;
     }
 
     pub fn now(&self) -> Timestamp {

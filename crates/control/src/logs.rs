@@ -11,7 +11,7 @@ mod stream;
 mod sweep;
 mod tag;
 
-pub use ingest::ingest;
+pub use ingest::{IngestError, ingest};
 pub use sweep::sweep;
 
 use store::WriteError;

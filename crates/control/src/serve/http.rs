@@ -24,12 +24,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use model::link::LINK_PATH;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use crate::Control;
 use crate::health::HEALTH_PATH;
+use crate::{Control, session};
 
 /// Connections at once; a further one waits to be accepted.
 pub const CONNECTIONS_MAX: usize = 4096;
@@ -122,6 +123,9 @@ fn builder() -> auto::Builder<TokioExecutor> {
 async fn answer(control: Arc<Control>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.method() == Method::GET && request.uri().path() == HEALTH_PATH {
         return Ok(control.health().answer());
+    }
+    if request.uri().path() == LINK_PATH {
+        return Ok(session::upgrade(&control, request));
     }
     let (mut head, body) = request.into_parts();
     if !head.headers.contains_key(HOST) {

@@ -1,0 +1,119 @@
+//! What a `Hello` makes of a machine: its [`Node`] row, and its membership of the configured cluster.
+
+use model::cluster::{ClusterStatus, DEFAULT_CLUSTER};
+use model::link::{Hello, LINK_PROTOCOL, Welcome};
+use model::network::Vpc;
+use model::{Arn, Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, Node, NodeId, Scope, Timestamp};
+use rand::Rng;
+use rand::rngs::StdRng;
+use store::Txn;
+
+use super::{Ending, presence};
+use crate::Config;
+
+/// Name of the [`Meta`](store::Meta) row that tells one store from another.
+pub(super) const CONTROL_ID: &str = "control_id";
+
+/// A node may say in which zone it stands; otherwise it stands in the first.
+const ZONE_ATTRIBUTE: &str = "ecs.availability-zone";
+
+/// Takes the node in, or refuses it.
+pub(super) fn register(
+    txn: &mut Txn,
+    hello: &Hello,
+    config: &Config,
+    now: Timestamp,
+    random: &mut StdRng,
+) -> Result<Welcome, Ending> {
+    if hello.protocol != LINK_PROTOCOL {
+        let reason = format!("this control plane speaks link protocol {LINK_PROTOCOL}, the agent {}", hello.protocol);
+        return Err(Ending::Refused { reason, fatal: true });
+    }
+    let scope = Scope::new(&config.account_id, &config.region);
+    let instance = match txn.container_instance_of_node(hello.node) {
+        Some(instance) => ContainerInstance::clone(instance),
+        None => join(txn, hello.node, &scope, &config.cluster, now, random)?,
+    };
+    let zone = zone_of(hello, &scope);
+    put_node(txn, hello, &scope, &zone, instance.id, now);
+    presence::set(txn, hello.node, true, now);
+    let control_id = txn.meta_value(CONTROL_ID).expect("made when the control plane opened").to_owned();
+    let arn = Arn::container_instance(&scope, &instance.cluster, instance.id);
+    Ok(Welcome { control_id, scope, cluster: instance.cluster, zone, container_instance_arn: Some(arn.to_string()) })
+}
+
+/// A new container instance in the cluster; AWS's agent makes the cluster `default`, and no other, when it is missing.
+fn join(
+    txn: &mut Txn,
+    node: NodeId,
+    scope: &Scope,
+    cluster: &str,
+    now: Timestamp,
+    random: &mut StdRng,
+) -> Result<ContainerInstance, Ending> {
+    let known = txn.clusters.get(&(scope.clone(), cluster.to_owned()));
+    if known.is_none_or(|known| known.status != ClusterStatus::Active) {
+        if cluster != DEFAULT_CLUSTER {
+            let reason = format!("the cluster {cluster} does not exist or is not active; create it first");
+            return Err(Ending::Refused { reason, fatal: false });
+        }
+        txn.put(Cluster {
+            scope: scope.clone(),
+            name: cluster.to_owned(),
+            status: ClusterStatus::Active,
+            settings: Vec::new(),
+            tags: Vec::new(),
+            created_at: now,
+            inactive_at: None,
+        });
+    }
+    let instance = ContainerInstance {
+        id: ContainerInstanceId(random.random()),
+        scope: scope.clone(),
+        cluster: cluster.to_owned(),
+        node,
+        ec2_instance_id: ec2_instance_id(node),
+        status: InstanceStatus::Active,
+        status_reason: None,
+        custom_attributes: Vec::new(),
+        tags: Vec::new(),
+        registered_at: now,
+        version: 1,
+    };
+    txn.put(instance.clone());
+    Ok(instance)
+}
+
+fn put_node(txn: &mut Txn, hello: &Hello, scope: &Scope, zone: &str, instance: ContainerInstanceId, now: Timestamp) {
+    let known = txn.nodes.get(&hello.node);
+    let reservations = txn.tasks_on_node(hello.node).map(|task| &task.reservation);
+    let node = Node {
+        id: hello.node,
+        scope: scope.clone(),
+        name: hello.name.clone(),
+        zone: zone.to_owned(),
+        offers_fargate: true,
+        total: hello.total.clone(),
+        free: plan::node::free(&hello.total, reservations),
+        attributes: hello.attributes.clone(),
+        agent_version: hello.agent_version.clone(),
+        runtime_version: hello.runtime_version.clone(),
+        connected: known.is_none_or(|node| node.connected),
+        boot_id: hello.boot_id.clone(),
+        container_instance: Some(instance),
+        registered_at: known.map_or(now, |node| node.registered_at),
+    };
+    txn.put(node);
+}
+
+fn zone_of(hello: &Hello, scope: &Scope) -> String {
+    let zones = Vpc::default_of(scope).subnets.map(|subnet| subnet.zone);
+    let named = hello.attributes.iter().find(|attribute| attribute.name == ZONE_ATTRIBUTE);
+    let named = named.and_then(|attribute| attribute.value.as_ref()).filter(|zone| zones.contains(zone));
+    named.unwrap_or(&zones[0]).clone()
+}
+
+/// `i-` and 17 hex digits.
+fn ec2_instance_id(node: NodeId) -> String {
+    format!("i-{:017x}", node.0 & ((1 << 68) - 1))
+}
