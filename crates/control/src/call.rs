@@ -91,11 +91,9 @@ impl Control {
 
     async fn run(self: &Arc<Self>, admitted: Admitted, request_id: &str) -> Answer {
         let Admitted { routed, caller, request } = admitted;
-        let running = AssertUnwindSafe(self.operate(&routed, &caller, request, request_id));
-        let failure = match running.catch_unwind().await {
-            Ok(Ok(answer)) => return answer,
-            Ok(Err(failure)) => failure,
-            Err(_panic) => routed.internal(),
+        let failure = match contain(&routed, self.operate(&routed, &caller, request, request_id)).await {
+            Ok(answer) => return answer,
+            Err(failure) => failure,
         };
         if failure.status >= 500 {
             let (service, operation) = (routed.service.name, routed.operation.name);
@@ -161,6 +159,11 @@ struct Admitted {
     request: service::Request,
 }
 
+/// Makes a panic of one call that call's failure. What it had not committed is gone with its `Cx`.
+async fn contain<T>(routed: &Routed, operation: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    AssertUnwindSafe(operation).catch_unwind().await.unwrap_or_else(|_panic| Err(routed.internal()))
+}
+
 fn call_of<'a>(head: &'a Parts, body: &'a [u8], scope: Option<&'a str>) -> Call<'a> {
     Call { path: head.uri.path(), query: head.uri.query().unwrap_or_default(), headers: &head.headers, body, scope }
 }
@@ -177,4 +180,29 @@ fn respond(answer: Answer) -> Response<Bytes> {
     response.headers_mut().extend(answer.headers);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_reads() {
+        let cases = [("DescribeTasks", true), ("ListTasks", true), ("GetTaskProtection", true), ("RunTask", false)];
+        for (operation, expected) in cases {
+            assert_eq!(is_read(operation), expected, "{operation}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_calls_failure() {
+        let routed = Routed {
+            service: &service::ECS,
+            operation: service::ECS.operation("RunTask").unwrap(),
+            protocol: Protocol::Json11,
+        };
+        let failure = contain::<()>(&routed, async { panic!("a fault of ours") }).await.unwrap_err();
+        assert_eq!((failure.status, failure.code.as_str()), (500, "ServerException"));
+        assert!(!failure.message.contains("a fault of ours"), "what went wrong is not the caller's business");
+    }
 }

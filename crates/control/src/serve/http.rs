@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{HOST, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -43,6 +43,8 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// PutLogEvents carries 1 MiB of events (each counted with 26 bytes of its own), and JSON escapes on top.
 pub const LOGS_BODY_BYTES_MAX: usize = 4 << 20;
+/// What is read of a body that is too large before the refusal is sent.
+pub const DISCARDED_BYTES_MAX: u64 = 16 << 20;
 /// How long requests under way may take when the server is told to stop.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 /// Wait before accepting again when the process is out of descriptors; there is no event for one coming free.
@@ -165,10 +167,35 @@ impl BodyRefused {
 }
 
 async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, BodyRefused> {
-    match timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
-        Err(_) => Err(BodyRefused::TooSlow),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyRefused::TooLarge { limit }),
-        Ok(Err(_)) => Err(BodyRefused::Broken),
+    timeout(BODY_TIMEOUT, collect(body, limit)).await.unwrap_or(Err(BodyRefused::TooSlow))
+}
+
+async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, BodyRefused> {
+    if body.size_hint().lower() > limit as u64 {
+        discard(&mut body).await;
+        return Err(BodyRefused::TooLarge { limit });
+    }
+    match Limited::new(&mut body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            discard(&mut body).await;
+            Err(BodyRefused::TooLarge { limit })
+        }
+        Err(_) => Err(BodyRefused::Broken),
+    }
+}
+
+/// A client that is still sending when the connection closes never sees the answer, so what it sends is read and
+/// dropped, up to a bound.
+async fn discard(body: &mut Incoming) {
+    if body.size_hint().lower() > DISCARDED_BYTES_MAX {
+        return;
+    }
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        discarded += frame.data_ref().map_or(0, Bytes::len) as u64;
+        if discarded > DISCARDED_BYTES_MAX {
+            return;
+        }
     }
 }
