@@ -101,6 +101,9 @@ pub enum FoundStatus {
         at: Timestamp,
         out_of_memory: bool,
     },
+    /// The record is there, the process and its exit status are not: it was never quite made, or the machine or its
+    /// shim went down under it.
+    Lost,
 }
 
 /// A container of ours that the runtime has, whoever started it.

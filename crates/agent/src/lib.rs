@@ -4,6 +4,7 @@
 //! of the world. The agent keeps no truth of its own beside its [`checkpoint`]s: what runs is asked of the runtime.
 
 mod agent;
+pub mod assemble;
 pub mod checkpoint;
 pub mod clock;
 mod container;
@@ -15,6 +16,7 @@ pub mod names;
 pub mod network;
 pub mod node;
 pub mod outbox;
+pub mod runtime;
 pub mod session;
 pub mod simulated;
 pub mod task;
