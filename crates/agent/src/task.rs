@@ -294,8 +294,8 @@ impl Task {
                 self.learn_exit(container, exit_code, at, out_of_memory);
             }
             Some(FoundStatus::Created) => state.phase = Phase::Waiting,
-            None if state.start_asked => self.vanish(container, now),
-            None => state.phase = Phase::Waiting,
+            None | Some(FoundStatus::Lost) if state.start_asked => self.vanish(container, now),
+            None | Some(FoundStatus::Lost) => state.phase = Phase::Waiting,
         }
     }
 
@@ -351,7 +351,7 @@ impl Task {
             Some(FoundStatus::Stopped { exit_code, at, out_of_memory }) => {
                 self.learn_exit(container, exit_code, at, out_of_memory);
             }
-            None => self.vanish(container, now),
+            None | Some(FoundStatus::Lost) => self.vanish(container, now),
         }
     }
 
