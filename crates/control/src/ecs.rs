@@ -7,6 +7,8 @@ pub mod attribute;
 pub mod cluster;
 pub mod convert;
 pub mod listing;
+pub mod setting;
+pub mod tag;
 pub mod task_definition;
 
 use wire::ecs::{Error, Request, Response};
@@ -20,6 +22,23 @@ use crate::{Cx, not_built};
 pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
     let operation = request.operation();
     match request {
+        Request::TagResource(request) => tag::tag_resource(cx, request).map(Response::TagResource),
+        Request::UntagResource(request) => tag::untag_resource(cx, request).map(Response::UntagResource),
+        Request::ListTagsForResource(request) => {
+            tag::list_tags_for_resource(cx, request).map(Response::ListTagsForResource)
+        }
+        Request::DeleteAccountSetting(request) => {
+            setting::delete_account_setting(cx, request).map(Response::DeleteAccountSetting)
+        }
+        Request::ListAccountSettings(request) => {
+            setting::list_account_settings(cx, request).map(Response::ListAccountSettings)
+        }
+        Request::PutAccountSetting(request) => {
+            setting::put_account_setting(cx, request).map(Response::PutAccountSetting)
+        }
+        Request::PutAccountSettingDefault(request) => {
+            setting::put_account_setting_default(cx, request).map(Response::PutAccountSettingDefault)
+        }
         Request::CreateCluster(request) => cluster::create_cluster(cx, request).map(Response::CreateCluster),
         Request::DeleteCluster(request) => cluster::delete_cluster(cx, request).map(Response::DeleteCluster),
         Request::DescribeClusters(request) => cluster::describe_clusters(cx, request).map(Response::DescribeClusters),
@@ -54,7 +73,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::CreateGateway(_)
         | Request::CreateService(_)
         | Request::CreateTaskSet(_)
-        | Request::DeleteAccountSetting(_)
         | Request::DeleteAttributes(_)
         | Request::DeleteCapacityProvider(_)
         | Request::DeleteDaemon(_)
@@ -83,7 +101,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::DiscoverPollEndpoint(_)
         | Request::ExecuteCommand(_)
         | Request::GetTaskProtection(_)
-        | Request::ListAccountSettings(_)
         | Request::ListAttributes(_)
         | Request::ListContainerInstances(_)
         | Request::ListDaemonDeployments(_)
@@ -95,10 +112,7 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::ListServiceDeployments(_)
         | Request::ListServices(_)
         | Request::ListServicesByNamespace(_)
-        | Request::ListTagsForResource(_)
         | Request::ListTasks(_)
-        | Request::PutAccountSetting(_)
-        | Request::PutAccountSettingDefault(_)
         | Request::PutAttributes(_)
         | Request::PutClusterCapacityProviders(_)
         | Request::RegisterContainerInstance(_)
@@ -110,8 +124,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::SubmitAttachmentStateChanges(_)
         | Request::SubmitContainerStateChange(_)
         | Request::SubmitTaskStateChange(_)
-        | Request::TagResource(_)
-        | Request::UntagResource(_)
         | Request::UpdateCapacityProvider(_)
         | Request::UpdateContainerAgent(_)
         | Request::UpdateContainerInstancesState(_)

@@ -1,0 +1,84 @@
+//! A control plane's operations over one transaction that is never committed. Requests and answers are JSON, as on the
+//! wire, and a request passes the constraints of the service model first.
+
+use std::time::Duration;
+
+use control::{Caller, Config, Cx};
+use model::{Scope, Timestamp};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::Value;
+use store::{Tables, Txn};
+use wire::ecs::Request;
+use wire::error::Failure;
+
+pub struct World {
+    pub txn: Txn,
+    pub now: Timestamp,
+    pub caller: Caller,
+    random: StdRng,
+    config: Config,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self {
+            txn: Txn::on(&Tables::default()),
+            now: Timestamp(1_700_000_000_000),
+            caller: Caller::root(Scope::new("000000000000", "us-east-1"), "AKIA"),
+            random: StdRng::seed_from_u64(1),
+            config: Config::new("/nowhere"),
+        }
+    }
+
+    pub fn scope(&self) -> Scope {
+        self.caller.scope.clone()
+    }
+
+    pub fn pass(&mut self, time: Duration) {
+        self.now = self.now.plus(time);
+    }
+
+    /// # Errors
+    /// The operation's exception and text, as `Exception: text`.
+    pub fn try_call(&mut self, operation: &str, request: Value) -> Result<Value, String> {
+        let mut parsed = Request::empty(operation).expect("an operation of the model");
+        wire::json::read_value(request, parsed.structure_mut()).expect("JSON that fits the model");
+        let mut cx = Cx {
+            txn: &mut self.txn,
+            caller: &self.caller,
+            now: self.now,
+            random: &mut self.random,
+            config: &self.config,
+        };
+        let response = control::ecs::dispatch(&mut cx, parsed).map_err(|error| {
+            let failure = Failure::from(error);
+            format!("{}: {}", failure.code, failure.message)
+        })?;
+        let mut json = Vec::new();
+        wire::json::write(response.structure(), &mut json);
+        Ok(serde_json::from_slice(&json).expect("an answer is JSON"))
+    }
+
+    #[track_caller]
+    pub fn call(&mut self, operation: &str, request: Value) -> Value {
+        self.try_call(operation, request).unwrap_or_else(|error| panic!("{operation}: {error}"))
+    }
+
+    /// Calls what must be refused.
+    #[track_caller]
+    pub fn refused(&mut self, operation: &str, request: Value) -> String {
+        match self.try_call(operation, request.clone()) {
+            Ok(answer) => panic!("{operation} {request} was answered: {answer}"),
+            Err(error) => error,
+        }
+    }
+
+    /// Each request is refused with exactly this exception and text.
+    #[track_caller]
+    pub fn check_refusals(&mut self, operation: &str, cases: &[(Value, &str)]) {
+        for (request, expected) in cases {
+            assert_eq!(self.refused(operation, request.clone()), *expected, "{operation} {request}");
+        }
+    }
+}
