@@ -96,6 +96,9 @@ impl fmt::Debug for Failure {
     }
 }
 
+pub(crate) const TOO_DEEP: &str = "The request is nested too deeply";
+pub(crate) const TOO_MANY_ELEMENTS: &str = "The request has too many elements";
+
 /// Why bytes do not decode; the text is for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -108,9 +111,5 @@ impl Malformed {
 
     pub(crate) fn at(path: &Path, what: &str) -> Malformed {
         Malformed(if path.is_root() { what.to_owned() } else { format!("{what} (at '{path}')") })
-    }
-
-    pub(crate) fn too_deep() -> Malformed {
-        Malformed("The request is nested too deeply".to_owned())
     }
 }

@@ -3,12 +3,16 @@
 /// Nesting of structures, lists and maps in one request or answer.
 pub const MAX_DEPTH: usize = 64;
 
+/// Elements of lists and entries of maps in one request, all together. An element takes up to a few KiB in memory
+/// however short it was on the wire; the largest batch that AWS takes is 10,000 log events.
+pub const MAX_ELEMENTS: usize = 20_000;
+
 /// Parameters of one Query request.
 pub const MAX_QUERY_PARAMETERS: usize = 10_000;
 
-/// Dot-separated parts of one Query parameter's name; more than [`MAX_DEPTH`] structures deep cannot be reached with
-/// fewer parts, and each part is a node of a tree.
-pub const MAX_QUERY_NAME_PARTS: usize = 2 * MAX_DEPTH;
+/// Dot-separated parts of the names of all Query parameters together: each may become a node of a tree, which takes
+/// far more memory than the part did on the wire.
+pub const MAX_QUERY_NAME_PARTS: usize = 50_000;
 
 /// Violated constraints that one refusal lists.
 pub const MAX_VIOLATIONS: usize = 20;

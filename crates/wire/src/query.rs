@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode;
 
 use crate::constraint::{Missing, Path};
-use crate::error::Malformed;
-use crate::limits::{MAX_QUERY_NAME_PARTS, MAX_QUERY_PARAMETERS};
+use crate::error::{Malformed, TOO_DEEP};
+use crate::limits::{MAX_QUERY_NAME_PARTS, MAX_QUERY_PARAMETERS, MAX_VIOLATIONS};
 use crate::schema::{Kind, Member, TimestampFormat};
 use crate::time;
 use crate::value::{List, Map, Slot, Structure};
@@ -27,7 +27,11 @@ pub enum Dialect {
 
 /// The decoded parameters of a request, as a tree over the parts of their names.
 #[derive(Debug, Default)]
-pub struct Parameters(Node);
+pub struct Parameters {
+    root: Node,
+    count: usize,
+    name_parts: usize,
+}
 
 #[derive(Debug, Default)]
 struct Node {
@@ -39,38 +43,35 @@ impl Parameters {
     /// Parses form-encoded text, from a query string or a body, and adds it to what is here.
     ///
     /// # Errors
-    /// When it is not UTF-8 once decoded, or has more parameters or parts of a name than the limits allow.
+    /// When it is not UTF-8 once decoded, or has more parameters than the limits allow.
     pub fn add(&mut self, form: &[u8]) -> Result<(), Malformed> {
-        let pairs = form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-        for (count, pair) in pairs.enumerate() {
-            if count >= MAX_QUERY_PARAMETERS {
-                return Err(Malformed::new("The request has too many parameters"));
-            }
+        for pair in form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let name = decode(&pair[..at])?;
             let value = decode(pair.get(at + 1..).unwrap_or_default())?;
-            self.0.insert(&name, value)?;
+            self.count += 1;
+            self.name_parts += 1 + name.matches('.').count();
+            if self.count > MAX_QUERY_PARAMETERS || self.name_parts > MAX_QUERY_NAME_PARTS {
+                return Err(Malformed::new("The request has too many parameters"));
+            }
+            self.root.insert(&name, value);
         }
         Ok(())
     }
 
     /// The value of a parameter whose name has no dots.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.parts.get(name)?.value.as_deref()
+        self.root.parts.get(name)?.value.as_deref()
     }
 }
 
 impl Node {
-    fn insert(&mut self, name: &str, value: String) -> Result<(), Malformed> {
+    fn insert(&mut self, name: &str, value: String) {
         let mut node = self;
-        for (count, part) in name.split('.').enumerate() {
-            if count >= MAX_QUERY_NAME_PARTS {
-                return Err(Malformed::too_deep());
-            }
+        for part in name.split('.') {
             node = node.parts.entry(part.to_owned()).or_default();
         }
         node.value = Some(value);
-        Ok(())
     }
 
     /// The children whose names are numbers, in their order.
@@ -106,7 +107,7 @@ pub fn read(
     structure: &mut dyn Structure,
 ) -> Result<Vec<Missing>, Malformed> {
     let mut reader = Reader { dialect, path: Path::default(), missing: Vec::new() };
-    reader.structure(&parameters.0, structure)?;
+    reader.structure(&parameters.root, structure)?;
     Ok(reader.missing)
 }
 
@@ -122,7 +123,7 @@ impl Reader {
             self.path.member(member.name);
             match node.parts.get(self.member_name(member).as_ref()) {
                 Some(node) => self.value(member, node, structure.member_mut(index).slot())?,
-                None if member.required => {
+                None if member.required && self.missing.len() < MAX_VIOLATIONS => {
                     self.missing.push(Missing { path: self.path.to_string(), target: member.target });
                 }
                 None => {}
@@ -141,7 +142,7 @@ impl Reader {
 
     fn value(&mut self, member: &Member, node: &Node, slot: Slot<'_>) -> Result<(), Malformed> {
         if self.path.is_too_deep() {
-            return Err(Malformed::too_deep());
+            return Err(Malformed::new(TOO_DEEP));
         }
         match slot {
             Slot::Structure(structure) => return self.structure(node, structure),

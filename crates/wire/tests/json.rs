@@ -35,6 +35,7 @@ fn a_request_is_read() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let many = format!(r#"{{"tags":[{}{{}}]}}"#, "{},".repeat(20_000));
     for (body, refusal) in [
         ("{}", "missing taskDefinition"),
         ("", "missing taskDefinition"),
@@ -48,8 +49,12 @@ fn what_does_not_fit_is_refused() {
         (r#"{"tags":[{"key":[]}]}"#, "Start of list found where not expected (at 'tags.1.member.key')"),
         (r#"[]"#, "Start of list found where not expected"),
         (r#"{"a"#, "Malformed JSON: EOF while parsing a string at line 1 column 3"),
-        (r#"{"a":"\ud800"}"#, "Malformed JSON: unexpected end of hex escape at line 1 column 13"),
-        (&deep, "Malformed JSON: recursion limit exceeded at line 1 column 128"),
+        (r#"{"group":"\ud800"}"#, "Malformed JSON: unexpected end of hex escape at line 1 column 17"),
+        (r#"{"count":1,"count":1}"#, "The member is given twice (at 'count')"),
+        (r#"{} {}"#, "Malformed JSON: trailing characters at line 1 column 4"),
+        ("null", "null can not be converted to a structure"),
+        (&deep, "Start of list found where not expected"),
+        (&many, "The request has too many elements (at 'tags.20001.member')"),
     ] {
         assert_eq!(read(body).unwrap_err(), refusal, "{body}");
     }
