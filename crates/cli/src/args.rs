@@ -1,0 +1,152 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Debug, Parser)]
+#[command(name = "gantry", version, about = "Amazon ECS on your own machines", max_term_width = 100)]
+pub struct Cli {
+    /// Where gantry keeps its state
+    #[arg(long, global = true, env = "GANTRY_DATA_DIR", default_value = crate::home::DEFAULT_DIRECTORY, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// How to print answers
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Tables for people
+    Text,
+    /// JSON for machines
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start gantry: control plane, API and node in one process
+    Up(Up),
+    /// Stop gantry; containers go on running unless --tasks is given
+    Down(Down),
+    /// Print the `export` lines that point AWS clients at this gantry
+    Env,
+    /// Show whether gantry runs, its nodes and its tasks
+    Status,
+    /// Say what this machine lacks to run gantry
+    Doctor,
+    /// Bring images onto this machine and list them
+    #[command(subcommand)]
+    Image(Image),
+    /// Run a web page as a task, through the public API
+    Demo,
+    /// Print a shell's completion script
+    Completions { shell: clap_complete::Shell },
+    /// Serve a page that shows the task it runs in (the demo's container)
+    #[command(hide = true)]
+    Page {
+        #[arg(long, default_value = "0.0.0.0:80")]
+        listen: SocketAddr,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Return once gantry is ready, and leave it running
+    #[arg(long)]
+    pub detach: bool,
+    /// Address of the API
+    #[arg(long, default_value = "127.0.0.1:4566", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// containerd's socket [default: the system's, else a private one under the data directory]
+    #[arg(long, value_name = "ADDR")]
+    pub containerd: Option<PathBuf>,
+    /// The account that owns everything
+    #[arg(long, default_value = "000000000000", value_name = "ID", value_parser = account_id)]
+    pub account_id: String,
+    /// The region whose zones this machine's are
+    #[arg(long, default_value = "us-east-1", value_name = "R", value_parser = region)]
+    pub region: String,
+    /// Accept any credentials (loopback only)
+    #[arg(long)]
+    pub no_auth: bool,
+    /// Refuse calls beyond AWS's documented rates
+    #[arg(long)]
+    pub throttle: bool,
+    /// Simulate this many nodes instead of running containers; needs neither root nor containerd
+    #[arg(long, value_name = "N")]
+    pub simulated_nodes: Option<u32>,
+    /// Network of bridge-mode containers, apart from any other on this machine
+    #[arg(long, hide = true, value_name = "CIDR")]
+    pub bridge_range: Option<ipnet::Ipv4Net>,
+    /// Names this instance's bridge, firewall table and namespaces, when several run on one machine
+    #[arg(long, hide = true, default_value = "gantry0", value_name = "TAG", value_parser = tag)]
+    pub network_tag: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Down {
+    /// Stop all tasks first, and end a private containerd
+    #[arg(long)]
+    pub tasks: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// Import an OCI layout tar or a `docker save` tar
+    Import { file: PathBuf },
+    /// List the images on this machine
+    Ls,
+}
+
+fn account_id(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    Err("an account id has 12 digits".to_owned())
+}
+
+fn region(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_word = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if parts.len() >= 3 && text.len() <= 32 && parts.iter().all(is_word) {
+        return Ok(text.to_owned());
+    }
+    Err("a region looks like us-east-1".to_owned())
+}
+
+fn tag(text: &str) -> Result<String, String> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if is_plain && (1..=8).contains(&text.len()) {
+        return Ok(text.to_owned());
+    }
+    Err("a tag has 1 to 8 lowercase letters and digits".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn values_are_checked() {
+        let check = |args: &[&str], good: bool| {
+            let parsed = Cli::try_parse_from([&["gantry", "up"], args].concat());
+            assert_eq!(parsed.is_ok(), good, "{args:?}");
+        };
+        check(&[], true);
+        check(&["--account-id", "123456789012", "--region", "eu-central-1"], true);
+        check(&["--account-id", "12345"], false);
+        check(&["--region", "Europe"], false);
+        check(&["--listen", "nowhere"], false);
+        check(&["--network-tag", "../x"], false);
+    }
+}

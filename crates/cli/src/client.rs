@@ -1,0 +1,98 @@
+//! The public API, as any AWS client calls it: AWS JSON over HTTP, signed with SigV4. For the demo, `status`, `down` and
+//! the benches.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use serde_json::Value;
+use wire::sigv4;
+
+use crate::failure::{Context, Failure};
+use crate::home::{Home, Running};
+use crate::http;
+
+pub struct Client {
+    address: SocketAddr,
+    region: String,
+    access_key_id: String,
+    secret_access_key: String,
+}
+
+#[derive(Clone, Copy)]
+pub enum Service {
+    Ecs,
+    Logs,
+}
+
+impl Service {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ecs => "ecs",
+            Self::Logs => "logs",
+        }
+    }
+
+    const fn target(self) -> &'static str {
+        match self {
+            Self::Ecs => "AmazonEC2ContainerServiceV20141113",
+            Self::Logs => "Logs_20140328",
+        }
+    }
+}
+
+impl Client {
+    /// Speaks to the gantry that runs on `home`, with its root key.
+    pub fn new(home: &Home, running: &Running) -> Result<Self, Failure> {
+        let key = crate::env::root_key(home)?;
+        Ok(Self {
+            address: running.address,
+            region: running.region.clone(),
+            access_key_id: key.access_key_id,
+            secret_access_key: key.secret_access_key,
+        })
+    }
+
+    pub async fn call(&self, service: Service, operation: &str, input: &Value) -> Result<Value, Failure> {
+        let what = || format!("{operation} failed");
+        let request = self.sign(service, operation, input.to_string().into_bytes()).context(what)?;
+        let answer = http::send(&self.address.to_string(), request).await?;
+        let output: Value = serde_json::from_slice(&answer.body).context(what)?;
+        if answer.status == 200 {
+            return Ok(output);
+        }
+        let text = |name: &str| output.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Err(Failure::new(format!("{operation} was refused")).because(format!(
+            "{}: {}",
+            text("__type"),
+            text("message")
+        )))
+    }
+
+    /// A signed request, ready to send.
+    pub fn sign(&self, service: Service, operation: &str, body: Vec<u8>) -> hyper::http::Result<Request<Full<Bytes>>> {
+        let timestamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let host = self.address.to_string();
+        let mut request = Request::post("/")
+            .header("host", &host)
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-date", &timestamp)
+            .header("x-amz-target", format!("{}.{operation}", service.target()))
+            .body(())?;
+        let authorization = {
+            let unsigned = sigv4::Request {
+                method: "POST",
+                path: "/",
+                query: "",
+                headers: request.headers(),
+                body_sha256: &sigv4::hash_body(&body),
+            };
+            let credentials =
+                sigv4::Credentials { access_key_id: &self.access_key_id, secret: &self.secret_access_key };
+            sigv4::sign(&unsigned, credentials, &timestamp, &self.region, service.name())
+        };
+        request.headers_mut().insert("authorization", authorization.parse()?);
+        Ok(request.map(|()| Full::new(Bytes::from(body))))
+    }
+}

@@ -1,0 +1,142 @@
+//! `gantry doctor`: what this machine lacks, in plain words.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::args::Output;
+use crate::home::Home;
+use crate::output;
+
+/// Below this, image pulls and logs soon fail.
+const DISK_BYTES_MIN: u64 = 2 << 30;
+
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    /// What was found, or what to do.
+    detail: String,
+}
+
+pub fn run(home: &Home, output: Output) -> ExitCode {
+    let findings = [
+        root(),
+        program("containerd", "runs containers", "apt-get install containerd"),
+        program("runc", "starts containers for containerd", "apt-get install runc"),
+        program("nft", "writes NAT rules for tasks", "apt-get install nftables"),
+        cgroups(),
+        overlayfs(),
+        network_namespaces(),
+        certificates(),
+        disk(home),
+    ];
+    let all_ok = findings.iter().all(|finding| finding.ok);
+    output::print(output, &findings, || render(&findings, all_ok));
+    if all_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn render(findings: &[Finding], all_ok: bool) -> String {
+    let rows = findings.iter().map(|finding| {
+        let mark = if finding.ok { output::green("ok") } else { output::red("missing") };
+        vec![mark, finding.what.to_owned(), finding.detail.clone()]
+    });
+    let verdict = if all_ok { "This machine can run gantry." } else { "This machine cannot run gantry yet." };
+    format!("{}\n\n{verdict}", output::table(&["", "WHAT", "DETAIL"], rows))
+}
+
+fn finding(what: &'static str, result: Result<String, String>) -> Finding {
+    let ok = result.is_ok();
+    Finding { what, ok, detail: result.unwrap_or_else(|advice| advice) }
+}
+
+fn root() -> Finding {
+    let result = match nix::unistd::geteuid().is_root() {
+        true => Ok("running as root".to_owned()),
+        false => Err("containers and networks need root: run with sudo".to_owned()),
+    };
+    finding("root", result)
+}
+
+fn program(name: &'static str, purpose: &str, advice: &str) -> Finding {
+    let result = match find_program(name) {
+        Some(path) => Ok(path.display().to_string()),
+        None => Err(format!("{name} {purpose}: {advice}")),
+    };
+    finding(name, result)
+}
+
+/// In PATH and in the system directories, which a plain user's PATH lacks on Debian.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(system).map(|directory| directory.join(name)).find(|file| file.is_file())
+}
+
+fn cgroups() -> Finding {
+    let version_2 = Path::new("/sys/fs/cgroup/cgroup.controllers");
+    let result = if version_2.exists() {
+        let controllers = std::fs::read_to_string(version_2).unwrap_or_default();
+        let lacking: Vec<&str> = ["cpu", "memory", "pids"]
+            .into_iter()
+            .filter(|name| !controllers.split(' ').any(|c| c.trim() == *name))
+            .collect();
+        match lacking.as_slice() {
+            [] => Ok("version 2".to_owned()),
+            _ => Err(format!(
+                "the controllers {} are off: see cgroup_enable= of the kernel's command line",
+                lacking.join(", ")
+            )),
+        }
+    } else if ["cpu", "memory"].iter().all(|name| Path::new("/sys/fs/cgroup").join(name).is_dir()) {
+        Ok("version 1".to_owned())
+    } else {
+        Err("no cgroups are mounted under /sys/fs/cgroup".to_owned())
+    };
+    finding("cgroups", result)
+}
+
+fn overlayfs() -> Finding {
+    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let result = match known.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay") {
+        true => Ok("the kernel has it".to_owned()),
+        false => Err("the kernel has no overlay file system: modprobe overlay".to_owned()),
+    };
+    finding("overlayfs", result)
+}
+
+fn network_namespaces() -> Finding {
+    let result = match Path::new("/proc/self/ns/net").exists() {
+        true => Ok("the kernel has them".to_owned()),
+        false => Err("the kernel was built without network namespaces (CONFIG_NET_NS)".to_owned()),
+    };
+    finding("network namespaces", result)
+}
+
+fn certificates() -> Finding {
+    let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
+    let result = match bundle.exists() {
+        true => Ok(bundle.display().to_string()),
+        false => Err("pulls over TLS need them: apt-get install ca-certificates".to_owned()),
+    };
+    finding("CA certificates", result)
+}
+
+fn disk(home: &Home) -> Finding {
+    let mut directory = home.path("");
+    while !directory.exists() && directory.pop() {}
+    let result = match nix::sys::statvfs::statvfs(&directory) {
+        Ok(stat) => {
+            let free = stat.blocks_available() * stat.fragment_size();
+            let text = format!("{:.1} GiB free in {}", free as f64 / f64::from(1 << 30), directory.display());
+            if free >= DISK_BYTES_MIN {
+                Ok(text)
+            } else {
+                Err(format!("{text}: make room, or choose another --data-dir"))
+            }
+        }
+        Err(error) => Err(format!("{}: {error}", directory.display())),
+    };
+    finding("disk", result)
+}

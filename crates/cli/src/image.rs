@@ -1,0 +1,73 @@
+//! `gantry image`: bringing images onto this machine and listing them, directly in the containerd that gantry uses.
+
+use std::path::{Path, PathBuf};
+
+use agent::runtime::{Containerd, Settings};
+use serde_json::json;
+
+use crate::args::{self, Output};
+use crate::failure::{Advice, Context, Failure};
+use crate::home::{Home, Running};
+use crate::output;
+
+pub async fn run(home: &Home, command: &args::Image, format: Output) -> Result<(), Failure> {
+    let running = home.require_running()?;
+    match command {
+        args::Image::Import { file } => import(home, &running, file, format).await,
+        args::Image::Ls => list(home, &running, format).await,
+    }
+}
+
+/// How this data directory's gantry uses a containerd.
+pub fn settings(home: &Home, socket: PathBuf) -> Settings {
+    Settings::new(socket, home.path("scratch"))
+}
+
+pub async fn import_file(home: &Home, running: &Running, file: &Path) -> Result<Vec<agent::driver::Image>, Failure> {
+    let containerd = connect(home, running).await?;
+    containerd
+        .import(file, None)
+        .await
+        .context(|| format!("{} could not be imported", file.display()))
+        .advice("It must be an OCI layout or a `docker save` archive, as a tar.")
+}
+
+async fn connect(home: &Home, running: &Running) -> Result<Containerd, Failure> {
+    let Some(containerd) = &running.containerd else {
+        return Err(Failure::new("this gantry simulates its nodes; it has no images"));
+    };
+    Containerd::connect(settings(home, containerd.socket.clone()))
+        .await
+        .context(|| format!("containerd at {} could not be used", containerd.socket.display()))
+}
+
+async fn import(home: &Home, running: &Running, file: &Path, format: Output) -> Result<(), Failure> {
+    let images = import_file(home, running, file).await?;
+    let listed: Vec<_> = images.iter().map(|image| json!({"image": image.reference, "digest": image.digest})).collect();
+    output::print(format, &listed, || {
+        images.iter().map(|image| format!("imported {} {}\n", image.reference, output::dim(&image.digest))).collect()
+    });
+    Ok(())
+}
+
+async fn list(home: &Home, running: &Running, format: Output) -> Result<(), Failure> {
+    let images =
+        connect(home, running).await?.list_images().await.context(|| "the images could not be listed".to_owned())?;
+    let listed: Vec<_> = images
+        .iter()
+        .map(|image| json!({"image": image.reference, "digest": image.digest, "sizeBytes": image.size, "createdAt": image.created_at.to_string()}))
+        .collect();
+    output::print(format, &listed, || {
+        let rows = images.iter().map(|image| {
+            let size = format!("{:.1} MiB", image.size as f64 / f64::from(1 << 20));
+            vec![image.reference.clone(), short(&image.digest), size, image.created_at.to_string()]
+        });
+        output::table(&["IMAGE", "DIGEST", "SIZE", "CREATED"], rows)
+    });
+    Ok(())
+}
+
+/// `sha256:` and twelve digits, as docker shows it.
+fn short(digest: &str) -> String {
+    digest.chars().take("sha256:".len() + 12).collect()
+}

@@ -1,0 +1,251 @@
+//! `gantry up`: control plane, API and node in one process.
+//!
+//! ```text
+//! lock the data directory ▶ listen ▶ open the state ▶ serve ▶ containerd, network, agent ▶ session up ▶ announce ▶ wait
+//! ```
+//! Ready means that the API answers, containerd answers, and the agent holds its session: only then is the process
+//! announced in the data directory. At the end containers are left running.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use agent::driver::{Network, Runtime};
+use agent::network::Linux;
+use agent::runtime::{Containerd, daemon};
+use agent::simulated::{Behaviour, World};
+use control::{Auth, Control};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::args::Up;
+use crate::failure::{Advice, Context, Failure};
+use crate::home::{self, Home, Running};
+use crate::{identity, output};
+
+/// Starts, says when it is ready, and returns when it was told to end.
+pub async fn run(home: &Home, args: &Up, ready: impl FnOnce(&Running)) -> Result<(), Failure> {
+    check(args)?;
+    home.create()?;
+    let Some(_lock) = home.lock()? else { return Err(already_running(home)) };
+    home.withdraw();
+    let mut terminate = signal(SignalKind::terminate()).context(|| "SIGTERM could not be waited for".to_owned())?;
+    let mut interrupt = signal(SignalKind::interrupt()).context(|| "SIGINT could not be waited for".to_owned())?;
+
+    let starting = start(home, args);
+    let started = tokio::select! {
+        started = starting => started?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    home.announce(&started.running)?;
+    ready(&started.running);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping; containers go on running");
+    home.withdraw();
+    started.stop().await;
+    Ok(())
+}
+
+fn check(args: &Up) -> Result<(), Failure> {
+    if args.no_auth && !args.listen.ip().is_loopback() {
+        return Err(Failure::new(format!("--no-auth refuses to listen on {}", args.listen))
+            .because("anyone who reaches it could run containers as root on this machine")
+            .advise("Listen on 127.0.0.1, or leave --no-auth out."));
+    }
+    if args.simulated_nodes.is_none() && !nix::unistd::geteuid().is_root() {
+        return Err(Failure::new("containers and networks need root")
+            .advise("Run it with sudo, or try it without containers: --simulated-nodes 3."));
+    }
+    Ok(())
+}
+
+fn already_running(home: &Home) -> Failure {
+    let text = match home.running() {
+        Ok(Some(running)) => format!("gantry already runs: process {}, http://{}", running.pid, running.address),
+        _ => "another gantry is starting or ending on this data directory".to_owned(),
+    };
+    Failure::new(text).advise("Stop it with `gantry down`, or use another --data-dir.")
+}
+
+struct Started {
+    running: Running,
+    control: Arc<Control>,
+    agents: Vec<agent::Agent>,
+    server: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Started {
+    /// The agents first, so that their last reports are still taken.
+    async fn stop(self) {
+        for agent in self.agents {
+            agent.shutdown().await;
+        }
+        self.stop.send_replace(true);
+        let _ = self.server.await;
+        self.control.close().await;
+    }
+}
+
+async fn start(home: &Home, args: &Up) -> Result<Started, Failure> {
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .context(|| format!("{} could not be listened on", args.listen))
+        .advice("Choose another address with --listen.")?;
+    let address = listener.local_addr().context(|| "the listener has no address".to_owned())?;
+    // The state and containerd do not need each other: open both at once.
+    let (control, daemon) = tokio::join!(open_control(home, args), find_containerd(home, args));
+    let (control, daemon) = (control?, daemon?);
+    let (stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(control::serve::http::serve(control.clone(), listener, until(stopped)));
+    let running = Running {
+        pid: std::process::id().try_into().expect("pids are small"),
+        address,
+        account_id: args.account_id.clone(),
+        region: args.region.clone(),
+        no_auth: args.no_auth,
+        containerd: daemon
+            .as_ref()
+            .map(|daemon| home::Containerd { socket: daemon.address.clone(), private: daemon.private }),
+    };
+    let agents = match daemon {
+        Some(daemon) => vec![start_agent(home, args, &control, address, daemon).await?],
+        None => start_simulated(home, args, &control, address).await?,
+    };
+    Ok(Started { running, control, agents, server, stop })
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which ends the server too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn open_control(home: &Home, args: &Up) -> Result<Arc<Control>, Failure> {
+    let config = control::Config {
+        account_id: args.account_id.clone(),
+        region: args.region.clone(),
+        auth: if args.no_auth { Auth::Off } else { Auth::Required },
+        throttle: args.throttle,
+        ..control::Config::new(home.path(""))
+    };
+    Control::open(config).await.context(|| "the state could not be opened".to_owned())
+}
+
+/// `None` when the nodes are simulated.
+async fn find_containerd(home: &Home, args: &Up) -> Result<Option<daemon::Daemon>, Failure> {
+    if args.simulated_nodes.is_some() {
+        return Ok(None);
+    }
+    let found = daemon::find_or_start(&home.path(""), args.containerd.as_deref()).await;
+    found
+        .map(Some)
+        .context(|| "there is no containerd to run containers".to_owned())
+        .advice("`gantry doctor` says what is missing.")
+}
+
+async fn start_agent(
+    home: &Home,
+    args: &Up,
+    control: &Control,
+    address: SocketAddr,
+    daemon: daemon::Daemon,
+) -> Result<agent::Agent, Failure> {
+    let runtime = Containerd::connect(crate::image::settings(home, daemon.address))
+        .await
+        .context(|| "containerd could not be used".to_owned())?;
+    let network = Linux::open(network_config(home, args))
+        .await
+        .context(|| "the node's network could not be set up".to_owned())?;
+    let host = agent::host::Host::read().context(|| "this machine's facts could not be read".to_owned())?;
+    let config = agent::Config {
+        data_dir: Some(home.path("")),
+        control: loopback(address).to_string(),
+        node_key: control.node_key.reveal().to_owned(),
+        node: identity::node_id(home)?,
+        host,
+        clock: agent::clock::Clock::System,
+    };
+    connect(config, runtime, network).await
+}
+
+async fn start_simulated(
+    home: &Home,
+    args: &Up,
+    control: &Control,
+    address: SocketAddr,
+) -> Result<Vec<agent::Agent>, Failure> {
+    let mut agents = Vec::new();
+    for number in 0..args.simulated_nodes.unwrap_or(0) {
+        let world = World::new(agent::clock::Clock::System, Behaviour::default(), BTreeMap::new());
+        let name = format!("simulated-{number}");
+        let config = agent::Config {
+            data_dir: None,
+            control: loopback(address).to_string(),
+            node_key: control.node_key.reveal().to_owned(),
+            node: identity::simulated_node_id(home, number)?,
+            host: agent::host::Host::simulated(&name, SIMULATED_CPU, SIMULATED_MEMORY),
+            clock: agent::clock::Clock::System,
+        };
+        agents.push(connect(config, world.clone(), world).await?);
+    }
+    Ok(agents)
+}
+
+/// A machine of 64 processors and 256 GiB.
+const SIMULATED_CPU: model::CpuUnits = model::CpuUnits(64 * 1024);
+const SIMULATED_MEMORY: model::MemoryMib = model::MemoryMib(256 * 1024);
+
+async fn connect<R: Runtime, N: Network>(
+    config: agent::Config,
+    runtime: R,
+    network: N,
+) -> Result<agent::Agent, Failure> {
+    let started = agent::Agent::start(config, runtime, network).await;
+    let mut agent = started.context(|| "the agent could not start".to_owned())?;
+    match agent.ready().await {
+        Some(_) => Ok(agent),
+        None => Err(Failure::new("the control plane refused this node").advise("Its log says why.")),
+    }
+}
+
+/// Where the agent of this machine reaches the API, which may listen on all addresses.
+fn loopback(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port())),
+        other => other,
+    }
+}
+
+fn network_config(home: &Home, args: &Up) -> agent::network::Config {
+    let mut config = agent::network::Config::new(home.path("run"));
+    config.tag.clone_from(&args.network_tag);
+    if let Some(range) = args.bridge_range {
+        config.bridge_range = range;
+    }
+    config
+}
+
+/// What a person sees once gantry is ready.
+pub fn banner(home: &Home, running: &Running) -> String {
+    let data_dir = if home.is_default() { String::new() } else { format!(" --data-dir {}", home.path("").display()) };
+    let mut text = format!(
+        "{} on http://{} · account {} · region {}\n",
+        output::green("gantry is ready"),
+        running.address,
+        running.account_id,
+        running.region
+    );
+    if running.no_auth {
+        text += &format!("{} any credentials are accepted (--no-auth)\n", output::red("warning:"));
+    }
+    text += &format!("  eval \"$(gantry env{data_dir})\"   points the aws CLI and SDKs at it\n");
+    text += &format!("  gantry status{data_dir}          shows what runs");
+    text
+}
