@@ -15,7 +15,7 @@ use crate::node_key::{NodeKey, NodeKeyError};
 use crate::session::{self, Sessions};
 use crate::signing_keys::SigningKeys;
 use crate::throttle::Throttle;
-use crate::{Caller, Clock, Config, Cx, Ledger};
+use crate::{Caller, Clock, Config, Cx, Ledger, retention};
 
 const STATE_FILE: &str = "state.redb";
 const LOGS_DIRECTORY: &str = "logs";
@@ -92,6 +92,7 @@ impl Control {
             ledger: Ledger::default(),
         });
         session::start(&control).await?;
+        retention::start(&control);
         Ok(control)
     }
 

@@ -263,18 +263,14 @@ fn take_census(tables: &Tables, cluster: &Cluster) -> convert::Census {
     census
 }
 
-/// Whether there is anything for [`sweep`] to remove.
-pub fn is_sweep_due(tables: &Tables, now: Timestamp) -> bool {
-    tables.clusters.iter().any(|row| is_over(row, now))
-}
-
-/// Removes the deleted clusters whose retention is over.
-pub fn sweep(txn: &mut Txn, now: Timestamp) {
+/// Removes the deleted clusters whose retention is over. Answers how many.
+pub fn sweep(txn: &mut Txn, now: Timestamp) -> usize {
     let over = txn.clusters.iter().filter(|row| is_over(row, now));
     let keys: Vec<_> = over.map(|row| (row.scope.clone(), row.name.clone())).collect();
-    for key in keys {
-        txn.remove::<Cluster>(&key);
+    for key in &keys {
+        txn.remove::<Cluster>(key);
     }
+    keys.len()
 }
 
 fn is_over(cluster: &Cluster, now: Timestamp) -> bool {

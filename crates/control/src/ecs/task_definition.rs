@@ -330,18 +330,18 @@ fn delete(cx: &mut Cx<'_>, text: &str) -> Result<TaskDefinition, String> {
     }
 }
 
-/// Whether there is anything for [`sweep`] to look at.
-pub fn is_sweep_due(tables: &Tables) -> bool {
-    tables.task_definitions.iter().any(|row| row.status == Status::DeleteInProgress)
-}
-
-/// Removes the deleted definitions that no task uses any more.
-pub fn sweep(txn: &mut Txn) {
+/// Removes the deleted definitions that no task uses any more. Answers how many.
+pub fn sweep(txn: &mut Txn) -> usize {
+    let deleted = txn.task_definitions.iter().filter(|row| row.status == Status::DeleteInProgress);
+    let mut keys: Vec<_> = deleted.map(|row| (row.scope.clone(), row.family.clone(), row.revision)).collect();
+    if keys.is_empty() {
+        return 0;
+    }
     let running = txn.tasks.iter().filter(|task| task.last_status < TaskStatus::Stopped);
     let used: BTreeSet<_> = running.map(|task| (task.scope.clone(), task.family.clone(), task.revision)).collect();
-    let deleted = txn.task_definitions.iter().filter(|row| row.status == Status::DeleteInProgress);
-    let keys: Vec<_> = deleted.map(|row| (row.scope.clone(), row.family.clone(), row.revision)).collect();
-    for key in keys.iter().filter(|key| !used.contains(*key)) {
+    keys.retain(|key| !used.contains(key));
+    for key in &keys {
         txn.remove::<TaskDefinition>(key);
     }
+    keys.len()
 }

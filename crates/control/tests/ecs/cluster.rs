@@ -228,7 +228,7 @@ fn a_cluster_with_something_in_it_cannot_be_deleted() {
 
 #[test]
 fn a_deleted_cluster_is_inactive_until_its_retention_is_over() {
-    use control::ecs::cluster::{INACTIVE_RETENTION, is_sweep_due, sweep};
+    use control::ecs::cluster::{INACTIVE_RETENTION, sweep};
     let mut world = World::new();
     world.call("CreateCluster", json!({"clusterName": "web", "tags": [{"key": "team", "value": "a"}]}));
     world.call("DeleteCluster", json!({"cluster": ARN}));
@@ -239,10 +239,9 @@ fn a_deleted_cluster_is_inactive_until_its_retention_is_over() {
     world.check_refusals("UpdateCluster", &[(json!({"cluster": "web"}), inactive)]);
 
     world.pass(INACTIVE_RETENTION - Duration::from_secs(1));
-    assert!(!is_sweep_due(&world.txn, world.now));
+    assert_eq!(sweep(&mut world.txn, world.now), 0);
     world.pass(Duration::from_secs(1));
-    assert!(is_sweep_due(&world.txn, world.now));
-    sweep(&mut world.txn, world.now);
+    assert_eq!(sweep(&mut world.txn, world.now), 1);
     assert_eq!(world.call("DescribeClusters", json!({"clusters": ["web"]}))["failures"][0]["reason"], "MISSING");
 
     let answer = world.call("CreateCluster", json!({"clusterName": "web"}));

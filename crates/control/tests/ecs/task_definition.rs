@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use control::ecs::task_definition::{find_active, is_sweep_due, sweep};
+use control::ecs::task_definition::{find_active, sweep};
 use model::{CpuUnits, DesiredStatus, HealthStatus, LaunchType, MemoryMib, Resources, Task, TaskId, TaskStatus};
 use serde_json::{Value, json};
 use wire::schema::{Kind, Schema};
@@ -661,25 +661,23 @@ fn a_deleted_definition_stays_while_a_task_uses_it() {
     for name in ["f:1", "f:2"] {
         world.call("DeregisterTaskDefinition", json!({"taskDefinition": name}));
     }
-    assert!(!is_sweep_due(&world.txn));
+    assert_eq!(sweep(&mut world.txn), 0);
     let answer = world.call("DeleteTaskDefinitions", json!({"taskDefinitions": ["f:1", arn("f:2")]}));
     let statuses: Vec<&Value> =
         answer["taskDefinitions"].as_array().unwrap().iter().map(|row| &row["status"]).collect();
     assert_eq!(statuses, ["DELETE_IN_PROGRESS", "DELETE_IN_PROGRESS"]);
     assert_eq!(answer["taskDefinitions"][0]["deleteRequestedAt"], 1_700_000_000);
     assert_eq!(answer["failures"], json!([]));
-    assert!(is_sweep_due(&world.txn));
 
-    sweep(&mut world.txn);
+    assert_eq!(sweep(&mut world.txn), 1);
     let used = world.call("DescribeTaskDefinition", json!({"taskDefinition": "f:1"}));
     assert_eq!(used["taskDefinition"]["status"], "DELETE_IN_PROGRESS");
     let unused = world.refused("DescribeTaskDefinition", json!({"taskDefinition": "f:2"}));
     assert_eq!(unused, "ClientException: Unable to describe task definition.");
 
     world.txn.update(&task, |row: &mut Task| row.last_status = TaskStatus::Stopped);
-    sweep(&mut world.txn);
+    assert_eq!(sweep(&mut world.txn), 1);
     world.refused("DescribeTaskDefinition", json!({"taskDefinition": "f:1"}));
-    assert!(!is_sweep_due(&world.txn));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use control::{Caller, Config, Cx};
+use control::{Caller, Config, Cx, Ledger};
 use model::{Scope, Timestamp};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -18,6 +18,7 @@ pub struct World {
     pub caller: Caller,
     random: StdRng,
     config: Config,
+    ledger: Ledger,
 }
 
 impl World {
@@ -28,6 +29,7 @@ impl World {
             caller: Caller::root(Scope::new("000000000000", "us-east-1"), "AKIA"),
             random: StdRng::seed_from_u64(1),
             config: Config::new("/nowhere"),
+            ledger: Ledger::default(),
         }
     }
 
@@ -50,6 +52,7 @@ impl World {
             now: self.now,
             random: &mut self.random,
             config: &self.config,
+            ledger: &self.ledger,
         };
         let response = control::ecs::dispatch(&mut cx, parsed).map_err(|error| {
             let failure = Failure::from(error);
