@@ -250,26 +250,12 @@ pub struct Tmpfs {
 /// Times in seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
-    /// As given; [`arguments`](Self::arguments) says what it means. Not empty, and never `NONE`.
+    /// As given: not empty, and its first word never `NONE`.
     pub command: Vec<String>,
     pub interval: u32,
     pub timeout: u32,
     pub retries: u32,
     pub start_period: Option<u32>,
-}
-
-impl HealthCheck {
-    /// What to execute in the container: the words after `CMD`, those after `CMD-SHELL` by its shell, and all words
-    /// where neither comes first.
-    pub fn arguments(&self) -> Vec<String> {
-        match self.command.split_first() {
-            Some((first, rest)) if first == "CMD" => rest.to_vec(),
-            Some((first, rest)) if first == "CMD-SHELL" => {
-                ["/bin/sh", "-c"].into_iter().map(str::to_owned).chain(rest.iter().cloned()).collect()
-            }
-            _ => self.command.clone(),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -331,26 +317,4 @@ pub struct Volume {
     pub host_path: Option<String>,
     /// `host: {}` was given, for Describe.
     pub host_given: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::HealthCheck;
-
-    #[test]
-    fn a_health_check_runs_by_its_first_word() {
-        let cases: [(&[&str], &[&str]); 3] = [
-            (&["CMD", "curl", "-f", "http://localhost/"], &["curl", "-f", "http://localhost/"]),
-            (
-                &["CMD-SHELL", "curl -f http://localhost/ || exit 1"],
-                &["/bin/sh", "-c", "curl -f http://localhost/ || exit 1"],
-            ),
-            (&["true", "-x"], &["true", "-x"]),
-        ];
-        for (command, expected) in cases {
-            let command = command.iter().map(|&word| word.to_owned()).collect();
-            let health = HealthCheck { command, interval: 30, timeout: 5, retries: 3, start_period: None };
-            assert_eq!(health.arguments(), expected);
-        }
-    }
 }
