@@ -5,10 +5,13 @@
 
 pub mod attribute;
 pub mod cluster;
+pub mod container_instance;
 pub mod convert;
+pub mod identifier;
 pub mod listing;
 pub mod setting;
 pub mod tag;
+pub mod task;
 pub mod task_definition;
 
 use wire::ecs::{Error, Request, Response};
@@ -65,6 +68,27 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         Request::RegisterTaskDefinition(request) => {
             task_definition::register_task_definition(cx, request).map(Response::RegisterTaskDefinition)
         }
+        Request::RunTask(request) => task::run_task(cx, request).map(Response::RunTask),
+        Request::StartTask(request) => task::start_task(cx, request).map(Response::StartTask),
+        Request::StopTask(request) => task::stop_task(cx, request).map(Response::StopTask),
+        Request::DescribeTasks(request) => task::describe_tasks(cx, request).map(Response::DescribeTasks),
+        Request::ListTasks(request) => task::list_tasks(cx, request).map(Response::ListTasks),
+        Request::ListContainerInstances(request) => {
+            container_instance::list_container_instances(cx, request).map(Response::ListContainerInstances)
+        }
+        Request::DescribeContainerInstances(request) => {
+            container_instance::describe_container_instances(cx, request).map(Response::DescribeContainerInstances)
+        }
+        Request::DeregisterContainerInstance(request) => {
+            container_instance::deregister_container_instance(cx, request).map(Response::DeregisterContainerInstance)
+        }
+        Request::UpdateContainerInstancesState(request) => {
+            container_instance::update_container_instances_state(cx, request)
+                .map(Response::UpdateContainerInstancesState)
+        }
+        Request::PutAttributes(request) => attribute::put_attributes(cx, request).map(Response::PutAttributes),
+        Request::DeleteAttributes(request) => attribute::delete_attributes(cx, request).map(Response::DeleteAttributes),
+        Request::ListAttributes(request) => attribute::list_attributes(cx, request).map(Response::ListAttributes),
         Request::AssociateGatewayWithCluster(_)
         | Request::ContinueServiceDeployment(_)
         | Request::CreateCapacityProvider(_)
@@ -73,7 +97,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::CreateGateway(_)
         | Request::CreateService(_)
         | Request::CreateTaskSet(_)
-        | Request::DeleteAttributes(_)
         | Request::DeleteCapacityProvider(_)
         | Request::DeleteDaemon(_)
         | Request::DeleteDaemonTaskDefinition(_)
@@ -81,9 +104,7 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::DeleteGateway(_)
         | Request::DeleteService(_)
         | Request::DeleteTaskSet(_)
-        | Request::DeregisterContainerInstance(_)
         | Request::DescribeCapacityProviders(_)
-        | Request::DescribeContainerInstances(_)
         | Request::DescribeDaemon(_)
         | Request::DescribeDaemonDeployments(_)
         | Request::DescribeDaemonRevisions(_)
@@ -96,13 +117,10 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::DescribeServiceRevisions(_)
         | Request::DescribeServices(_)
         | Request::DescribeTaskSets(_)
-        | Request::DescribeTasks(_)
         | Request::DisassociateGatewayFromCluster(_)
         | Request::DiscoverPollEndpoint(_)
         | Request::ExecuteCommand(_)
         | Request::GetTaskProtection(_)
-        | Request::ListAttributes(_)
-        | Request::ListContainerInstances(_)
         | Request::ListDaemonDeployments(_)
         | Request::ListDaemonTaskDefinitions(_)
         | Request::ListDaemons(_)
@@ -112,21 +130,15 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::ListServiceDeployments(_)
         | Request::ListServices(_)
         | Request::ListServicesByNamespace(_)
-        | Request::ListTasks(_)
-        | Request::PutAttributes(_)
         | Request::PutClusterCapacityProviders(_)
         | Request::RegisterContainerInstance(_)
         | Request::RegisterDaemonTaskDefinition(_)
-        | Request::RunTask(_)
-        | Request::StartTask(_)
         | Request::StopServiceDeployment(_)
-        | Request::StopTask(_)
         | Request::SubmitAttachmentStateChanges(_)
         | Request::SubmitContainerStateChange(_)
         | Request::SubmitTaskStateChange(_)
         | Request::UpdateCapacityProvider(_)
         | Request::UpdateContainerAgent(_)
-        | Request::UpdateContainerInstancesState(_)
         | Request::UpdateDaemon(_)
         | Request::UpdateExpressGatewayService(_)
         | Request::UpdateGateway(_)

@@ -85,6 +85,7 @@ fn task(id: u128) -> Task {
         family: "web".to_owned(),
         revision: 3,
         launch_type: LaunchType::Fargate,
+        capacity_provider: None,
         node: Some(NodeId(1)),
         container_instance: None,
         group: "family:web".to_owned(),

@@ -2,8 +2,11 @@
 
 pub mod cluster;
 pub mod container_definition;
+pub mod container_instance;
 pub mod tag;
+pub mod task;
 pub mod task_definition;
+pub mod task_override;
 
 use model::Timestamp;
 use wire::ecs::Error;

@@ -35,6 +35,7 @@ pub fn task(id: u128, cluster: &str, node: u128) -> Task {
         family: "web".to_owned(),
         revision: 1,
         launch_type: LaunchType::Fargate,
+        capacity_provider: None,
         node: Some(NodeId(node)),
         container_instance: None,
         group: "family:web".to_owned(),

@@ -1,0 +1,137 @@
+//! The network of an awsvpc task: which subnets and security groups, and its interface.
+
+use std::net::Ipv4Addr;
+
+use model::network::{Vpc, mac_of, private_dns_name};
+use model::task::{Attachment, AttachmentStatus};
+use model::{LaunchType, NetworkInterface, NetworkMode, Subnet, TaskId};
+use rand::RngCore;
+use store::Tables;
+use wire::ecs;
+use wire::ecs::Error;
+
+use super::run::random_uuid;
+use crate::Cx;
+
+/// Subnets and security groups of one configuration (ecs-semantics §4.4).
+const SUBNETS_MAX: usize = 16;
+const SECURITY_GROUPS_MAX: usize = 5;
+
+/// Where the interfaces of the tasks may be, judged.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub subnets: Vec<Subnet>,
+    pub security_groups: Vec<String>,
+}
+
+/// The network of tasks with this mode; `None` for modes without interfaces.
+///
+/// # Errors
+/// `InvalidParameterException`, with the texts of ecs-semantics §4.1.
+pub fn resolve(
+    cx: &Cx<'_>,
+    mode: NetworkMode,
+    launch_type: LaunchType,
+    configuration: Option<ecs::NetworkConfiguration>,
+) -> Result<Option<Network>, Error> {
+    let given = configuration.and_then(|configuration| configuration.awsvpc_configuration);
+    match (mode, given) {
+        (NetworkMode::Awsvpc, Some(given)) => judged(cx, launch_type, given).map(Some),
+        (NetworkMode::Awsvpc, None) => Err(Error::invalid_parameter(
+            "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
+        )),
+        (_, Some(_)) => Err(Error::invalid_parameter(
+            "Network Configuration is not valid for the given networkMode of this task definition.",
+        )),
+        (_, None) => Ok(None),
+    }
+}
+
+fn judged(cx: &Cx<'_>, launch_type: LaunchType, given: ecs::AwsVpcConfiguration) -> Result<Network, Error> {
+    let ecs::AwsVpcConfiguration { assign_public_ip, security_groups, subnets: subnet_ids } = given;
+    match assign_public_ip {
+        Some(ecs::AssignPublicIp::Enabled) if launch_type != LaunchType::Fargate => {
+            return Err(Error::invalid_parameter("Assign public IP is not supported for this launch type."));
+        }
+        Some(ecs::AssignPublicIp::Unknown(_)) => {
+            return Err(Error::invalid_parameter("assignPublicIp should be one of [ENABLED,DISABLED]"));
+        }
+        _ => {}
+    }
+    if subnet_ids.is_empty() {
+        return Err(Error::invalid_parameter("subnets can not be empty."));
+    }
+    if subnet_ids.len() > SUBNETS_MAX {
+        return Err(Error::invalid_parameter(format!("subnets can have at most {SUBNETS_MAX} items.")));
+    }
+    let vpc = Vpc::default_of(cx.scope());
+    let mut subnets: Vec<Subnet> = Vec::new();
+    for id in &subnet_ids {
+        let subnet = vpc.subnet(id).ok_or_else(|| unknown_subnet(id))?;
+        if !subnets.contains(subnet) {
+            subnets.push(subnet.clone());
+        }
+    }
+    let security_groups = judged_security_groups(&vpc, security_groups.unwrap_or_default())?;
+    Ok(Network { subnets, security_groups })
+}
+
+fn unknown_subnet(id: &str) -> Error {
+    Error::invalid_parameter(format!(
+        "Error retrieving subnet information for [{id}]: The subnet ID '{id}' does not exist (ErrorCode: \
+         InvalidSubnetID.NotFound)"
+    ))
+}
+
+fn judged_security_groups(vpc: &Vpc, ids: Vec<String>) -> Result<Vec<String>, Error> {
+    if ids.len() > SECURITY_GROUPS_MAX {
+        return Err(Error::invalid_parameter(format!("securityGroups can have at most {SECURITY_GROUPS_MAX} items.")));
+    }
+    if let Some(id) = ids.iter().find(|id| **id != vpc.security_group_id) {
+        return Err(Error::invalid_parameter(format!(
+            "Error retrieving security group information for [{id}]: The security group '{id}' does not exist \
+             (ErrorCode: InvalidGroup.NotFound)"
+        )));
+    }
+    Ok(vec![vpc.security_group_id.clone()])
+}
+
+/// Up to `count` addresses of the subnet that are free, from a random point on.
+pub fn free_addresses(tables: &Tables, random: &mut dyn RngCore, subnet: &Subnet, count: usize) -> Vec<Ipv4Addr> {
+    let network = u32::from(subnet.network);
+    let size = subnet.size();
+    let start = random.next_u32() % size;
+    let addresses = (0..size).map(|step| Ipv4Addr::from(network + (start + step) % size));
+    let usable = addresses.filter(|address| subnet.contains(*address));
+    usable.filter(|address| !tables.address_taken(&subnet.id, *address)).take(count).collect()
+}
+
+/// Gives the task an interface with this address. The attachment is made when its node reports it.
+pub fn attach(cx: &mut Cx<'_>, network: &Network, subnet: &Subnet, address: Ipv4Addr, task: TaskId) -> Attachment {
+    let (attachment_id, mac) = (random_uuid(cx.random), mac_of(address));
+    let hex = (u128::from(cx.random.next_u64()) << 64 | u128::from(cx.random.next_u64())) & ((1 << 68) - 1);
+    let interface = NetworkInterface {
+        scope: cx.scope().clone(),
+        id: format!("eni-{hex:017x}"),
+        attachment_id: attachment_id.clone(),
+        task,
+        subnet_id: subnet.id.clone(),
+        vpc_id: subnet.vpc_id.clone(),
+        zone: subnet.zone.clone(),
+        address,
+        mac: mac.clone(),
+        security_groups: network.security_groups.clone(),
+        created_at: cx.now,
+    };
+    let attachment = Attachment {
+        id: attachment_id,
+        status: AttachmentStatus::Precreated,
+        interface_id: interface.id.clone(),
+        subnet_id: subnet.id.clone(),
+        address,
+        mac,
+        private_dns_name: private_dns_name(address, &cx.scope().region),
+    };
+    cx.txn.put(interface);
+    attachment
+}

@@ -1,0 +1,539 @@
+//! RunTask and StartTask: judge the request, find places, write tasks.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use model::task::{Attachment, Container, ContainerStatus, TaskOverride};
+use model::{
+    Arn, Cluster, ContainerInstanceId, DesiredStatus, HealthStatus, LaunchType, NetworkMode, Node, NodeId, Resources,
+    Tag, Task, TaskDefinition, TaskId, TaskStatus,
+};
+use plan::place::{self, Assignment, Placement, Request, Target};
+use rand::RngCore;
+use sha2::{Digest, Sha256};
+use store::client_token::{self, ClientToken, TokenUse};
+use wire::ecs;
+use wire::ecs::Error;
+
+use super::network::{self, Network};
+use super::{overrides, placement, to_wire};
+use crate::Cx;
+use crate::ecs::convert::tag;
+use crate::ecs::identifier::Kind;
+use crate::ecs::{cluster, container_instance, setting, task_definition};
+
+/// Tasks of one RunTask, container instances of one StartTask (ecs-semantics §4.4).
+const COUNT_MAX: i32 = 10;
+const INSTANCES_MAX: usize = 10;
+const GROUP_LENGTH_MAX: usize = 255;
+const STARTED_BY_LENGTH_MAX: usize = 128;
+const STARTED_BY_LENGTH_MAX_START_TASK: usize = 36;
+const CLIENT_TOKEN_LENGTH_MAX: usize = 64;
+const REFERENCE_ID_LENGTH_MAX: usize = 1024;
+/// The one Linux platform version, which LATEST means.
+const PLATFORM_VERSION: &str = "1.4.0";
+const RUN_TASK: &str = "RunTask";
+
+/// RunTask: as many of the tasks as there is room for, and a failure for what kept the others out. A request that is
+/// repeated with its client token gets the same tasks again.
+pub fn run_task(cx: &mut Cx<'_>, mut request: ecs::RunTaskRequest) -> Result<ecs::RunTaskResponse, Error> {
+    let token = request.client_token.take().filter(|token| !token.is_empty());
+    let token = token.map(|token| Token::of(token, &request)).transpose()?;
+    if let Some(answered) = token.as_ref().map(|token| token.answer(cx)).transpose()?.flatten() {
+        return Ok(answered);
+    }
+    let count = request.count.unwrap_or(1);
+    if !(1..=COUNT_MAX).contains(&count) {
+        return Err(Error::invalid_parameter(format!("count must be between 1 and {COUNT_MAX}.")));
+    }
+    let (launch_type, capacity_provider) =
+        launch_type(request.launch_type.take(), request.capacity_provider_strategy.take())?;
+    let platform_version = platform_version(launch_type, request.platform_version.take())?;
+    let (constraints, strategies) = (request.placement_constraints.take(), request.placement_strategy.take());
+    let run = Run::judge(
+        cx,
+        Asked {
+            launch_type,
+            started_by_length_max: STARTED_BY_LENGTH_MAX,
+            cluster: request.cluster,
+            task_definition: request.task_definition,
+            group: request.group,
+            started_by: request.started_by,
+            overrides: request.overrides,
+            network_configuration: request.network_configuration,
+            tags: request.tags,
+            propagate_tags: request.propagate_tags,
+            enable_ecs_managed_tags: request.enable_ecs_managed_tags,
+            enable_execute_command: request.enable_execute_command,
+            volume_configurations: request.volume_configurations,
+            reference_id: request.reference_id,
+        },
+    )?;
+    let run = Run { capacity_provider, platform_version, ..run };
+    let mut addresses = run.addresses(cx, count as usize);
+    let wanted = Request {
+        count: count as u32,
+        constraints: placement::constraints(&run.definition, launch_type, constraints)?,
+        strategies: placement::strategies(launch_type, strategies)?,
+        ..run.request(cx, &addresses)
+    };
+    if launch_type != LaunchType::Fargate && !cx.ledger.has_candidates(cx.txn, cx.scope(), &wanted.target) {
+        return Err(Error::invalid_parameter("No Container Instances were found in your cluster."));
+    }
+    let placed: Placement = cx.ledger.place(cx.txn, cx.scope(), &wanted);
+    let failures = placement::failures(cx, launch_type, &placed);
+    let tasks = run.write(cx, &mut addresses, placed.assigned);
+    if let Some(token) = token.filter(|_| !tasks.is_empty()) {
+        token.keep(cx, &tasks);
+    }
+    let shown = tasks.iter().map(|task| to_wire(cx.txn, task, true)).collect();
+    Ok(ecs::RunTaskResponse { tasks: Some(shown), failures: Some(failures) })
+}
+
+/// StartTask: one task on each of the container instances, or a failure for it.
+pub fn start_task(cx: &mut Cx<'_>, request: ecs::StartTaskRequest) -> Result<ecs::StartTaskResponse, Error> {
+    let instances = request.container_instances;
+    if instances.is_empty() {
+        return Err(Error::client("Container Instances cannot be empty."));
+    }
+    if instances.len() > INSTANCES_MAX {
+        return Err(Error::invalid_parameter(format!("containerInstances can have at most {INSTANCES_MAX} items.")));
+    }
+    let run = Run::judge(
+        cx,
+        Asked {
+            launch_type: LaunchType::Ec2,
+            started_by_length_max: STARTED_BY_LENGTH_MAX_START_TASK,
+            cluster: request.cluster,
+            task_definition: request.task_definition,
+            group: request.group,
+            started_by: request.started_by,
+            overrides: request.overrides,
+            network_configuration: request.network_configuration,
+            tags: request.tags,
+            propagate_tags: request.propagate_tags,
+            enable_ecs_managed_tags: request.enable_ecs_managed_tags,
+            enable_execute_command: request.enable_execute_command,
+            volume_configurations: request.volume_configurations,
+            reference_id: request.reference_id,
+        },
+    )?;
+    let mut addresses = run.addresses(cx, instances.len());
+    let constraints = placement::constraints(&run.definition, LaunchType::Ec2, None)?;
+    let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+    for text in &instances {
+        let found = container_instance::find(cx.txn, cx.scope(), &run.cluster.name, text)?;
+        let Some(instance) = found else {
+            failures.push(super::missing(cx.scope(), &run.cluster.name, Kind::ContainerInstance, text));
+            continue;
+        };
+        let (node, arn) = (instance.node, Arn::container_instance(&instance.scope, &instance.cluster, instance.id));
+        if instance.status == model::InstanceStatus::Inactive {
+            let reason = Some("INACTIVE".to_owned());
+            failures.push(ecs::Failure { arn: Some(arn.to_string()), reason, detail: None });
+            continue;
+        }
+        let wanted = Request { constraints: constraints.clone(), ..run.request(cx, &addresses) };
+        match cx.ledger.place_on(cx.txn, cx.scope(), node, &wanted) {
+            Ok(assignment) => tasks.extend(run.write(cx, &mut addresses, vec![assignment])),
+            Err(refusal) => failures.push(placement::instance_failure(cx.txn, &refusal)),
+        }
+    }
+    let shown = tasks.iter().map(|task| to_wire(cx.txn, task, true)).collect();
+    Ok(ecs::StartTaskResponse { tasks: Some(shown), failures: Some(failures) })
+}
+
+/// What RunTask and StartTask both ask, as it came.
+struct Asked {
+    launch_type: LaunchType,
+    started_by_length_max: usize,
+    cluster: Option<String>,
+    task_definition: String,
+    group: Option<String>,
+    started_by: Option<String>,
+    overrides: Option<ecs::TaskOverride>,
+    network_configuration: Option<ecs::NetworkConfiguration>,
+    tags: Option<Vec<ecs::Tag>>,
+    propagate_tags: Option<ecs::PropagateTags>,
+    enable_ecs_managed_tags: Option<bool>,
+    enable_execute_command: Option<bool>,
+    volume_configurations: Option<Vec<ecs::TaskVolumeConfiguration>>,
+    /// AWS's API shows it nowhere again, so its length is all that there is to it.
+    reference_id: Option<String>,
+}
+
+/// The same, judged: every task of the request is made from it.
+struct Run {
+    cluster: Arc<Cluster>,
+    /// With the overrides in it.
+    definition: TaskDefinition,
+    launch_type: LaunchType,
+    capacity_provider: Option<String>,
+    platform_version: Option<String>,
+    overrides: TaskOverride,
+    group: String,
+    started_by: Option<String>,
+    tags: Vec<Tag>,
+    network: Option<Network>,
+}
+
+impl Run {
+    fn judge(cx: &Cx<'_>, asked: Asked) -> Result<Self, Error> {
+        refuse_unbuilt(&asked)?;
+        let cluster = cluster::find_active(cx.txn, cx.scope(), asked.cluster.as_deref())?;
+        if asked.task_definition.is_empty() {
+            return Err(Error::invalid_parameter("TaskDefinition can not be blank."));
+        }
+        let registered = task_definition::find_active(cx.txn, cx.scope(), &asked.task_definition)?;
+        let launch_type = asked.launch_type;
+        if !registered.compatibilities.contains(&launch_type) {
+            return Err(Error::invalid_parameter(format!(
+                "Task definition does not support launch_type {}.",
+                launch_type.as_str()
+            )));
+        }
+        let (mut overrides, definition) = overrides::resolve(&registered, launch_type, asked.overrides)?;
+        overrides.log_driver_mode = Some(setting::effective(cx.txn, cx.caller, "defaultLogDriverMode"));
+        let managed = asked.enable_ecs_managed_tags == Some(true);
+        Ok(Self {
+            group: group(asked.group, &definition.family)?,
+            started_by: started_by(asked.started_by, asked.started_by_length_max)?,
+            tags: tags(&cluster, &definition, asked.tags, asked.propagate_tags, managed)?,
+            network: network::resolve(cx, definition.network_mode, launch_type, asked.network_configuration)?,
+            cluster,
+            definition,
+            launch_type,
+            capacity_provider: None,
+            platform_version: None,
+            overrides,
+        })
+    }
+
+    /// Free addresses for up to `count` tasks in each of the subnets.
+    fn addresses(&self, cx: &mut Cx<'_>, count: usize) -> Vec<Vec<Ipv4Addr>> {
+        let subnets = self.network.iter().flat_map(|network| &network.subnets);
+        subnets.map(|subnet| network::free_addresses(cx.txn, cx.random, subnet, count)).collect()
+    }
+
+    /// For one task, without constraints and strategies.
+    fn request(&self, cx: &mut Cx<'_>, addresses: &[Vec<Ipv4Addr>]) -> Request {
+        let subnets = self.network.iter().flat_map(|network| &network.subnets).zip(addresses);
+        Request {
+            count: 1,
+            target: match self.launch_type {
+                LaunchType::Fargate => Target::Fargate,
+                LaunchType::Ec2 | LaunchType::External => Target::Cluster(self.cluster.name.clone()),
+            },
+            reservation: self.definition.reservation(),
+            required_attributes: self.definition.requires_attributes.clone(),
+            group: self.group.clone(),
+            constraints: Vec::new(),
+            strategies: Vec::new(),
+            subnets: subnets
+                .map(|(subnet, free)| place::Subnet { zone: subnet.zone.clone(), tasks: 0, free: free.len() as u32 })
+                .collect(),
+            seed: cx.random.next_u64(),
+        }
+    }
+
+    /// Writes a task for each assignment, with its interface and what it holds on its node.
+    fn write(&self, cx: &mut Cx<'_>, addresses: &mut [Vec<Ipv4Addr>], assigned: Vec<Assignment>) -> Vec<Task> {
+        let mut held: BTreeMap<NodeId, Vec<Resources>> = BTreeMap::new();
+        let mut tasks = Vec::with_capacity(assigned.len());
+        for Assignment { node, subnet, gpus } in assigned {
+            let id = TaskId(random_u128(cx.random));
+            let attachment = subnet.and_then(|index| {
+                let network = self.network.as_ref()?;
+                let address = addresses[index].pop().expect("placement keeps to the free addresses");
+                Some(network::attach(cx, network, &network.subnets[index], address, id))
+            });
+            let reservation = Resources { gpus, ..self.definition.reservation() };
+            held.entry(node).or_default().push(reservation.clone());
+            let task = self.task(cx, id, node, attachment, reservation);
+            cx.txn.put(task.clone());
+            tasks.push(task);
+        }
+        for (id, reservations) in held {
+            cx.txn.update::<Node, _>(&id, |node| {
+                reservations.iter().for_each(|reservation| node.free.take(reservation));
+            });
+        }
+        tasks
+    }
+
+    fn task(
+        &self,
+        cx: &mut Cx<'_>,
+        id: TaskId,
+        node: NodeId,
+        attachment: Option<Attachment>,
+        reservation: Resources,
+    ) -> Task {
+        let is_fargate = self.launch_type == LaunchType::Fargate;
+        let definition = &self.definition;
+        let network = self.network.as_ref().zip(attachment.as_ref());
+        let subnet = network
+            .and_then(|(network, attachment)| network.subnets.iter().find(|subnet| subnet.id == attachment.subnet_id));
+        let node_zone = cx.txn.nodes.get(&node).map(|node| node.zone.clone());
+        Task {
+            id,
+            scope: cx.scope().clone(),
+            cluster: self.cluster.name.clone(),
+            family: definition.family.clone(),
+            revision: definition.revision,
+            launch_type: self.launch_type,
+            capacity_provider: self.capacity_provider.clone(),
+            node: Some(node),
+            container_instance: if is_fargate { None } else { container_instance_of(cx, node) },
+            group: self.group.clone(),
+            started_by: self.started_by.clone(),
+            overrides: self.overrides.clone(),
+            cpu: definition.cpu,
+            memory: definition.memory,
+            last_status: match definition.network_mode {
+                NetworkMode::Awsvpc => TaskStatus::Provisioning,
+                _ => TaskStatus::Pending,
+            },
+            desired_status: DesiredStatus::Running,
+            health: HealthStatus::Unknown,
+            containers: containers(cx.random, definition, &reservation),
+            attachment,
+            reservation,
+            availability_zone: subnet.map(|subnet| subnet.zone.clone()).or(node_zone),
+            platform_version: self.platform_version.clone(),
+            ephemeral_storage: if is_fargate { definition.ephemeral_storage } else { None },
+            tags: self.tags.clone(),
+            stop_code: None,
+            stopped_reason: None,
+            connected: false,
+            connectivity_at: None,
+            created_at: cx.now,
+            pull_started_at: None,
+            pull_stopped_at: None,
+            started_at: None,
+            execution_stopped_at: None,
+            stopping_at: None,
+            stopped_at: None,
+            version: 1,
+            report_sequence: 0,
+        }
+    }
+}
+
+/// What is not built is refused, whoever asks.
+fn refuse_unbuilt(asked: &Asked) -> Result<(), Error> {
+    if asked.enable_execute_command == Some(true) {
+        return Err(Error::unsupported_feature("enableExecuteCommand is not supported by Gantry yet."));
+    }
+    if asked.volume_configurations.as_ref().is_some_and(|volumes| !volumes.is_empty()) {
+        return Err(Error::unsupported_feature("volumeConfigurations are not supported by Gantry yet."));
+    }
+    if asked.reference_id.as_ref().is_some_and(|id| id.chars().count() > REFERENCE_ID_LENGTH_MAX) {
+        return Err(Error::invalid_parameter(format!(
+            "referenceId can have at most {REFERENCE_ID_LENGTH_MAX} characters."
+        )));
+    }
+    Ok(())
+}
+
+/// The launch type, and the capacity provider when it was asked for by one.
+fn launch_type(
+    given: Option<ecs::LaunchType>,
+    strategy: Option<Vec<ecs::CapacityProviderStrategyItem>>,
+) -> Result<(LaunchType, Option<String>), Error> {
+    let strategy = strategy.unwrap_or_default();
+    match (given, strategy.as_slice()) {
+        (None, []) => Ok((LaunchType::Ec2, None)),
+        (Some(ecs::LaunchType::ManagedInstances), []) => {
+            Err(Error::unsupported_feature("The launch type MANAGED_INSTANCES is not supported by Gantry yet."))
+        }
+        (Some(given), []) => Ok((super::launch_type(given)?, None)),
+        (Some(_), _) => Err(Error::invalid_parameter(
+            "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
+        )),
+        (None, [item]) if item.capacity_provider == LaunchType::Fargate.as_str() => {
+            check_weights(item)?;
+            Ok((LaunchType::Fargate, Some(item.capacity_provider.clone())))
+        }
+        (None, items) => {
+            let names: Vec<_> = items.iter().map(|item| item.capacity_provider.as_str()).collect();
+            Err(Error::unsupported_feature(format!(
+                "A capacity provider strategy of [{}] is not supported by Gantry yet; one of [FARGATE] is.",
+                names.join(",")
+            )))
+        }
+    }
+}
+
+/// Ranges of ecs-semantics §3.14. With one provider they decide nothing more.
+fn check_weights(item: &ecs::CapacityProviderStrategyItem) -> Result<(), Error> {
+    let is_within = |value: Option<i32>, most: i32| value.is_none_or(|value| (0..=most).contains(&value));
+    if !is_within(item.weight, 1000) || !is_within(item.base, 100_000) {
+        return Err(Error::invalid_parameter("weight must be between 0 and 1000, base between 0 and 100000."));
+    }
+    Ok(())
+}
+
+fn platform_version(launch_type: LaunchType, given: Option<String>) -> Result<Option<String>, Error> {
+    let given = given.filter(|version| !version.is_empty());
+    match (launch_type, given.as_deref()) {
+        (LaunchType::Fargate, None | Some("LATEST" | PLATFORM_VERSION)) => Ok(Some(PLATFORM_VERSION.to_owned())),
+        (LaunchType::Fargate, Some(_)) => {
+            Err(Error::platform_unknown("The specified platform version does not exist."))
+        }
+        (_, None) => Ok(None),
+        (LaunchType::Ec2, Some(_)) => {
+            Err(Error::invalid_parameter("The platform version must be null when specifying an EC2 launch type."))
+        }
+        (LaunchType::External, Some(_)) => {
+            Err(Error::invalid_parameter("The platform version must be null when specifying an EXTERNAL launch type."))
+        }
+    }
+}
+
+fn group(given: Option<String>, family: &str) -> Result<String, Error> {
+    let Some(group) = given.filter(|group| !group.is_empty()) else { return Ok(format!("family:{family}")) };
+    if group.chars().count() > GROUP_LENGTH_MAX {
+        return Err(Error::invalid_parameter(format!("group can have at most {GROUP_LENGTH_MAX} characters.")));
+    }
+    if group.starts_with("service:") {
+        return Err(Error::invalid_parameter("The group prefix 'service:' is kept for the tasks of services."));
+    }
+    Ok(group)
+}
+
+fn started_by(given: Option<String>, most: usize) -> Result<Option<String>, Error> {
+    let Some(text) = given.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_/".contains(c);
+    if text.len() > most || !text.chars().all(is_allowed) {
+        return Err(Error::invalid_parameter(format!(
+            "startedBy can have at most {most} letters, digits, hyphens, underscores and slashes."
+        )));
+    }
+    Ok(Some(text))
+}
+
+/// The caller's tags, over those of the task definition when they are to be propagated, and ECS's own.
+fn tags(
+    cluster: &Cluster,
+    definition: &TaskDefinition,
+    given: Option<Vec<ecs::Tag>>,
+    propagate: Option<ecs::PropagateTags>,
+    managed: bool,
+) -> Result<Vec<Tag>, Error> {
+    let given = tag::from_wire(given.unwrap_or_default())?;
+    let mut tags = match propagate {
+        None | Some(ecs::PropagateTags::None) => Vec::new(),
+        Some(ecs::PropagateTags::TaskDefinition) => definition.tags.clone(),
+        Some(ecs::PropagateTags::Service) => {
+            return Err(Error::invalid_parameter("propagateTags can be SERVICE for the tasks of services only."));
+        }
+        Some(ecs::PropagateTags::Unknown(_)) => {
+            return Err(Error::invalid_parameter("propagateTags should be one of [TASK_DEFINITION,NONE]"));
+        }
+    };
+    model::tag::put(&mut tags, &given);
+    if tags.len() > model::tag::TAGS_MAX {
+        return Err(Error::invalid_parameter(tag::too_many()));
+    }
+    if managed {
+        tags.push(Tag { key: "aws:ecs:clusterName".to_owned(), value: cluster.name.clone() });
+    }
+    Ok(tags)
+}
+
+fn container_instance_of(cx: &Cx<'_>, node: NodeId) -> Option<ContainerInstanceId> {
+    cx.txn.container_instance_of_node(node).map(|instance| instance.id)
+}
+
+/// The containers as they begin. GPUs are handed out in the order of the definition.
+fn containers(random: &mut dyn RngCore, definition: &TaskDefinition, reservation: &Resources) -> Vec<Container> {
+    let mut gpus = reservation.gpus.iter();
+    let mut containers = Vec::with_capacity(definition.containers.len());
+    for container in &definition.containers {
+        containers.push(Container {
+            id: random_uuid(random),
+            name: container.name.clone(),
+            image: container.image.clone(),
+            essential: container.essential,
+            has_health_check: container.health_check.is_some(),
+            image_digest: None,
+            runtime_id: None,
+            last_status: ContainerStatus::Pending,
+            exit_code: None,
+            reason: None,
+            health: HealthStatus::Unknown,
+            network_bindings: Vec::new(),
+            cpu: container.cpu,
+            memory: container.memory,
+            memory_reservation: container.memory_reservation,
+            gpu_ids: gpus.by_ref().take(container.gpu_count as usize).cloned().collect(),
+        });
+    }
+    containers
+}
+
+fn random_u128(random: &mut dyn RngCore) -> u128 {
+    u128::from(random.next_u64()) << 64 | u128::from(random.next_u64())
+}
+
+pub(super) fn random_uuid(random: &mut dyn RngCore) -> String {
+    model::id::uuid(random_u128(random))
+}
+
+/// A client token with the request that it came with.
+struct Token {
+    token: String,
+    request_hash: String,
+}
+
+impl Token {
+    /// `request` is without its token.
+    fn of(token: String, request: &ecs::RunTaskRequest) -> Result<Self, Error> {
+        if token.len() > CLIENT_TOKEN_LENGTH_MAX || !token.bytes().all(|byte| (33..=126).contains(&byte)) {
+            return Err(Error::invalid_parameter(format!(
+                "clientToken can have at most {CLIENT_TOKEN_LENGTH_MAX} printable ASCII characters without spaces."
+            )));
+        }
+        let mut json = Vec::new();
+        wire::json::write(request, &mut json);
+        Ok(Self { token, request_hash: hex::encode(Sha256::digest(&json)) })
+    }
+
+    /// The answer of the first request with this token; `None` when this is the first.
+    fn answer(&self, cx: &Cx<'_>) -> Result<Option<ecs::RunTaskResponse>, Error> {
+        let used = client_token::find(cx.txn, cx.scope(), RUN_TASK, &self.token, &self.request_hash, cx.now);
+        let ids = match used {
+            TokenUse::New => return Ok(None),
+            TokenUse::Same(ids) => ids,
+            TokenUse::Conflict => return Err(self.conflict(cx)),
+        };
+        let rows = ids.iter().filter_map(|id| cx.txn.tasks.get(&id.parse().ok()?));
+        let tasks = rows.map(|task| to_wire(cx.txn, task, true)).collect();
+        Ok(Some(ecs::RunTaskResponse { tasks: Some(tasks), failures: Some(Vec::new()) }))
+    }
+
+    fn conflict(&self, cx: &Cx<'_>) -> Error {
+        let key = (cx.scope().clone(), RUN_TASK.to_owned(), self.token.clone());
+        let ids = cx.txn.client_tokens.get(&key).map(|row| row.answer.as_slice()).unwrap_or_default();
+        let rows = ids.iter().filter_map(|id| cx.txn.tasks.get(&id.parse().ok()?));
+        let arns = rows.map(|task| Arn::task(&task.scope, &task.cluster, task.id).to_string());
+        Error::ConflictException(ecs::ConflictException {
+            message: Some("The clientToken was used with another request before.".to_owned()),
+            resource_ids: Some(arns.collect()),
+        })
+    }
+
+    fn keep(self, cx: &mut Cx<'_>, tasks: &[Task]) {
+        let row = ClientToken {
+            scope: cx.scope().clone(),
+            operation: RUN_TASK.to_owned(),
+            token: self.token,
+            request_hash: self.request_hash,
+            answer: tasks.iter().map(|task| task.id.to_string()).collect(),
+            used_at: cx.now,
+        };
+        cx.txn.put(row);
+    }
+}
