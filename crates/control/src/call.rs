@@ -5,7 +5,8 @@
 //!   └──────────┴──────────────┴─────────┴────────────┴─▶ refusal, in the protocol of the request
 //! ```
 //! Rules that must hold:
-//! - Nothing of a stranger's body is decoded: who calls is settled first, also when the operation is unknown.
+//! - Who calls is settled first, also when the operation is unknown; of a stranger's body nothing is decoded but a form's
+//!   parameters, which name the operation.
 //! - Reads see what is durable; an answer to a write leaves only when it is.
 //! - A panic ends one call, not the server, and leaves nothing of that call behind.
 

@@ -20,6 +20,7 @@ const START_TEXT: &str = "20261121T090000Z";
 /// A control plane in memory, at a fixed time.
 struct Front {
     control: Arc<Control>,
+    disk: MemoryDisk,
     _directory: tempfile::TempDir,
 }
 
@@ -28,8 +29,9 @@ impl Front {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config { seed: Some(1), ..Config::new(directory.path()) };
         change(&mut config);
-        let control = Control::open_with(config, MemoryDisk::new().log(), Clock::manual(START)).await.unwrap();
-        Self { control, _directory: directory }
+        let disk = MemoryDisk::new();
+        let control = Control::open_with(config, disk.log(), Clock::manual(START)).await.unwrap();
+        Self { control, disk, _directory: directory }
     }
 
     /// Signs `request` for a service in a region, as a client does.
@@ -244,10 +246,26 @@ async fn bad_bodies_are_refused_and_nothing_breaks() {
         assert_eq!(answer.status, 400, "{shown}: {}", answer.body);
         assert!(answer.body.contains(code), "{shown}: {}", answer.body);
     }
-    for body in ["Action=DescribeVpcs&Version=2016-11-15&VpcId.x=1", "Action=DescribeVpcs&Version=2016-11-15&%zz&=&&a"]
-    {
+    let long_name = format!("Filter.1.{}=x", "Value.1.".repeat(5000));
+    let many = "&VpcId.1=x".repeat(20_000);
+    for strange in [
+        "VpcId.x=1",
+        "%zz&=&&a",
+        "VpcId.18446744073709551616=vpc-1",
+        "VpcId.4294967295=vpc-1",
+        "VpcId.0=vpc-1",
+        "VpcId=1&VpcId.1=1&VpcId.1.1=1",
+        "Filter.1=a&Filter.1.Name=b",
+        "MaxResults=99999999999999999999",
+        "DryRun=perhaps",
+        "%ff=%fe",
+        &long_name,
+        &many,
+    ] {
+        let body = format!("Action=DescribeVpcs&Version=2016-11-15&{strange}");
+        let body = body.as_str();
         let answer = front.form("ec2", body).await;
-        assert!(!answer.status.is_server_error(), "{body}: {}", answer.body);
+        assert!(!answer.status.is_server_error(), "{}: {}", &body[..body.len().min(80)], answer.body);
     }
     let unknown = front.ecs("NoSuchOperation", "{}").await;
     unknown.assert_refused(400, "UnknownOperationException", "NoSuchOperation");
@@ -315,4 +333,17 @@ async fn regions_are_strangers_to_each_other() {
     assert_eq!(answer["failures"][0]["reason"], "MISSING");
     let here = front.ecs("DescribeClusters", "{\"clusters\":[\"one\"]}").await.json();
     assert_eq!(here["clusters"][0]["clusterArn"], "arn:aws:ecs:us-east-1:000000000000:cluster/one");
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_loses_nothing_that_was_acknowledged() {
+    let front = Front::open(|_| {}).await;
+    assert_eq!(front.ecs("CreateCluster", "{\"clusterName\":\"kept\"}").await.status, 200);
+    front.disk.fail_next(1);
+    let refused = front.ecs("CreateCluster", "{\"clusterName\":\"lost\"}").await;
+    refused.assert_refused(500, "ServerException", "disk");
+    let seen = front.ecs("DescribeClusters", "{\"clusters\":[\"kept\",\"lost\"]}").await.json();
+    assert_eq!(seen["clusters"].as_array().unwrap().len(), 1);
+    assert_eq!(seen["failures"][0]["reason"], "MISSING");
+    assert_eq!(front.ecs("CreateCluster", "{\"clusterName\":\"lost\"}").await.status, 200, "space is free again");
 }

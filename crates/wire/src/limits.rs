@@ -14,6 +14,10 @@ pub const MAX_QUERY_PARAMETERS: usize = 10_000;
 /// far more memory than the part did on the wire.
 pub const MAX_QUERY_NAME_PARTS: usize = 50_000;
 
+/// Dot-separated parts of one Query parameter's name: a list costs two per level. Each part is a level of a tree, which
+/// is walked and dropped by recursion.
+pub const MAX_QUERY_NAME_DEPTH: usize = 2 * MAX_DEPTH;
+
 /// Violated constraints that one refusal lists.
 pub const MAX_VIOLATIONS: usize = 20;
 

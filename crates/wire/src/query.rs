@@ -13,7 +13,7 @@ use percent_encoding::percent_decode;
 
 use crate::constraint::{Missing, Path};
 use crate::error::{Malformed, TOO_DEEP};
-use crate::limits::{MAX_QUERY_NAME_PARTS, MAX_QUERY_PARAMETERS, MAX_VIOLATIONS};
+use crate::limits::{MAX_QUERY_NAME_DEPTH, MAX_QUERY_NAME_PARTS, MAX_QUERY_PARAMETERS, MAX_VIOLATIONS};
 use crate::schema::{Kind, Member, TimestampFormat};
 use crate::time;
 use crate::value::{List, Map, Slot, Structure};
@@ -50,7 +50,11 @@ impl Parameters {
             let name = decode(&pair[..at])?;
             let value = decode(pair.get(at + 1..).unwrap_or_default())?;
             self.count += 1;
-            self.name_parts += 1 + name.matches('.').count();
+            let depth = 1 + name.matches('.').count();
+            if depth > MAX_QUERY_NAME_DEPTH {
+                return Err(Malformed::new(TOO_DEEP));
+            }
+            self.name_parts += depth;
             if self.count > MAX_QUERY_PARAMETERS || self.name_parts > MAX_QUERY_NAME_PARTS {
                 return Err(Malformed::new("The request has too many parameters"));
             }
