@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use model::link::{FromAgent, FromControl, Hello, TaskReport, Welcome};
 use store::WriteError;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 
 use super::connection::{self, Heard, Incoming, Outgoing, PING_INTERVAL, SILENCE_MAX};
@@ -20,6 +20,8 @@ use crate::Control;
 
 /// The first message must come within this time.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a node may take to close a link after the goodbye.
+const BYE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reports that are taken in with one commit.
 const REPORTS_PER_COMMIT_MAX: usize = 2000;
 /// How often it is tried to note that a node is gone.
@@ -60,12 +62,24 @@ where
 {
     let (outgoing, mut incoming) = connection::split(socket);
     let ending = match hear_hello(&mut incoming).await {
-        Ok(hello) => enter(&control, &outgoing, incoming, hello).await,
+        Ok(hello) => enter(&control, &outgoing, &mut incoming, hello).await,
         Err(ending) => ending,
     };
+    if ending != Ending::Gone {
+        say_bye(outgoing, incoming, &ending).await;
+    }
+}
+
+/// Reads on until the node has closed its side too: closing on unread frames could cost it the goodbye.
+async fn say_bye<S: AsyncRead + AsyncWrite + Unpin>(outgoing: Outgoing, mut incoming: Incoming<S>, ending: &Ending) {
     let bye = FromControl::Bye { reason: ending.to_string(), fatal: ending.is_fatal() };
-    // The node may be gone already.
-    let _ = outgoing.send(&bye).await;
+    if outgoing.send(&bye).await.is_err() {
+        return;
+    }
+    drop(outgoing);
+    let closed = async { while incoming.next().await.is_ok() {} };
+    // After it the link is dropped as it is.
+    let _ = timeout(BYE_TIMEOUT, closed).await;
 }
 
 async fn hear_hello<S: AsyncRead + AsyncWrite + Unpin>(incoming: &mut Incoming<S>) -> Result<Box<Hello>, Ending> {
@@ -81,7 +95,7 @@ async fn hear_hello<S: AsyncRead + AsyncWrite + Unpin>(incoming: &mut Incoming<S
     timeout(HELLO_TIMEOUT, hello).await.unwrap_or(Err(Ending::Silent))
 }
 
-async fn enter<S>(control: &Arc<Control>, outgoing: &Outgoing, incoming: Incoming<S>, hello: Box<Hello>) -> Ending
+async fn enter<S>(control: &Arc<Control>, outgoing: &Outgoing, incoming: &mut Incoming<S>, hello: Box<Hello>) -> Ending
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -136,7 +150,7 @@ async fn leave(control: &Control, place: &Place) {
 struct Session<'a, S> {
     control: &'a Arc<Control>,
     outgoing: &'a Outgoing,
-    incoming: Incoming<S>,
+    incoming: &'a mut Incoming<S>,
     /// Read from the link and not yet looked at.
     heard: VecDeque<FromAgent>,
     last_heard: Instant,
@@ -145,7 +159,12 @@ struct Session<'a, S> {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
-    fn new(control: &'a Arc<Control>, outgoing: &'a Outgoing, incoming: Incoming<S>, welcome: &Welcome) -> Self {
+    fn new(
+        control: &'a Arc<Control>,
+        outgoing: &'a Outgoing,
+        incoming: &'a mut Incoming<S>,
+        welcome: &Welcome,
+    ) -> Self {
         let now = Instant::now();
         Self {
             control,
@@ -159,7 +178,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     }
 
     async fn attend(&mut self, place: &mut Place) -> Ending {
-        let mut ping = interval(PING_INTERVAL);
+        let mut ping = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let due = self.line.due_at();
