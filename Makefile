@@ -44,7 +44,7 @@ unit: ## Unit, scenario, property, in-process and real-container tests (as root)
 conformance: ## boto3 and the aws CLI against a real gantry (as root)
 	@scripts/need test
 	cargo build --locked --package gantry
-	target/venv/bin/python -m pytest -q tests/conformance
+	target/venv/bin/python -m pytest -q -c tests/pytest.ini tests/conformance
 
 bench: ## Print the figures of docs/performance.md, each against its peer (as root)
 	@scripts/need bench
