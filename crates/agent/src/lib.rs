@@ -12,6 +12,7 @@ pub mod drive;
 pub mod driver;
 pub mod health;
 pub mod host;
+pub mod logs;
 pub mod names;
 pub mod network;
 pub mod node;
