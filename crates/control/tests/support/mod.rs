@@ -1,6 +1,7 @@
 //! A control plane in memory with nodes that speak the link over pipes in memory.
 #![allow(dead_code)]
 
+pub mod api;
 pub mod node;
 pub mod rows;
 

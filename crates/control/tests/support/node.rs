@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use control::session;
 use futures_util::{SinkExt, StreamExt};
+use model::capability;
 use model::link::{
     ContainerReport, DesiredTask, FromAgent, FromControl, Hello, LINK_PROTOCOL, ReportedStatus, TaskReport, Welcome,
 };
@@ -27,7 +28,7 @@ pub fn hello(node: NodeId) -> Hello {
         runtime_version: "1.6.20".to_owned(),
         boot_id: "boot-1".to_owned(),
         total: Resources { cpu: CpuUnits(64 * 1024), memory: MemoryMib(128 * 1024), ..Resources::default() },
-        attributes: vec![Attribute { name: "ecs.os-type".to_owned(), value: Some("linux".to_owned()) }],
+        attributes: capability::ALL.map(|name| Attribute { name: name.to_owned(), value: None }).to_vec(),
     }
 }
 

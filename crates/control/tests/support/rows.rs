@@ -59,6 +59,7 @@ pub fn task(id: TaskId, node: NodeId) -> Task {
         revision: 1,
         launch_type: LaunchType::Fargate,
         node: Some(node),
+        capacity_provider: None,
         container_instance: None,
         group: "family:web".to_owned(),
         started_by: None,

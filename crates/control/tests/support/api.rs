@@ -1,0 +1,41 @@
+//! The ECS API as a caller sees it, with JSON for requests and answers.
+
+use control::Caller;
+use serde_json::Value;
+use store::WriteError;
+use wire::ecs::{Error, Request, Response};
+use wire::error::Failure;
+
+use super::World;
+
+impl World {
+    /// Runs an operation as one durable write.
+    pub async fn call(&self, operation: &str, request: Value) -> Value {
+        self.try_call(operation, request).await.unwrap_or_else(|error| panic!("{operation}: {error}"))
+    }
+
+    /// # Errors
+    /// The operation's exception and text, as `Exception: text`.
+    pub async fn try_call(&self, operation: &str, request: Value) -> Result<Value, String> {
+        let caller = Caller::root(self.scope(), "AKIA");
+        let mut parsed = Request::empty(operation).expect("an operation of the model");
+        let missing = wire::json::read(request.to_string().as_bytes(), parsed.structure_mut());
+        assert!(missing.expect("JSON that fits the model").is_empty(), "{request}");
+        let answered = self.control.write(&caller, |cx| control::ecs::dispatch(cx, parsed)).await;
+        answered.map(|response| json(&response)).map_err(|error| match error {
+            WriteError::Refused(error) => text(error),
+            WriteError::Log(error) => error.to_string(),
+        })
+    }
+}
+
+fn json(response: &Response) -> Value {
+    let mut json = Vec::new();
+    wire::json::write(response.structure(), &mut json);
+    serde_json::from_slice(&json).expect("an answer is JSON")
+}
+
+fn text(error: Error) -> String {
+    let failure = Failure::from(error);
+    format!("{}: {}", failure.code, failure.message)
+}
