@@ -191,7 +191,7 @@ impl Task {
 
     /// Nothing of it is on the node, and nothing is under way that could change that.
     pub fn is_done(&self) -> bool {
-        let idle = self.doing.iter().all(|job| matches!(job, Job::EnsureImage(_) | Job::Check(_) | Job::Look(_)));
+        let idle = self.doing.iter().all(|job| matches!(job, Job::Check(_) | Job::Look(_)));
         self.state.released && idle && self.state.containers.iter().all(|container| container.logs_finished)
     }
 

@@ -12,7 +12,8 @@ impl Task {
     pub(super) fn stop(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         for container in 0..self.state.containers.len() {
             match self.state.containers[container].phase {
-                Phase::Waiting => self.abandon(container, now, effects),
+                Phase::Waiting if self.is_doing(Job::Create(container)) => {}
+                Phase::Waiting => self.end(container, None, now),
                 Phase::Created if self.is_doing(Job::Start(container)) => {}
                 Phase::Created => self.end(container, None, now),
                 Phase::Running | Phase::Stopped => {}
@@ -24,16 +25,6 @@ impl Task {
                 self.stop_container(container, now, effects);
             }
         }
-    }
-
-    fn abandon(&mut self, container: usize, now: Timestamp, effects: &mut Vec<Effect>) {
-        if self.is_doing(Job::Create(container)) {
-            return;
-        }
-        if self.is_doing(Job::EnsureImage(container)) {
-            effects.push(Effect::AbandonImage { container });
-        }
-        self.end(container, None, now);
     }
 
     /// A container is not stopped while one that depends on it still runs (ecs-semantics §2.4).
@@ -101,10 +92,13 @@ impl Task {
             return;
         }
         let has_logs = self.spec.containers[container].definition.log_configuration.is_some();
-        // An image that is missing for want of a create never wrote a line.
+        // What was never made has no lines and leaves nothing.
         state.logs_finished |= !has_logs || !state.create_asked;
         state.deleted |= !state.create_asked;
         let (deleted, logs_finished) = (state.deleted, state.logs_finished);
+        if self.doing.remove(&Job::EnsureImage(container)) {
+            effects.push(Effect::AbandonImage { container });
+        }
         if !logs_finished {
             self.begin(Effect::FinishLogs { container }, now, effects);
         }
