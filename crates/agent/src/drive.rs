@@ -4,6 +4,9 @@
 //! stop or a health check waiting. Dropping the loop drops its jobs: containers stay as they are, and the next agent
 //! adopts them.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

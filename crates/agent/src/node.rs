@@ -240,6 +240,7 @@ impl Node {
         if !entry.is_wanted && entry.task.is_done() {
             self.tasks.remove(&id);
             actions.push(Action::Forget(id));
+            actions.extend(effects.into_iter().filter_map(report_of));
             return;
         }
         entry.deadline = entry.task.deadline();
@@ -254,6 +255,13 @@ impl Node {
                 effect => Action::Begin(entry.task.spec().clone(), effect),
             });
         }
+    }
+}
+
+fn report_of(effect: Effect) -> Option<Action> {
+    match effect {
+        Effect::Report(report) => Some(Action::Report(report)),
+        _ => None,
     }
 }
 

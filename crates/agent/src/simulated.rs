@@ -158,17 +158,16 @@ impl World {
         self.machine().exit(id, exit_code, out_of_memory, at);
     }
 
-    /// All subscribers lose sight of the exits.
-    pub fn interrupt_events(&self) {
-        let machine = self.machine();
-        for subscriber in &machine.subscribers {
+    /// The runtime's event stream breaks: exits are told to nobody until the subscribers have listed again.
+    pub fn lose_events(&self) {
+        let mut machine = self.machine();
+        for subscriber in std::mem::take(&mut machine.subscribers) {
             let _ = subscriber.try_send(RuntimeEvent::Gap);
         }
     }
 
-    /// Exits are not told to anyone any more, as when the runtime's event stream is lost.
-    pub fn mute_events(&self) {
-        self.machine().subscribers.clear();
+    pub fn clock(&self) -> Clock {
+        self.shared.clock
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {

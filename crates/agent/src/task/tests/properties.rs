@@ -183,6 +183,7 @@ impl Watch {
                     assert!(report.sequence > sequence && report.status >= status, "reports went back");
                     self.last = Some((report.sequence, report.status));
                     if report.status == ReportedStatus::Stopped {
+                        assert!(!self.under_way.iter().any(makes), "STOPPED while making: {:?}", self.under_way);
                         assert!(
                             self.made.is_empty() && self.held.is_empty(),
                             "STOPPED holding {:?} {:?}",
@@ -219,6 +220,7 @@ impl Watch {
         let at = self.now;
         let found: Vec<Option<FoundStatus>> = (0..self.task.state().containers.len())
             .map(|container| match self.task.state().containers[container].phase {
+                _ if rebooted => None,
                 Phase::Stopped => None,
                 Phase::Running if ended => Some(FoundStatus::Stopped { exit_code: 1, at, out_of_memory: false }),
                 Phase::Running => Some(FoundStatus::Running { pid: 1 }),
@@ -287,6 +289,11 @@ impl Watch {
         }
         panic!("not done: {:?}", self.task.state());
     }
+}
+
+/// Whether the job may leave something on the node.
+fn makes(job: &Job) -> bool {
+    matches!(job, Job::CreateGroup | Job::Attach(_) | Job::Create(_) | Job::Start(_))
 }
 
 proptest! {
