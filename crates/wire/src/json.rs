@@ -3,6 +3,7 @@
 //! Unknown members are ignored and an explicit null is an absent member, as AWS does. Everything else that does not
 //! fit the schema is [`Malformed`]. The envelope (headers, `__type`) is `protocol`'s.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use base64::Engine;
@@ -37,6 +38,14 @@ pub fn read(body: &[u8], structure: &mut dyn Structure) -> Result<Vec<Missing>, 
         (Err(_), Some(refusal)) => Err(refusal),
         (Err(error), None) => Err(Malformed::new(format!("Malformed JSON: {error}"))),
     }
+}
+
+/// Like [`read`], for JSON that is parsed already.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_value(value: impl Borrow<Document>, structure: &mut dyn Structure) -> Result<Vec<Missing>, Malformed> {
+    read(value.borrow().to_string().as_bytes(), structure)
 }
 
 /// Writes `structure` as a JSON object.
