@@ -8,8 +8,9 @@ use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use model::task_definition::TaskDefinitionStatus;
 use model::{Task, TaskId, Timestamp};
-use store::{Txn, WriteError, client_token};
+use store::{Commit, CommitStream, Next, Txn, WriteError, client_token};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::ecs::{cluster, task_definition};
@@ -21,21 +22,34 @@ pub const STOPPED_TASK_RETENTION: Duration = Duration::from_secs(3600);
 /// Rows of a kind that one commit removes, so that no caller waits long behind it.
 const ROWS_PER_COMMIT_MAX: usize = 1000;
 
-/// Begins the rounds. They end with the control plane.
+/// Begins the rounds. They end with the control plane or its state.
 pub(crate) fn start(control: &Arc<Control>) {
-    tokio::spawn(run(Arc::downgrade(control)));
+    tokio::spawn(run(Arc::downgrade(control), control.store.subscribe()));
 }
 
-async fn run(control: Weak<Control>) {
+async fn run(control: Weak<Control>, mut commits: CommitStream) {
     let mut rounds = interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        rounds.tick().await;
+        tokio::select! {
+            _ = rounds.tick() => {}
+            next = commits.next() => match next {
+                Next::Commit(commit) if !asks_for_deletion(&commit) => continue,
+                Next::Commit(_) | Next::Lagged => {}
+                Next::Closed => return,
+            },
+        }
         let Some(control) = control.upgrade() else { return };
         if let Err(error) = sweep(&control).await {
             tracing::warn!(%error, "what is over could not be removed; the next round tries again");
         }
     }
+}
+
+/// A task definition is to go. Most often no task uses it, so there is nothing to wait for.
+fn asks_for_deletion(commit: &Commit) -> bool {
+    let mut after = commit.changes.task_definitions.values().filter_map(|change| change.after.as_ref());
+    after.any(|row| row.status == TaskDefinitionStatus::DeleteInProgress)
 }
 
 /// One round.

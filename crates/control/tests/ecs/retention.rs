@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use control::retention::{STOPPED_TASK_RETENTION, sweep};
 use control::{Clock, Config, Control};
-use model::{Task, TaskId, TaskStatus};
+use model::task_definition::TaskDefinitionStatus;
+use model::{Task, TaskDefinition, TaskId, TaskStatus};
 use store::log::memory::MemoryLog;
 
-use crate::task_definition::put_task;
+use crate::task_definition::{put_task, register};
 use crate::world::World;
 
 #[tokio::test]
@@ -15,7 +16,7 @@ async fn stopped_tasks_are_kept_for_an_hour_and_then_removed() {
     let mut world = World::new();
     let stopped = put_task(&mut world, 1, "web", "f", 1, TaskStatus::Stopped);
     let running = put_task(&mut world, 2, "web", "f", 1, TaskStatus::Running);
-    let rows: Vec<Task> = [stopped, running].iter().map(|id| Task::clone(&world.txn.tasks.get(id).unwrap())).collect();
+    let rows: Vec<Task> = [stopped, running].iter().map(|id| Task::clone(world.txn.tasks.get(id).unwrap())).collect();
 
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::manual(world.now);
@@ -34,6 +35,28 @@ async fn stopped_tasks_are_kept_for_an_hour_and_then_removed() {
     clock.advance(Duration::from_millis(1));
     sweep(&control).await.unwrap();
     assert_eq!(ids(&control), [running]);
+}
+
+#[tokio::test]
+async fn a_deleted_definition_goes_by_itself() {
+    let mut world = World::new();
+    register(&mut world, "f");
+    let row = TaskDefinition::clone(world.txn.task_definitions.iter().next().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(world.now);
+    let control = Control::open_with(Config::new(directory.path()), MemoryLog::new(), clock).await.unwrap();
+    let mut commits = control.store.subscribe();
+    let put = control.store.write(|txn| {
+        txn.put(TaskDefinition { status: TaskDefinitionStatus::DeleteInProgress, ..row });
+        Ok::<(), Infallible>(())
+    });
+    put.await.unwrap();
+    let gone = async {
+        while !control.store.view().task_definitions.is_empty() {
+            commits.next().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("no round came");
 }
 
 fn ids(control: &Arc<Control>) -> Vec<TaskId> {

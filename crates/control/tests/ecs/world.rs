@@ -45,7 +45,7 @@ impl World {
     /// The operation's exception and text, as `Exception: text`.
     pub fn try_call(&mut self, operation: &str, request: Value) -> Result<Value, String> {
         let mut parsed = Request::empty(operation).expect("an operation of the model");
-        wire::json::read_value(request, parsed.structure_mut()).expect("JSON that fits the model");
+        wire::json::read(request.to_string().as_bytes(), parsed.structure_mut()).expect("JSON that fits the model");
         let mut cx = Cx {
             txn: &mut self.txn,
             caller: &self.caller,
