@@ -24,13 +24,17 @@ mod event;
 mod exec;
 pub mod host;
 mod image;
+pub mod keyring;
 pub(crate) mod manifest;
+mod pull;
 pub mod reference;
+mod registry;
 mod snapshot;
 pub mod spec;
 mod view;
 mod volume;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,7 +43,7 @@ use std::time::Duration;
 use model::{TaskId, Timestamp};
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use self::account::Accounts;
 use self::api::containerd::types::Mount;
@@ -48,6 +52,9 @@ use self::client::{Client, Failure, RECORD_LIMIT};
 use self::host::Host;
 pub use self::image::Listed;
 use self::image::{Facts, Images};
+use self::keyring::Keyring;
+use self::pull::Pulls;
+pub use self::pull::{Progress, Retry};
 use self::reference::Reference;
 use crate::driver::{
     ContainerRequest, DriverError, ExecResult, Found, Image, Result, Runtime, RuntimeEvent, TaskLimits,
@@ -73,12 +80,22 @@ pub struct Settings {
     pub cgroup_parent: String,
     /// A directory of ours for what is in passing; made when missing.
     pub scratch: PathBuf,
+    /// Credentials for registries.
+    pub keyring: Keyring,
+    pub retry: Retry,
 }
 
 impl Settings {
     /// As `gantry up` has them by default.
     pub fn new(address: PathBuf, scratch: PathBuf) -> Self {
-        Self { address, namespace: "gantry".to_owned(), cgroup_parent: "gantry".to_owned(), scratch }
+        Self {
+            address,
+            namespace: "gantry".to_owned(),
+            cgroup_parent: "gantry".to_owned(),
+            scratch,
+            keyring: Keyring::default(),
+            retry: Retry::default(),
+        }
     }
 }
 
@@ -93,6 +110,7 @@ struct Shared {
     client: Client,
     snapshotter: &'static str,
     images: Images,
+    pulls: Pulls,
     groups: Groups,
     host: Host,
     scratch: PathBuf,
@@ -109,11 +127,12 @@ impl Containerd {
         std::fs::create_dir_all(&point).map_err(|error| Failure::io(point.display(), error))?;
         let client = Client::new(&settings.address, &settings.namespace);
         let host = Host::read().map_err(|error| Failure::io("reading /proc and /sys", error))?;
-        let snapshotter = snapshot::choose(&client).await?;
+        let snapshotter = snapshot::choose(&client, &point).await?;
         let groups = Groups::new(host.cgroups, &settings.cgroup_parent);
         let images = Images::new(client.clone(), snapshotter);
+        let pulls = Pulls::new(settings.keyring, settings.retry);
         tracing::info!(address = %settings.address.display(), snapshotter, cgroups = ?host.cgroups, "containerd answers");
-        Ok(Self { shared: Arc::new(Shared { client, snapshotter, images, groups, host, scratch }) })
+        Ok(Self { shared: Arc::new(Shared { client, snapshotter, images, pulls, groups, host, scratch }) })
     }
 
     /// Images under their names, sorted.
@@ -128,6 +147,11 @@ impl Containerd {
     /// When the archive is not whole, not true to its digests or hostile, or for another platform.
     pub async fn import(&self, file: &Path, name: Option<&str>) -> client::Result<Vec<Image>> {
         self.images().import(file, &self.shared.scratch, name).await
+    }
+
+    /// The pulls that are under way, by reference.
+    pub fn pulls(&self) -> watch::Receiver<BTreeMap<String, Progress>> {
+        self.shared.pulls.progress()
     }
 
     fn client(&self) -> &Client {
@@ -208,7 +232,7 @@ impl Runtime for Containerd {
         let found = self.images().find(&reference).await;
         match found.map_err(|failure| DriverError::new(CANNOT_PULL, failure))? {
             Some(image) => Ok(image),
-            None => Err(DriverError::new(CANNOT_PULL, format!("{reference} is not on this node"))),
+            None => self.shared.pulls.pull(self.images(), &reference).await,
         }
     }
 

@@ -113,6 +113,11 @@ impl Writer {
         Ok(writer)
     }
 
+    /// Bytes so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.unsigned_abs()
+    }
+
     /// At most [`CHUNK`] bytes at once. Waits while containerd is behind.
     pub async fn send(&mut self, data: Vec<u8>) -> Result<()> {
         let length = data.len() as i64;

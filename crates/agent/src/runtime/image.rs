@@ -40,14 +40,14 @@ const FACTS_LIMIT: usize = 256;
 
 /// Where an image comes from.
 pub trait Source: Sync {
-    /// A manifest, index or configuration; its digest is verified.
-    fn document(&self, descriptor: &Descriptor) -> impl Future<Output = Result<Vec<u8>>> + Send;
-    /// Sends all bytes of a layer. Called again from the start after a failure that the source deems worth it.
+    /// A manifest or index; its digest is verified.
+    fn manifest(&self, descriptor: &Descriptor) -> impl Future<Output = Result<Vec<u8>>> + Send;
+    /// An image's configuration; its digest is verified.
+    fn configuration(&self, descriptor: &Descriptor) -> impl Future<Output = Result<Vec<u8>>> + Send;
+    /// Told once, before they are copied, which layers the node lacks.
+    fn expect(&self, layers: &[Descriptor]);
+    /// Sends all bytes of a layer; containerd verifies them.
     fn layer(&self, descriptor: &Descriptor, writer: &mut Writer) -> impl Future<Output = Result<()>> + Send;
-    /// How often a layer is tried.
-    fn attempts(&self) -> u32;
-    /// Time to wait before the given further attempt.
-    fn pause(&self, attempt: u32) -> Duration;
 }
 
 /// What a container needs to know of its image.
@@ -202,7 +202,7 @@ impl Images {
         let mut parents: Vec<(Descriptor, Vec<u8>, Vec<Descriptor>)> = Vec::new();
         let mut descriptor = target.clone();
         let (manifest, bytes) = loop {
-            let bytes = source.document(&descriptor).await?;
+            let bytes = source.manifest(&descriptor).await?;
             match Document::parse(&bytes).map_err(invalid)? {
                 Document::Manifest(manifest) => break (manifest, bytes),
                 Document::Index(entries) => {
@@ -215,7 +215,7 @@ impl Images {
                 }
             }
         };
-        let config_bytes = source.document(&manifest.config).await?;
+        let config_bytes = source.configuration(&manifest.config).await?;
         let configuration = Configuration::parse(&config_bytes).map_err(invalid)?;
         manifest::check_pairs(&manifest, &configuration).map_err(invalid)?;
         self.copy_layers(client, source, &manifest.layers).await?;
@@ -233,13 +233,15 @@ impl Images {
 
     async fn copy_layers<S: Source>(&self, client: &Client, source: &S, layers: &[Descriptor]) -> Result<()> {
         // The same blob twice in one image (the empty layer) is copied once.
-        let mut unique: Vec<Descriptor> = Vec::new();
+        let mut missing: Vec<Descriptor> = Vec::new();
         for layer in layers {
-            if unique.iter().all(|known| known.digest != layer.digest) {
-                unique.push(layer.clone());
+            let is_new = missing.iter().all(|known| known.digest != layer.digest);
+            if is_new && !content::has(client, &layer.digest).await? {
+                missing.push(layer.clone());
             }
         }
-        let copies = stream::iter(unique).map(|layer| async move { copy_layer(client, source, &layer).await });
+        source.expect(&missing);
+        let copies = stream::iter(missing).map(|layer| async move { copy_layer(client, source, &layer).await });
         copies.buffer_unordered(LAYERS_AT_ONCE).try_collect().await
     }
 
@@ -265,11 +267,16 @@ impl Images {
     }
 }
 
-/// An archive is read, not fetched: it has no passing faults.
 impl Source for Archive {
-    async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        Archive::document(self, descriptor).map_err(|error| Failure::Invalid(error.to_string()))
+    async fn manifest(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        self.document(descriptor).map_err(|error| Failure::Invalid(error.to_string()))
     }
+
+    async fn configuration(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        self.document(descriptor).map_err(|error| Failure::Invalid(error.to_string()))
+    }
+
+    fn expect(&self, _: &[Descriptor]) {}
 
     async fn layer(&self, descriptor: &Descriptor, writer: &mut Writer) -> Result<()> {
         let extent = self.extent(&descriptor.digest).map_err(|error| Failure::Invalid(error.to_string()))?;
@@ -288,14 +295,6 @@ impl Source for Archive {
         }
         Ok(())
     }
-
-    fn attempts(&self) -> u32 {
-        1
-    }
-
-    fn pause(&self, _: u32) -> Duration {
-        Duration::ZERO
-    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -303,25 +302,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 async fn copy_layer<S: Source>(client: &Client, source: &S, layer: &Descriptor) -> Result<()> {
-    let mut attempt = 1;
-    loop {
-        if content::has(client, &layer.digest).await? {
-            return Ok(());
-        }
-        let failure = match try_copy_layer(client, source, layer).await {
-            Ok(()) => return Ok(()),
-            Err(failure) => failure,
-        };
-        if attempt >= source.attempts() {
-            return Err(failure);
-        }
-        tracing::info!(%failure, attempt, digest = layer.digest, "copying a layer again");
-        tokio::time::sleep(source.pause(attempt)).await;
-        attempt += 1;
-    }
-}
-
-async fn try_copy_layer<S: Source>(client: &Client, source: &S, layer: &Descriptor) -> Result<()> {
     let mut writer = Writer::open(client, layer, HashMap::new()).await?;
     source.layer(layer, &mut writer).await?;
     writer.commit().await

@@ -1,6 +1,8 @@
 //! Snapshots: the file systems of images (committed, named by chain id) and of containers (active, named by container).
 
 use std::collections::HashMap;
+use std::io;
+use std::path::Path;
 
 use super::api::containerd::services::diff::v1::ApplyRequest;
 use super::api::containerd::services::snapshots::v1::{
@@ -10,20 +12,41 @@ use super::api::containerd::services::snapshots::v1::{
 use super::api::containerd::types::{Descriptor as ApiDescriptor, Mount};
 use super::client::{Client, Failure, RECORD_LIMIT, Result, UNPACK_LIMIT};
 use super::manifest::{Configuration, Descriptor, Manifest, chain_ids, check_pairs};
+use super::view;
 
-/// In order of preference. `native` copies whole directories; it works where overlay mounts do not.
-const SNAPSHOTTERS: [&str; 2] = ["overlayfs", "native"];
+/// Shares the files of images among containers.
+const OVERLAY: &str = "overlayfs";
+/// Copies whole directories; works where overlay mounts do not.
+const NATIVE: &str = "native";
 
-/// The best snapshotter that this containerd has loaded.
-pub async fn choose(client: &Client) -> Result<&'static str> {
-    for snapshotter in SNAPSHOTTERS {
-        match exists(client, snapshotter, "none").await {
-            Ok(_) => return Ok(snapshotter),
-            Err(failure) if failure.is_invalid_argument() || failure.is_not_found() => {}
-            Err(failure) => return Err(failure),
-        }
+/// The better snapshotter of those that this containerd has and this kernel takes. `point`: an empty directory.
+pub async fn choose(client: &Client, point: &Path) -> Result<&'static str> {
+    if is_loaded(client, OVERLAY).await? && takes_overlay(client, point).await? {
+        return Ok(OVERLAY);
     }
-    Err(Failure::Invalid(format!("containerd has none of the snapshotters {}", SNAPSHOTTERS.join(", "))))
+    if is_loaded(client, NATIVE).await? {
+        return Ok(NATIVE);
+    }
+    Err(Failure::Invalid(format!("containerd has no usable snapshotter: neither {OVERLAY} nor {NATIVE}")))
+}
+
+async fn is_loaded(client: &Client, snapshotter: &str) -> Result<bool> {
+    match exists(client, snapshotter, "none").await {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.is_invalid_argument() => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// containerd loads the plug-in also where the mount will fail later, so a mount is tried.
+async fn takes_overlay(client: &Client, point: &Path) -> Result<bool> {
+    let key = format!("probe-{}", super::unique());
+    let mounts = prepare(client, OVERLAY, &key, "").await?;
+    let point = point.to_owned();
+    let tried = tokio::task::spawn_blocking(move || view::takes_overlay(&mounts, &point)).await;
+    remove(client, OVERLAY, &key).await?;
+    let tried = tried.unwrap_or_else(|error| Err(io::Error::other(error)));
+    tried.map_err(|error| Failure::io("trying an overlay mount", error))
 }
 
 pub async fn exists(client: &Client, snapshotter: &str, key: &str) -> Result<bool> {

@@ -59,15 +59,34 @@ pub fn look<T: Send>(
     look: impl FnOnce(&View) -> io::Result<T> + Send,
 ) -> io::Result<T> {
     let layers = layers(mounts)?;
-    let looking = || {
+    apart(|| {
+        mount_layers(&layers, point)?;
+        look(&View::of(point)?)
+    })
+}
+
+/// Whether the kernel takes an overlay mount whose writable layer is where this snapshot (one without a parent) lies.
+/// It does not, for one, where that is an overlay mount itself. Blocking.
+pub fn takes_overlay(mounts: &[Mount], point: &Path) -> io::Result<bool> {
+    let upper = layers(mounts)?.remove(0);
+    let work = Path::new(&upper).with_file_name("work");
+    let options = format!("lowerdir={},upperdir={upper},workdir={}", point.display(), work.display());
+    apart(|| {
+        let mounted = mount(Some("overlay"), point, Some("overlay"), MsFlags::empty(), Some(options.as_str()));
+        Ok(mounted.is_ok())
+    })
+}
+
+/// Runs `work` on a thread with a mount namespace of its own.
+fn apart<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    let working = || {
         unshare(CloneFlags::CLONE_NEWNS)?;
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-        mount_layers(&layers, point)?;
-        look(&View::of(point)?)
+        work()
     };
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("image-view".to_owned()).spawn_scoped(scope, looking)?;
+        let thread = std::thread::Builder::new().name("image-view".to_owned()).spawn_scoped(scope, working)?;
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }

@@ -1,34 +1,44 @@
-//! The runtime against a real containerd: a private one in a directory of its own, started and ended by each test.
-//! Needs root, containerd and runc; fails without.
+//! A containerd of a test's own, and what it takes to make containers in it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agent::assemble::{self, Form};
-use agent::driver::{ContainerRequest, Exit, FoundStatus, Image, Runtime, RuntimeEvent, TaskLimits};
+use agent::driver::{ContainerRequest, Exit, Image, Runtime, RuntimeEvent};
 use agent::runtime::{Containerd, Settings, daemon};
-use model::{ContainerDefinition, CpuUnits, MemoryMib, TaskId};
+use model::{ContainerDefinition, TaskId};
 use tokio::sync::mpsc;
 
-const WAIT: Duration = Duration::from_secs(30);
+pub const WAIT: Duration = Duration::from_secs(30);
 
 /// A containerd of the test's own. [`end`](Self::end) checks that nothing is left and removes it.
-struct Fixture {
-    directory: PathBuf,
-    runtime: Containerd,
-    events: mpsc::Receiver<RuntimeEvent>,
-    image: Image,
+pub struct Fixture {
+    pub directory: PathBuf,
+    pub runtime: Containerd,
+    pub events: mpsc::Receiver<RuntimeEvent>,
+    /// busybox
+    pub image: Image,
     cgroup: String,
 }
 
 impl Fixture {
-    async fn new() -> Self {
-        assert!(nix::unistd::geteuid().is_root(), "these tests make containers and need root");
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// As `change` makes the settings.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let directory = tempfile::Builder::new().prefix("gantry-rt-").tempdir().expect("a directory").keep();
+        Self::in_directory(directory, change).await
+    }
+
+    pub async fn in_directory(directory: PathBuf, change: impl FnOnce(&mut Settings)) -> Self {
+        assert!(nix::unistd::geteuid().is_root(), "these tests make containers and need root");
         let daemon = daemon::find_or_start_private(&directory).await.expect("containerd (package containerd) starts");
         let cgroup = directory.file_name().expect("a name").to_string_lossy().into_owned();
         let mut settings = Settings::new(daemon.address, directory.join("scratch"));
         settings.cgroup_parent = cgroup.clone();
+        change(&mut settings);
         let runtime = Containerd::connect(settings).await.expect("containerd answers");
         let archive = directory.join("busybox.tar");
         let busybox = assemble::busybox("busybox").expect("/bin/busybox (package busybox-static)");
@@ -40,7 +50,7 @@ impl Fixture {
         Self { directory, runtime, events, image, cgroup }
     }
 
-    fn request(&self, name: &str, command: &[&str]) -> ContainerRequest {
+    pub fn request(&self, name: &str, command: &[&str]) -> ContainerRequest {
         ContainerRequest {
             id: name.to_owned(),
             image: self.image.clone(),
@@ -59,15 +69,48 @@ impl Fixture {
         }
     }
 
-    fn log(&self, name: &str) -> PathBuf {
+    pub fn log(&self, name: &str) -> PathBuf {
         self.directory.join("logs").join(format!("{name}.log"))
     }
 
-    fn output(&self, name: &str) -> String {
+    pub fn output(&self, name: &str) -> String {
         std::fs::read_to_string(self.log(name)).expect("a log")
     }
 
-    async fn exit(&mut self, id: &str) -> Exit {
+    pub async fn wait_for_output(&self, name: &str, text: &str) {
+        let waiting = async {
+            while !std::fs::read_to_string(self.log(name)).is_ok_and(|output| output.contains(text)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(WAIT, waiting).await.expect("output");
+    }
+
+    /// Until no process of this machine has these words in its command line and our directory in its root.
+    pub async fn gone_process(&self, words: &str) {
+        let waiting = async {
+            while processes().iter().any(|(_, command)| command.contains(words)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(WAIT, waiting).await.expect("an end");
+    }
+
+    /// Without a chance to say goodbye.
+    pub fn kill_containerd(&self) {
+        let pid = std::fs::read_to_string(self.directory.join("containerd/containerd.pid")).expect("a pid");
+        kill(pid.parse().expect("a pid"));
+    }
+
+    pub async fn start_containerd(&self) {
+        daemon::find_or_start_private(&self.directory).await.expect("containerd starts again");
+    }
+
+    pub fn kill_shims(&self) {
+        shims(&self.directory).into_iter().for_each(|(pid, _)| kill(pid));
+    }
+
+    pub async fn exit(&mut self, id: &str) -> Exit {
         let waiting = async {
             loop {
                 match self.events.recv().await.expect("the stream goes on") {
@@ -80,7 +123,7 @@ impl Fixture {
     }
 
     /// Makes, runs to its end and deletes; answers the exit and the output.
-    async fn run(&mut self, request: ContainerRequest) -> (Exit, String) {
+    pub async fn run(&mut self, request: ContainerRequest) -> (Exit, String) {
         self.runtime.create(&request).await.expect("created");
         self.runtime.start(&request.id).await.expect("started");
         let exit = self.exit(&request.id).await;
@@ -88,7 +131,7 @@ impl Fixture {
         (exit, self.output(&request.id))
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         for task in self.runtime.task_groups().await.expect("listed") {
             self.runtime.remove_task_group(task).await.expect("removed");
         }
@@ -112,13 +155,7 @@ fn leftovers(directory: &Path, cgroup: &str) -> Vec<String> {
     let ours = directory.to_string_lossy().into_owned();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("readable");
     let mut found: Vec<String> = mounts.lines().filter(|line| line.contains(&ours)).map(str::to_owned).collect();
-    for entry in std::fs::read_dir("/proc").expect("readable").flatten() {
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        if command.contains("containerd-shim") && command.contains(&ours) {
-            found.push(command);
-        }
-    }
+    found.extend(shims(directory).into_iter().map(|(_, command)| command));
     for hierarchy in std::fs::read_dir("/sys/fs/cgroup").expect("readable").flatten() {
         let groups = std::fs::read_dir(hierarchy.path().join(cgroup)).into_iter().flatten().flatten();
         found.extend(groups.filter(|group| group.path().is_dir()).map(|group| group.path().display().to_string()));
@@ -131,34 +168,30 @@ fn leftovers(directory: &Path, cgroup: &str) -> Vec<String> {
     found
 }
 
+fn shims(directory: &Path) -> Vec<(i32, String)> {
+    let ours = format!("{}/", directory.display());
+    let is_ours = |command: &str| command.contains("containerd-shim") && command.contains(&ours);
+    processes().into_iter().filter(|(_, command)| is_ours(command)).collect()
+}
+
+/// Of the whole machine: pids and command lines.
+fn processes() -> Vec<(i32, String)> {
+    let entries = std::fs::read_dir("/proc").expect("readable").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_string_lossy().parse::<i32>().ok());
+    let with_command = pids.map(|pid| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        (pid, String::from_utf8_lossy(&command).replace('\0', " "))
+    });
+    with_command.collect()
+}
+
+fn kill(pid: i32) {
+    let pid = nix::unistd::Pid::from_raw(pid);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("killed");
+}
+
 fn remove_cgroups(cgroup: &str) {
     for hierarchy in std::fs::read_dir("/sys/fs/cgroup").expect("readable").flatten() {
         let _ = std::fs::remove_dir(hierarchy.path().join(cgroup));
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_container_lives_and_leaves_nothing() {
-    let mut fixture = Fixture::new().await;
-    let limits = TaskLimits { cpu: Some(CpuUnits(256)), memory: Some(MemoryMib(128)) };
-    fixture.runtime.create_task_group(TaskId(1), limits).await.expect("made");
-    assert_eq!(fixture.runtime.task_groups().await.expect("listed"), [TaskId(1)]);
-    let script = "echo out; echo err >&2; echo $GIVEN $IMAGE; hostname; exit 3";
-    let request = fixture.request("first", &["sh", "-c", script]);
-    fixture.runtime.create(&request).await.expect("created");
-    let found = fixture.runtime.list().await.expect("listed");
-    assert_eq!(found[0].status, FoundStatus::Created);
-    assert_eq!(found[0].labels, request.labels);
-    assert!(fixture.runtime.start("first").await.expect("started") > 1);
-    let exit = fixture.exit("first").await;
-    assert_eq!((exit.exit_code, exit.out_of_memory), (3, false));
-    let found = fixture.runtime.list().await.expect("listed");
-    assert_eq!(found[0].status, FoundStatus::Stopped { exit_code: 3, at: exit.at, out_of_memory: false });
-    fixture.runtime.delete("first").await.expect("deleted");
-    fixture.runtime.delete("first").await.expect("deleted twice");
-    // The two streams are two pipes: each keeps its order, they do not wait for each other.
-    let output = fixture.output("first");
-    assert!(output.contains("err\n"), "{output}");
-    assert_eq!(output.replace("err\n", ""), "out\nyes busybox\nbox\n");
-    fixture.end().await;
 }
