@@ -1,8 +1,13 @@
 //! ECS in process: one account, one transaction, no sockets, no clock.
 
+mod attribute;
 mod cluster;
+mod container_instance;
+mod fleet;
 mod retention;
+mod run_task;
 mod setting;
 mod tag;
+mod task;
 mod task_definition;
 mod world;

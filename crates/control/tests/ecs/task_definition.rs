@@ -17,6 +17,7 @@ pub fn put_task(world: &mut World, id: u128, cluster: &str, family: &str, revisi
         family: family.to_owned(),
         revision,
         launch_type: LaunchType::Fargate,
+        capacity_provider: None,
         node: None,
         container_instance: None,
         group: format!("family:{family}"),
