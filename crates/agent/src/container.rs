@@ -60,7 +60,7 @@ fn environment(spec: &TaskSpec, container: usize) -> Vec<(String, String)> {
     own.chain(given.iter().cloned()).collect()
 }
 
-fn labels(spec: &TaskSpec, container: usize) -> Vec<(String, String)> {
+pub fn labels(spec: &TaskSpec, container: usize) -> Vec<(String, String)> {
     let definition = &spec.containers[container].definition;
     let own = [
         ("task-arn", spec.arn.clone()),

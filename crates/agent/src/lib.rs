@@ -13,6 +13,7 @@ pub mod driver;
 pub mod health;
 pub mod host;
 pub mod logs;
+pub mod metadata;
 pub mod names;
 pub mod network;
 pub mod node;

@@ -10,6 +10,7 @@ use std::path::Path;
 use model::NetworkMode;
 use model::link::TaskSpec;
 
+use crate::container;
 use crate::driver::{BindMount, DriverError};
 
 /// Every container's own machine, and the well-known multicast groups.
@@ -76,27 +77,13 @@ pub fn names(
     servers: &[IpAddr],
     host: &HostNames,
 ) -> Result<Names, Error> {
-    let hostname = hostname(spec, container, host);
+    let hostname = container::hostname(spec, container).unwrap_or_else(|| host.hostname.clone());
     check_name(&hostname)?;
     Ok(Names {
         hosts: hosts(spec, container, address, &hostname, host)?,
         resolv_conf: resolv_conf(spec, container, servers, host)?,
         hostname,
     })
-}
-
-/// awsvpc: the interface's private DNS name. Else the definition's; without one the host's in host mode, and the
-/// first 12 digits of the container's id in the others, as docker has it.
-pub fn hostname(spec: &TaskSpec, container: usize, host: &HostNames) -> String {
-    let container = &spec.containers[container];
-    if let Some(interface) = &spec.interface {
-        return interface.private_dns_name.clone();
-    }
-    match (&container.definition.hostname, spec.network_mode) {
-        (Some(name), _) => name.clone(),
-        (None, NetworkMode::Host) => host.hostname.clone(),
-        (None, _) => container.id.chars().filter(|c| *c != '-').take(12).collect(),
-    }
 }
 
 fn hosts(

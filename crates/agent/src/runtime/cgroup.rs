@@ -116,6 +116,19 @@ impl Groups {
         }
     }
 
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Where a controller's files of a container's group (a [`container_path`](Self::container_path)) are.
+    pub fn directory(&self, controller: &str, container_path: &str) -> PathBuf {
+        let path = container_path.trim_start_matches('/');
+        match self.version {
+            Version::V1 => self.mount.join(controller).join(path),
+            Version::V2 => self.mount.join(path),
+        }
+    }
+
     fn create_v1(&self, task: TaskId, limits: TaskLimits) -> io::Result<()> {
         let group = |controller: &str| self.mount.join(controller).join(&self.parent).join(task.to_string());
         let cpu = group("cpu");
