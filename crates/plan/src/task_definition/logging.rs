@@ -1,7 +1,7 @@
 //! The options of the `awslogs` driver (ecs-semantics §2.7).
 
 use model::task_definition::LogConfiguration;
-use regex::Regex;
+use regex::RegexBuilder;
 
 use super::{Verdict, refuse};
 
@@ -17,6 +17,8 @@ const OPTIONS: [&str; 8] = [
     "max-buffer-size",
 ];
 const MULTILINE_PATTERN_LENGTH_MAX: usize = 1024;
+/// Once compiled; the node has the same bound.
+const MULTILINE_PATTERN_BYTES_MAX: usize = 1 << 20;
 
 pub(super) fn check(logs: &LogConfiguration) -> Verdict {
     let missing: Vec<&str> = REQUIRED.into_iter().filter(|name| logs.option(name).is_none_or(str::is_empty)).collect();
@@ -71,7 +73,8 @@ fn is_stream_prefix(prefix: &str) -> bool {
 }
 
 fn is_pattern(pattern: &str) -> bool {
-    pattern.len() <= MULTILINE_PATTERN_LENGTH_MAX && Regex::new(pattern).is_ok()
+    pattern.len() <= MULTILINE_PATTERN_LENGTH_MAX
+        && RegexBuilder::new(pattern).size_limit(MULTILINE_PATTERN_BYTES_MAX).build().is_ok()
 }
 
 /// As docker reads sizes: `25m`, `1g`, `4096`, `10mb`, `10MiB`.
