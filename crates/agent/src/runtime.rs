@@ -24,6 +24,7 @@ mod event;
 mod exec;
 pub mod host;
 mod image;
+mod init;
 pub mod keyring;
 pub(crate) mod manifest;
 mod pull;
@@ -114,6 +115,8 @@ struct Shared {
     groups: Groups,
     host: Host,
     scratch: PathBuf,
+    /// The init program, for containers that want one.
+    init: PathBuf,
 }
 
 impl Containerd {
@@ -125,6 +128,7 @@ impl Containerd {
         let scratch = settings.scratch;
         let point = scratch.join("view");
         std::fs::create_dir_all(&point).map_err(|error| Failure::io(point.display(), error))?;
+        let init = init::install(&scratch).map_err(|error| Failure::io(scratch.display(), error))?;
         let client = Client::new(&settings.address, &settings.namespace);
         let host = Host::read().map_err(|error| Failure::io("reading /proc and /sys", error))?;
         let snapshotter = snapshot::choose(&client, &point).await?;
@@ -132,7 +136,7 @@ impl Containerd {
         let images = Images::new(client.clone(), snapshotter);
         let pulls = Pulls::new(settings.keyring, settings.retry);
         tracing::info!(address = %settings.address.display(), snapshotter, cgroups = ?host.cgroups, "containerd answers");
-        Ok(Self { shared: Arc::new(Shared { client, snapshotter, images, pulls, groups, host, scratch }) })
+        Ok(Self { shared: Arc::new(Shared { client, snapshotter, images, pulls, groups, host, scratch, init }) })
     }
 
     /// Images under their names, sorted.
@@ -174,8 +178,8 @@ impl Containerd {
         &self.shared.host
     }
 
-    fn init_path(&self) -> PathBuf {
-        self.shared.scratch.join("init")
+    fn init(&self) -> &Path {
+        &self.shared.init
     }
 
     /// Whom the image knows. Read once per image.

@@ -108,7 +108,7 @@ impl Containerd {
             _ => device::named(named),
         };
         let devices = devices.map_err(|error| refuse(&error))?;
-        let init = self.init_path().display().to_string();
+        let init = self.init().display().to_string();
         let inputs = Inputs {
             request,
             image: &image,

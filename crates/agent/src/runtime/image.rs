@@ -26,7 +26,7 @@ use super::api::containerd::types::Descriptor as ApiDescriptor;
 use super::archive::Archive;
 use super::client::{Client, Failure, RECORD_LIMIT, Result};
 use super::content::{self, Writer};
-use super::manifest::{self, Configuration, Descriptor, Document, Manifest, Platform};
+use super::manifest::{self, Configuration, Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST, Platform};
 use super::reference::Reference;
 use super::snapshot;
 use crate::driver::Image;
@@ -228,7 +228,8 @@ impl Images {
         let chain_id = snapshot::unpack(client, self.snapshotter, &manifest, &configuration).await?;
         let keep = format!("containerd.io/gc.ref.snapshot.{}", self.snapshotter);
         content::label(client, &manifest.config.digest, HashMap::from([(keep, chain_id)])).await?;
-        self.record(name, target).await
+        let kind = if descriptor.digest == target.digest { OCI_MANIFEST } else { OCI_INDEX };
+        self.record(name, target, kind).await
     }
 
     async fn copy_layers<S: Source>(&self, client: &Client, source: &S, layers: &[Descriptor]) -> Result<()> {
@@ -245,9 +246,11 @@ impl Images {
         copies.buffer_unordered(LAYERS_AT_ONCE).try_collect().await
     }
 
-    async fn record(&self, name: &str, target: &Descriptor) -> Result<()> {
+    /// `kind`: the media type for a target that came without one; containerd wants one.
+    async fn record(&self, name: &str, target: &Descriptor, kind: &str) -> Result<()> {
+        let media_type = if target.media_type.is_empty() { kind } else { &target.media_type };
         let target = ApiDescriptor {
-            media_type: target.media_type.clone(),
+            media_type: media_type.to_owned(),
             digest: target.digest.clone(),
             size: target.size,
             annotations: HashMap::new(),

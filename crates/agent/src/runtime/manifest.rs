@@ -15,6 +15,7 @@ pub const DOCUMENT_LIMIT: u64 = 4 << 20;
 /// overlayfs takes about 500 lower directories, docker allows 127 layers.
 pub const LAYER_LIMIT: usize = 500;
 
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";

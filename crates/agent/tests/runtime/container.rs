@@ -174,6 +174,28 @@ async fn a_signal_reaches_the_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_init_process_reaps_and_passes_signals_on() {
+    let mut fixture = Fixture::new().await;
+    let mut request = fixture.request("init", &["sleep", "1000"]);
+    let parameters = LinuxParameters { init_process_enabled: Some(true), ..LinuxParameters::default() };
+    request.definition.linux_parameters = Some(parameters);
+    request.definition.readonly_root_filesystem = Some(true);
+    fixture.runtime.create(&request).await.expect("created");
+    fixture.runtime.start("init").await.expect("started");
+    let orphans = "for n in 1 2 3; do (true &); done; cat /proc/1/comm; \
+                   while grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do sleep 0.02; done; echo reaped";
+    let command = ["sh", "-c", orphans].map(str::to_owned);
+    let result = fixture.runtime.exec("init", &command, WAIT).await.expect("run");
+    assert_eq!(result.exit_code, Some(0), "{}", result.output);
+    assert!(result.output.starts_with("init\n") && result.output.ends_with("reaped\n"), "{}", result.output);
+    // As the first process, sleep would not hear a signal that it does not handle.
+    fixture.runtime.kill("init", 15, false).await.expect("killed");
+    assert_eq!(fixture.exit("init").await.exit_code, 143);
+    fixture.runtime.delete("init").await.expect("deleted");
+    fixture.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_start_says_why_and_leaves_nothing() {
     let fixture = Fixture::new().await;
     let runtime = &fixture.runtime;

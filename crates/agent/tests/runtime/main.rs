@@ -2,4 +2,7 @@
 //! Needs root, containerd and runc; fails without.
 
 mod container;
+mod image;
+mod pull;
+mod registry;
 mod support;

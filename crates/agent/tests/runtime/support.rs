@@ -131,17 +131,36 @@ impl Fixture {
         (exit, self.output(&request.id))
     }
 
+    /// Another runtime on the same containerd.
+    pub async fn again(&self, change: impl FnOnce(&mut Settings)) -> Containerd {
+        let mut settings = self.settings();
+        change(&mut settings);
+        Containerd::connect(settings).await.expect("containerd answers")
+    }
+
+    fn settings(&self) -> Settings {
+        let mut settings =
+            Settings::new(self.directory.join("containerd/containerd.sock"), self.directory.join("scratch"));
+        settings.cgroup_parent = self.cgroup.clone();
+        settings
+    }
+
     pub async fn end(self) {
+        self.end_with_images(1).await;
+    }
+
+    /// With so many image layers more than none.
+    pub async fn end_with_images(self, layers: usize) {
         for task in self.runtime.task_groups().await.expect("listed") {
             self.runtime.remove_task_group(task).await.expect("removed");
         }
         assert_eq!(self.runtime.list().await.expect("listed"), []);
         // containerd removes files of snapshots a little later than their names.
         let deadline = tokio::time::Instant::now() + WAIT;
-        let mut leftovers = leftovers(&self.directory, &self.cgroup);
+        let mut leftovers = leftovers(&self.directory, &self.cgroup, layers);
         while !leftovers.is_empty() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            leftovers = self::leftovers(&self.directory, &self.cgroup);
+            leftovers = self::leftovers(&self.directory, &self.cgroup, layers);
         }
         daemon::stop_private(&self.directory).await.expect("ended");
         remove_cgroups(&self.cgroup);
@@ -151,7 +170,7 @@ impl Fixture {
 }
 
 /// Mounts, processes and groups that belong to a containerd in `directory`.
-fn leftovers(directory: &Path, cgroup: &str) -> Vec<String> {
+fn leftovers(directory: &Path, cgroup: &str, layers: usize) -> Vec<String> {
     let ours = directory.to_string_lossy().into_owned();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("readable");
     let mut found: Vec<String> = mounts.lines().filter(|line| line.contains(&ours)).map(str::to_owned).collect();
@@ -162,8 +181,8 @@ fn leftovers(directory: &Path, cgroup: &str) -> Vec<String> {
     }
     let snapshots = directory.join("containerd/root/io.containerd.snapshotter.v1.overlayfs/snapshots");
     let count = std::fs::read_dir(snapshots).map_or(0, Iterator::count);
-    if count > 1 {
-        found.push(format!("{count} snapshots, the image has 1"));
+    if count > layers {
+        found.push(format!("{count} snapshots, the images have {layers}"));
     }
     found
 }
