@@ -12,12 +12,15 @@ use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
 use crate::drive::{AdoptError, Drive, Drivers};
 use crate::driver::{DriverError, Network, Runtime};
+use crate::files::Files;
 use crate::host::Host;
 use crate::outbox::Outbox;
 use crate::session::Session;
 
 /// Messages of the session that the node has not taken yet.
 const MESSAGES_MAX: usize = 16;
+/// Log batches that the session has not taken yet; the rest waits in the containers' files.
+const SHIPMENTS_MAX: usize = 16;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -35,6 +38,8 @@ pub struct Config {
 pub enum StartError {
     #[error("cannot keep the agent's state")]
     Checkpoint(#[from] CheckpointError),
+    #[error("cannot keep the tasks' files")]
+    Files(#[source] std::io::Error),
     #[error("the container runtime does not answer: {0}")]
     Runtime(DriverError),
     #[error(transparent)]
@@ -53,12 +58,17 @@ impl Agent {
     /// Takes over the node and begins to serve it. The first connection is made in the background.
     pub async fn start<R: Runtime, N: Network>(config: Config, runtime: R, network: N) -> Result<Self, StartError> {
         let runtime_version = runtime.version().await.map_err(StartError::Runtime)?;
-        let checkpoints = match &config.data_dir {
-            Some(data_dir) => Checkpoints::open(&data_dir.join("agent").join("tasks"))?,
-            None => Checkpoints::None,
+        let (ship, shipments) = mpsc::channel(SHIPMENTS_MAX);
+        let (checkpoints, files) = match &config.data_dir {
+            Some(data_dir) => {
+                let directory = data_dir.join("agent");
+                let checkpoints = Checkpoints::open(&directory.join("tasks"))?;
+                (checkpoints, Files::open(&directory, ship, config.clock).map_err(StartError::Files)?)
+            }
+            None => (Checkpoints::None, Files::None),
         };
         let outbox = Arc::new(Outbox::default());
-        let drivers = Drivers::new(runtime, network, checkpoints, config.clock);
+        let drivers = Drivers::new(runtime, network, checkpoints, files, config.clock);
         let drive = Drive::adopt(drivers, &config.host.boot_id, outbox.clone()).await?;
 
         let (stop, stopped) = watch::channel(false);
@@ -70,6 +80,7 @@ impl Agent {
             hello: hello(config.node, config.host, runtime_version),
             outbox,
             messages,
+            shipments,
             welcomed: welcome,
         };
         let node = tokio::spawn(drive.run(inbox, stopped.clone()));

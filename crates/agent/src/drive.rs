@@ -20,7 +20,8 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
-use crate::driver::{DriverError, Found, Network, Result, Runtime, RuntimeEvent};
+use crate::driver::{Attached, DriverError, Found, Image, Network, Result, Runtime, RuntimeEvent};
+use crate::files::Files;
 use crate::node::{Action, Garbage, Leftovers, Node};
 use crate::outbox::Outbox;
 use crate::task::state::runtime_id;
@@ -53,6 +54,7 @@ pub struct Drivers<R, N> {
     pub runtime: R,
     pub network: N,
     pub checkpoints: Checkpoints,
+    pub files: Files,
     pub clock: Clock,
     limits: Limits,
 }
@@ -88,19 +90,21 @@ pub struct Drive<R, N> {
 pub enum AdoptError {
     #[error("cannot read what the agent knew")]
     Checkpoint(#[from] CheckpointError),
+    #[error("cannot list the tasks' files")]
+    Files(#[from] std::io::Error),
     #[error("cannot list what is on the node: {0}")]
     Driver(#[from] DriverError),
 }
 
 impl<R: Runtime, N: Network> Drivers<R, N> {
-    pub fn new(runtime: R, network: N, checkpoints: Checkpoints, clock: Clock) -> Self {
+    pub fn new(runtime: R, network: N, checkpoints: Checkpoints, files: Files, clock: Clock) -> Self {
         let limits = Limits {
             images: Semaphore::new(IMAGE_JOBS_MAX),
             starts: Semaphore::new(START_JOBS_MAX),
             stops: Semaphore::new(STOP_JOBS_MAX),
             checks: Semaphore::new(CHECK_JOBS_MAX),
         };
-        Self { runtime, network, checkpoints, clock, limits }
+        Self { runtime, network, checkpoints, files, clock, limits }
     }
 
     async fn perform(&self, spec: &TaskSpec, effect: Effect) -> Event {
@@ -113,8 +117,7 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
                 Event::ImageEnsured(container, self.runtime.ensure_image(image).await)
             }
             Effect::Create { container, image, network } => {
-                let request = container::request(spec, container, image, network.as_ref(), container::Files::default());
-                Event::Created(container, self.runtime.create(&request).await)
+                Event::Created(container, self.create(spec, container, image, network).await)
             }
             Effect::Start { container } => Event::Started(container, self.start(spec.id, &id(container)).await),
             Effect::Check { container, command, limit } => {
@@ -132,14 +135,26 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
                 Event::KillSent(container, self.runtime.kill(&id(container), SIGKILL, true).await)
             }
             Effect::Delete { container } => Event::Deleted(container, self.delete(spec.id, &id(container)).await),
-            Effect::FinishLogs { container } => Event::LogsFinished(container),
+            Effect::FinishLogs { container } => {
+                self.files.finish_logs(&id(container)).await;
+                Event::LogsFinished(container)
+            }
             Effect::Detach => Event::Detached(self.network.detach(spec.id).await),
             Effect::RemoveGroup => Event::GroupRemoved(self.runtime.remove_task_group(spec.id).await),
-            Effect::RemoveFiles => Event::FilesRemoved(Ok(())),
-            Effect::FollowLogs { .. } | Effect::AbandonImage { .. } | Effect::Report(_) => {
+            Effect::RemoveFiles => Event::FilesRemoved(self.files.remove(spec.id).await),
+            Effect::AbandonImage { .. } | Effect::Report(_) => {
                 unreachable!("not a job")
             }
         }
+    }
+
+    async fn create(&self, spec: &TaskSpec, container: usize, image: Image, network: Option<Attached>) -> Result<()> {
+        let files = self.files.prepare(spec, container, network.as_ref(), self.network.dns_servers()).await?;
+        let request = container::request(spec, container, image, network.as_ref(), files);
+        // Asking for the log stream takes about as long as making the container. What is made is deleted should there
+        // be none.
+        let (created, checked) = tokio::join!(self.runtime.create(&request), self.files.check_logs(spec, container));
+        created.and(checked)
     }
 
     async fn start(&self, task: TaskId, id: &str) -> Result<u32> {
@@ -172,6 +187,11 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
             Garbage::Container(id) => self.runtime.delete(id).await,
             Garbage::Network(task) => self.network.detach(*task).await,
             Garbage::Group(task) => self.runtime.remove_task_group(*task).await,
+            Garbage::Files(task) => self.files.remove(*task).await,
+            Garbage::Logs(container) => {
+                self.files.abandon_logs(container);
+                Ok(())
+            }
         }
     }
 
@@ -222,7 +242,8 @@ impl<R: Runtime, N: Network> Drive<R, N> {
         let checkpoints = drivers.checkpoints.read()?;
         let (containers, networks, groups) =
             tokio::try_join!(drivers.runtime.list(), drivers.network.list(), drivers.runtime.task_groups())?;
-        let leftovers = Leftovers { containers, networks, groups };
+        let (files, logs) = (drivers.files.tasks()?, drivers.files.followed());
+        let leftovers = Leftovers { containers, networks, groups, files, logs };
         let (node, garbage, actions) = Node::adopt(boot_id, checkpoints, &leftovers, drivers.clock.now());
         tracing::info!(tasks = node.tasks().count(), containers = leftovers.containers.len(), "took over the node");
         let mut drive = Self {

@@ -10,6 +10,7 @@ pub mod clock;
 mod container;
 pub mod drive;
 pub mod driver;
+pub mod files;
 pub mod health;
 pub mod host;
 pub mod logs;

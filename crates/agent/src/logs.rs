@@ -152,6 +152,15 @@ impl Logs {
         tail.finished.send_replace(Some(now));
     }
 
+    /// Returns when nothing of a finished container waits any more: its lines are shipped or given up. At once when
+    /// it is not followed.
+    pub async fn shipped(&self, key: &str) {
+        let finished = self.followed().get(key).map(|followed| followed.finished.clone());
+        if let Some(finished) = finished {
+            finished.closed().await;
+        }
+    }
+
     /// The containers that are followed and not finished, for comparison with those that there are.
     pub fn keys(&self) -> Vec<String> {
         let followed = self.followed();

@@ -40,6 +40,9 @@ pub enum Garbage {
     Container(String),
     Network(TaskId),
     Group(TaskId),
+    Files(TaskId),
+    /// Output of the container of that id.
+    Logs(String),
 }
 
 /// What the drivers found on the node at the start.
@@ -48,6 +51,9 @@ pub struct Leftovers {
     pub containers: Vec<Found>,
     pub networks: Vec<TaskId>,
     pub groups: Vec<TaskId>,
+    pub files: Vec<TaskId>,
+    /// Containers whose output is followed.
+    pub logs: Vec<String>,
 }
 
 /// A desired set older than the one that was taken over.
@@ -276,13 +282,17 @@ fn found_of(spec: &TaskSpec, found: &[Found]) -> Vec<Option<FoundStatus>> {
     of_task
 }
 
+/// In this order: a group is not empty, nor a namespace or a volume unused, while its containers live, and their
+/// last line is written when they are gone.
 fn garbage(known: &BTreeSet<TaskId>, leftovers: &Leftovers) -> Vec<Garbage> {
-    let is_known = |id: &TaskId| known.contains(id);
-    let containers = leftovers.containers.iter().map(|found| &found.id);
-    let containers = containers.filter(|id| container_of(id).is_none_or(|(task, _)| !is_known(&task)));
-    let networks = leftovers.networks.iter().filter(|id| !is_known(id)).copied();
-    let groups = leftovers.groups.iter().filter(|id| !is_known(id)).copied();
-    let containers = containers.cloned().map(Garbage::Container);
-    // In this order: a group is not empty, nor a namespace unused, while its containers live.
-    containers.chain(networks.map(Garbage::Network)).chain(groups.map(Garbage::Group)).collect()
+    let unknown_tasks = |tasks: &[TaskId]| tasks.iter().filter(|id| !known.contains(id)).copied().collect::<Vec<_>>();
+    let is_unknown = |id: &str| container_of(id).is_none_or(|(task, _)| !known.contains(&task));
+    let containers = leftovers.containers.iter().map(|found| &found.id).filter(|id| is_unknown(id)).cloned();
+    let logs = leftovers.logs.iter().filter(|id| is_unknown(id)).cloned();
+    let networks = unknown_tasks(&leftovers.networks).into_iter();
+    let groups = unknown_tasks(&leftovers.groups).into_iter();
+    let files = unknown_tasks(&leftovers.files).into_iter();
+    let containers = containers.map(Garbage::Container).chain(logs.map(Garbage::Logs));
+    let rest = networks.map(Garbage::Network).chain(groups.map(Garbage::Group)).chain(files.map(Garbage::Files));
+    containers.chain(rest).collect()
 }

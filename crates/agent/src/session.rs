@@ -8,11 +8,12 @@
 //! A session that is away changes nothing on the node: containers go on, reports wait in the outbox. Each session
 //! begins with the report of every task.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use model::link::{FromAgent, FromControl, Hello, LINK_FRAME_BYTES_MAX, LINK_PATH, Welcome};
+use model::link::{FromAgent, FromControl, Hello, LINK_FRAME_BYTES_MAX, LINK_PATH, LogBatch, Welcome};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::net::TcpStream;
@@ -25,6 +26,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message as Frame};
 
 use crate::drive::Message;
+use crate::logs::{Shipment, Verdict};
 use crate::outbox::Outbox;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
@@ -36,6 +38,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Reports in one frame.
 const REPORTS_MAX: usize = 1000;
+/// Log batches sent and not answered.
+const BATCHES_MAX: usize = 32;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -73,20 +77,22 @@ pub struct Session {
     pub hello: Hello,
     pub outbox: Arc<Outbox>,
     pub messages: mpsc::Sender<Message>,
+    /// Log batches to send. What is under way when a session breaks is dropped, and its sender ships it again.
+    pub shipments: mpsc::Receiver<Shipment>,
     /// Who welcomed the node; `None` while it is not connected.
     pub welcomed: watch::Sender<Option<Welcome>>,
 }
 
 impl Session {
     /// Runs until `stop` turns true, or the control plane will have no more of this node.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => {}
             () = self.connect_forever() => {}
         }
     }
 
-    async fn connect_forever(&self) {
+    async fn connect_forever(&mut self) {
         let mut random = SmallRng::from_os_rng();
         let mut attempts = 0;
         loop {
@@ -107,7 +113,7 @@ impl Session {
     }
 
     /// One session from its connection to its end. `attempts` starts anew once the node is welcome.
-    async fn connect_once(&self, attempts: &mut u32) -> Result<(), SessionError> {
+    async fn connect_once(&mut self, attempts: &mut u32) -> Result<(), SessionError> {
         let mut link = self.connect().await?;
         send(&mut link, &FromAgent::Hello(Box::new(self.hello.clone()))).await?;
         let welcome = timeout(STEP_TIMEOUT, receive_welcome(&mut link)).await??;
@@ -136,8 +142,9 @@ impl Session {
         Ok(link)
     }
 
-    async fn serve(&self, mut link: Link) -> Result<(), SessionError> {
+    async fn serve(&mut self, mut link: Link) -> Result<(), SessionError> {
         let mut heard_at = Instant::now();
+        let mut logs = LogsUnderWay::default();
         let mut ping = tokio::time::interval(PING_INTERVAL);
         loop {
             tokio::select! {
@@ -145,12 +152,15 @@ impl Session {
                     heard_at = Instant::now();
                     match frame {
                         None | Some(Ok(Frame::Close(_))) => return Ok(()),
-                        Some(Ok(Frame::Text(text))) => self.take(&mut link, &text).await?,
+                        Some(Ok(Frame::Text(text))) => self.take(&mut link, &mut logs, &text).await?,
                         Some(Ok(_)) => {}
                         Some(Err(error)) => return Err(error.into()),
                     }
                 }
                 tasks = self.outbox.take(REPORTS_MAX) => send(&mut link, &FromAgent::Report { tasks }).await?,
+                Some(shipment) = self.shipments.recv(), if logs.answers.len() < BATCHES_MAX => {
+                    send(&mut link, &logs.number(shipment)).await?;
+                }
                 _ = ping.tick() => {
                     if heard_at.elapsed() > SILENCE_MAX {
                         return Err(SessionError::Silence);
@@ -161,7 +171,7 @@ impl Session {
         }
     }
 
-    async fn take(&self, link: &mut Link, text: &str) -> Result<(), SessionError> {
+    async fn take(&self, link: &mut Link, logs: &mut LogsUnderWay, text: &str) -> Result<(), SessionError> {
         match decode(text)? {
             FromControl::Desired { generation, tasks } => {
                 let (done, is_done) = oneshot::channel();
@@ -174,12 +184,37 @@ impl Session {
             FromControl::Bye { reason, fatal } => Err(SessionError::Bye { reason, fatal }),
             // Reports are kept by the node until the task leaves the desired set, whatever was taken in.
             FromControl::ReportTaken { .. } => Ok(()),
-            FromControl::LogsTaken { .. } | FromControl::Welcome(_) => Ok(()),
+            FromControl::LogsTaken { batch, refused } => {
+                logs.answer(batch, refused);
+                Ok(())
+            }
+            FromControl::Welcome(_) => Ok(()),
         }
     }
 
     async fn tell(&self, message: Message) -> Result<(), SessionError> {
         self.messages.send(message).await.map_err(|_| SessionError::NodeGone)
+    }
+}
+
+/// Log batches of this session that are not answered yet.
+#[derive(Default)]
+struct LogsUnderWay {
+    last: u64,
+    answers: HashMap<u64, oneshot::Sender<Verdict>>,
+}
+
+impl LogsUnderWay {
+    fn number(&mut self, shipment: Shipment) -> FromAgent {
+        self.last += 1;
+        self.answers.insert(self.last, shipment.answer);
+        FromAgent::PutLogs(LogBatch { batch: self.last, ..shipment.batch })
+    }
+
+    fn answer(&mut self, batch: u64, refused: Option<String>) {
+        let Some(answer) = self.answers.remove(&batch) else { return };
+        // Whoever asked may have given up waiting.
+        let _ = answer.send(refused.map_or(Verdict::Taken, Verdict::Refused));
     }
 }
 

@@ -93,7 +93,6 @@ enum Group {
 #[derive(Clone, Copy, Debug, Default)]
 struct Transient {
     image_asked_at: Option<Timestamp>,
-    follows_logs: bool,
     stop_sent: bool,
     killed_at: Option<Timestamp>,
 }

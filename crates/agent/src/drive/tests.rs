@@ -18,6 +18,7 @@ use super::{Drive, Drivers, Message};
 use crate::checkpoint::Checkpoints;
 use crate::clock::Clock;
 use crate::driver::DriverError;
+use crate::files::Files;
 use crate::outbox::Outbox;
 use crate::simulated::{Behaviour, Fuse, World};
 use crate::task::tests::{Built as _, container, spec};
@@ -62,7 +63,7 @@ struct Agent {
 impl Agent {
     async fn start(world: &World, directory: &Path, boot_id: &str) -> Self {
         let checkpoints = Checkpoints::open(directory).unwrap();
-        let drivers = Drivers::new(world.clone(), world.clone(), checkpoints, world.clock());
+        let drivers = Drivers::new(world.clone(), world.clone(), checkpoints, Files::None, world.clock());
         let outbox = Arc::new(Outbox::default());
         let drive = Drive::adopt(drivers, boot_id, outbox.clone()).await.unwrap();
         let (messages, inbox) = mpsc::channel(1);

@@ -140,7 +140,7 @@ impl Job {
     }
 }
 
-/// Something that the task asks of the world. All but `Report`, `FollowLogs` and `AbandonImage` are jobs: each is
+/// Something that the task asks of the world. All but `Report` and `AbandonImage` are jobs: each is
 /// answered by exactly one event, unless the agent dies first.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -183,9 +183,6 @@ pub enum Effect {
     Delete {
         container: usize,
     },
-    FollowLogs {
-        container: usize,
-    },
     FinishLogs {
         container: usize,
     },
@@ -213,7 +210,7 @@ impl Effect {
             Self::Detach => Job::Detach,
             Self::RemoveGroup => Job::RemoveGroup,
             Self::RemoveFiles => Job::RemoveFiles,
-            Self::AbandonImage { .. } | Self::FollowLogs { .. } | Self::Report(_) => return None,
+            Self::AbandonImage { .. } | Self::Report(_) => return None,
         })
     }
 }

@@ -14,7 +14,6 @@ use crate::health;
 
 impl Task {
     pub(super) fn start(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        self.follow_logs(effects);
         if self.state.containers.iter().any(|container| container.phase < Phase::Running)
             && self.group == Group::Unknown
         {
@@ -85,17 +84,6 @@ impl Task {
         let limit = Duration::from_secs(check.timeout.into());
         state.health.unschedule();
         self.begin(Effect::Check { container, command, limit }, now, effects);
-    }
-
-    fn follow_logs(&mut self, effects: &mut Vec<Effect>) {
-        for (container, spec) in self.spec.containers.iter().enumerate() {
-            let state = &self.state.containers[container];
-            let transient = &mut self.transients[container];
-            if spec.definition.log_configuration.is_some() && state.has_started() && !transient.follows_logs {
-                transient.follows_logs = true;
-                effects.push(Effect::FollowLogs { container });
-            }
-        }
     }
 
     fn verdicts(&self, container: usize, now: Timestamp) -> impl Iterator<Item = Verdict> + '_ {

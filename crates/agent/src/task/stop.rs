@@ -99,7 +99,8 @@ impl Task {
         if self.doing.remove(&Job::EnsureImage(container)) {
             effects.push(Effect::AbandonImage { container });
         }
-        if !logs_finished {
+        // Only when the shim is gone has the last line been written.
+        if deleted && !logs_finished {
             self.begin(Effect::FinishLogs { container }, now, effects);
         }
         let busy = [Job::Create, Job::Start, Job::Stop, Job::Kill].map(|job| self.is_doing(job(container)));

@@ -216,7 +216,6 @@ impl Rig {
             Effect::Stop { container, .. } => of("stop", container),
             Effect::Kill { container } => of("kill", container),
             Effect::Delete { container } => of("delete", container),
-            Effect::FollowLogs { container } => of("follow", container),
             Effect::FinishLogs { container } => of("finish", container),
             Effect::Detach => "detach".into(),
             Effect::RemoveGroup => "ungroup".into(),

@@ -184,7 +184,7 @@ fn the_deadline_is_the_next_thing_due() {
 #[test]
 fn logs_are_followed_and_their_end_is_waited_for_within_a_grace() {
     let mut rig = Rig::new(spec(vec![container("a").logged()]));
-    rig.check(&[("until ready", ""), ("exit a 0", "finish a, delete a"), ("delete a", "detach, ungroup, unfile")]);
+    rig.check(&[("until ready", ""), ("exit a 0", "delete a"), ("delete a", "finish a, detach, ungroup, unfile")]);
     rig.check(&[("detach", ""), ("ungroup", ""), ("unfile", "")]);
     assert_eq!(rig.report().status, ReportedStatus::Running);
     rig.check(&[("+5 s", "")]);
