@@ -4,11 +4,12 @@ use model::link::TaskSpec;
 use model::{LaunchType, NetworkMode};
 
 use crate::driver::{Attached, BindMount, ContainerRequest, Image};
-use crate::names::{self, HostNames};
 use crate::task::state::runtime_id;
 
 /// Labels that tell people and tools whose container it is. They win over the definition's own.
 const LABEL_PREFIX: &str = "com.amazonaws.ecs.";
+/// As docker cuts a container's id for its host name.
+const HOSTNAME_CHARACTERS: usize = 12;
 
 /// The files of a container that live on the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +74,14 @@ pub fn labels(spec: &TaskSpec, container: usize) -> Vec<(String, String)> {
 }
 
 /// `None`: the host's own name, in the host's network.
-fn hostname(spec: &TaskSpec, container: usize) -> Option<String> {
-    let has_own = spec.network_mode != NetworkMode::Host;
-    has_own.then(|| names::hostname(spec, container, &HostNames::default()))
+pub fn hostname(spec: &TaskSpec, container: usize) -> Option<String> {
+    let container = &spec.containers[container];
+    match (spec.network_mode, &spec.interface) {
+        (NetworkMode::Host, _) => None,
+        (NetworkMode::Awsvpc, Some(interface)) => Some(interface.private_dns_name.clone()),
+        _ => {
+            let own = container.id.chars().filter(|c| *c != '-').take(HOSTNAME_CHARACTERS).collect();
+            Some(container.definition.hostname.clone().unwrap_or(own))
+        }
+    }
 }
