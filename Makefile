@@ -3,7 +3,7 @@
 GANTRY = target/debug/gantry
 RELEASE = target/release/gantry
 
-.PHONY: help build release demo up down test lint unit conformance bench fuzz
+.PHONY: help build release demo up down test lint unit conformance e2e bench fuzz
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -30,7 +30,7 @@ up: ## Start gantry in the background
 down: ## Stop gantry and the tasks that it runs
 	@$(GANTRY) down --tasks
 
-test: lint unit conformance ## Everything that CI runs
+test: lint unit conformance e2e ## Everything that CI runs
 
 lint: ## Formatting and lints
 	@scripts/need test
@@ -41,10 +41,15 @@ unit: ## Unit, scenario, property, in-process and real-container tests (as root)
 	@scripts/need test
 	cargo test --locked --workspace
 
-conformance: ## boto3 and the aws CLI against a real gantry (as root)
+conformance: ## boto3 and the aws CLI against gantry with simulated nodes
 	@scripts/need test
 	cargo build --locked --package gantry
 	target/venv/bin/python -m pytest -q -c tests/pytest.ini tests/conformance
+
+e2e: ## Real tasks in real containers, the demo and the README's tour (as root)
+	@scripts/need test
+	cargo build --locked --package gantry
+	target/venv/bin/python -m pytest -q -c tests/pytest.ini tests/e2e
 
 bench: ## Print the figures of docs/performance.md, each against its peer (as root)
 	@scripts/need bench

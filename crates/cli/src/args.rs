@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub const DEFAULT_INSTANCE: &str = "gantry0";
+
 #[derive(Debug, Parser)]
 #[command(name = "gantry", version, about = "Amazon ECS on your own machines", max_term_width = 100)]
 pub struct Cli {
@@ -82,9 +84,9 @@ pub struct Up {
     /// Network of bridge-mode containers, apart from any other on this machine
     #[arg(long, hide = true, value_name = "CIDR")]
     pub bridge_range: Option<ipnet::Ipv4Net>,
-    /// Names this instance's bridge, firewall table and namespaces, when several run on one machine
-    #[arg(long, hide = true, default_value = "gantry0", value_name = "TAG", value_parser = tag)]
-    pub network_tag: String,
+    /// Names this instance's bridge, firewall table, cgroup and containerd namespace, when several run on one machine
+    #[arg(long, hide = true, default_value = DEFAULT_INSTANCE, value_name = "NAME", value_parser = instance)]
+    pub instance: String,
 }
 
 #[derive(Debug, Args)]
@@ -118,12 +120,13 @@ fn region(text: &str) -> Result<String, String> {
     Err("a region looks like us-east-1".to_owned())
 }
 
-fn tag(text: &str) -> Result<String, String> {
+fn instance(text: &str) -> Result<String, String> {
     let is_plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    if is_plain && (1..=8).contains(&text.len()) {
+    let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
+    if begins && is_plain && text.len() <= 8 {
         return Ok(text.to_owned());
     }
-    Err("a tag has 1 to 8 lowercase letters and digits".to_owned())
+    Err("a name has 1 to 8 lowercase letters and digits and begins with a letter".to_owned())
 }
 
 #[cfg(test)]
@@ -147,6 +150,6 @@ mod tests {
         check(&["--account-id", "12345"], false);
         check(&["--region", "Europe"], false);
         check(&["--listen", "nowhere"], false);
-        check(&["--network-tag", "../x"], false);
+        check(&["--instance", "../x"], false);
     }
 }

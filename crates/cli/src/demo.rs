@@ -187,7 +187,7 @@ fn report(
     let id = task.rsplit('/').next().unwrap_or_default();
     let data_dir = if home.is_default() { String::new() } else { format!(" --data-dir {}", home.path("").display()) };
     println!(
-        "\n{}\n  eval \"$(gantry env{data_dir})\"\n  aws ecs describe-tasks --tasks {id}\n  aws logs tail {LOG_GROUP} --follow\n  \
+        "\n{}\n  eval \"$(gantry env{data_dir})\"\n  aws ecs describe-tasks --tasks {id}\n  aws logs filter-log-events --log-group-name {LOG_GROUP}\n  \
          curl http://{address}/\n  aws ecs stop-task --task {id}",
         output::bold("Try next")
     );

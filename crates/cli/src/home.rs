@@ -39,6 +39,8 @@ pub struct Running {
 pub struct Containerd {
     pub socket: PathBuf,
     pub private: bool,
+    /// Which gantry of this machine it is.
+    pub instance: String,
 }
 
 /// Held for as long as the process runs.

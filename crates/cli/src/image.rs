@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use agent::runtime::{Containerd, Settings};
 use serde_json::json;
 
-use crate::args::{self, Output};
+use crate::args::{self, DEFAULT_INSTANCE, Output};
 use crate::failure::{Advice, Context, Failure};
 use crate::home::{Home, Running};
 use crate::output;
@@ -18,9 +18,17 @@ pub async fn run(home: &Home, command: &args::Image, format: Output) -> Result<(
     }
 }
 
-/// How this data directory's gantry uses a containerd.
-pub fn settings(home: &Home, socket: PathBuf) -> Settings {
-    Settings::new(socket, home.path("scratch"))
+/// How this data directory's gantry uses a containerd. `instance` keeps several on one machine apart.
+pub fn settings(home: &Home, socket: PathBuf, instance: &str) -> Settings {
+    let settings = Settings::new(socket, home.path("scratch"));
+    match instance {
+        DEFAULT_INSTANCE => settings,
+        _ => Settings {
+            namespace: format!("gantry-{instance}"),
+            cgroup_parent: format!("gantry-{instance}"),
+            ..settings
+        },
+    }
 }
 
 pub async fn import_file(home: &Home, running: &Running, file: &Path) -> Result<Vec<agent::driver::Image>, Failure> {
@@ -36,7 +44,7 @@ async fn connect(home: &Home, running: &Running) -> Result<Containerd, Failure> 
     let Some(containerd) = &running.containerd else {
         return Err(Failure::new("this gantry simulates its nodes; it has no images"));
     };
-    Containerd::connect(settings(home, containerd.socket.clone()))
+    Containerd::connect(settings(home, containerd.socket.clone(), &containerd.instance))
         .await
         .context(|| format!("containerd at {} could not be used", containerd.socket.display()))
 }

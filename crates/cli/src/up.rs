@@ -110,9 +110,11 @@ async fn start(home: &Home, args: &Up) -> Result<Started, Failure> {
         account_id: args.account_id.clone(),
         region: args.region.clone(),
         no_auth: args.no_auth,
-        containerd: daemon
-            .as_ref()
-            .map(|daemon| home::Containerd { socket: daemon.address.clone(), private: daemon.private }),
+        containerd: daemon.as_ref().map(|daemon| home::Containerd {
+            socket: daemon.address.clone(),
+            private: daemon.private,
+            instance: args.instance.clone(),
+        }),
     };
     let agents = match daemon {
         Some(daemon) => vec![start_agent(home, args, &control, address, daemon).await?],
@@ -156,7 +158,7 @@ async fn start_agent(
     address: SocketAddr,
     daemon: daemon::Daemon,
 ) -> Result<agent::Agent, Failure> {
-    let runtime = Containerd::connect(crate::image::settings(home, daemon.address))
+    let runtime = Containerd::connect(crate::image::settings(home, daemon.address, &args.instance))
         .await
         .context(|| "containerd could not be used".to_owned())?;
     let network = Linux::open(network_config(home, args))
@@ -225,7 +227,7 @@ fn loopback(address: SocketAddr) -> SocketAddr {
 
 fn network_config(home: &Home, args: &Up) -> agent::network::Config {
     let mut config = agent::network::Config::new(home.path("run"));
-    config.tag.clone_from(&args.network_tag);
+    config.tag.clone_from(&args.instance);
     if let Some(range) = args.bridge_range {
         config.bridge_range = range;
     }

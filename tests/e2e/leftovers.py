@@ -1,0 +1,82 @@
+"""Counts what tasks leave on the machine: containers, snapshots, shims, cgroups, namespaces, links, rules, mounts."""
+
+import json
+import subprocess
+from pathlib import Path
+
+# Names the bridge, firewall table, cgroup and containerd namespace of the gantry under test.
+INSTANCE = "gtest"
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return done.stdout
+
+
+def ctr(gantry, *arguments):
+    socket = gantry.directory / "containerd/containerd.sock"
+    return run("ctr", "--address", socket, "--namespace", f"gantry-{INSTANCE}", *arguments)
+
+
+def containers(gantry):
+    return ctr(gantry, "containers", "list", "--quiet").split()
+
+
+def snapshots(gantry):
+    """Those that belong to a container; committed ones are images' layers."""
+    return [line for line in ctr(gantry, "snapshots", "list").splitlines() if line.split()[-1] in ("Active", "View")]
+
+
+def shims(gantry):
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if "containerd-shim" in command.split("\0")[0] and f"gantry-{INSTANCE}" in command:
+            found.append(process.name)
+    return found
+
+
+def cgroups():
+    groups = Path("/sys/fs/cgroup").glob(f"**/gantry-{INSTANCE}/*")
+    return sorted({group.name for group in groups if group.is_dir()})
+
+
+def namespaces(gantry):
+    return [path.name for path in (gantry.directory / "run").rglob("*") if path.is_file()]
+
+
+def links():
+    """Those on the instance's bridge."""
+    listed = json.loads(run("ip", "-json", "link", "show", "type", "veth") or "[]")
+    return [link["ifname"] for link in listed if link.get("master") == INSTANCE]
+
+
+def published():
+    """Ports in the instance's NAT maps."""
+    table = json.loads(run("nft", "-j", "list", "table", "ip", INSTANCE))["nftables"]
+    return [element for entry in table for element in entry.get("map", {}).get("elem", [])]
+
+
+def mounts(gantry):
+    """containerd's own mounts count: it makes them per container."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line.split()[4] for line in lines if str(gantry.directory) in line]
+
+
+def leftovers(gantry):
+    found = {
+        "containers": containers(gantry),
+        "snapshots": snapshots(gantry),
+        "shims": shims(gantry),
+        "cgroups": cgroups(),
+        "namespaces": namespaces(gantry),
+        "links": links(),
+        "published ports": published(),
+        "mounts": mounts(gantry),
+        "tasks": sorted(path.name for path in (gantry.directory / "agent/tasks").glob("*")),
+    }
+    return {what: some for what, some in found.items() if some}
