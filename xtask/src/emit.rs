@@ -140,7 +140,7 @@ impl Model<'_> {
         }
         writeln!(
             out,
-            "\n#[derive(Debug, Clone, PartialEq)]\n#[allow(clippy::large_enum_variant)]\npub enum {enumeration} {{\n{variants}}}\n\n\
+            "\n#[derive(Debug, Clone, PartialEq)]\npub enum {enumeration} {{\n{variants}}}\n\n\
              impl {enumeration} {{\n    \
              /// The name of the operation.\n    \
              pub fn operation(&self) -> &'static str {{\n        match self {{\n{names}        }}\n    }}\n\n    \

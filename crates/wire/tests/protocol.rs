@@ -299,3 +299,26 @@ fn every_operation_is_known_and_listed_once() {
     assert_eq!(count(&service::STS), (1, 10));
     assert_eq!(count(&service::EC2), (6, 824));
 }
+
+#[test]
+fn services_are_what_their_models_say() {
+    let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    for service in service::BUILT {
+        let model = std::fs::read(models.join(format!("{}.json", service.name))).unwrap();
+        let model: serde_json::Value = serde_json::from_slice(&model).unwrap();
+        let metadata = &model["metadata"];
+        let text = |key: &str| metadata[key].as_str();
+        let trimmed = |uri: Option<&str>| uri.map(|uri| uri.trim_end_matches('/').to_owned());
+        assert_eq!(text("apiVersion"), Some(service.api_version));
+        assert_eq!(text("signingName").or(text("endpointPrefix")), Some(service.signing_name));
+        assert_eq!(text("targetPrefix"), service.target_prefix);
+        assert_eq!(trimmed(text("xmlNamespace")), trimmed(service.xml_namespace));
+        let protocol = match text("protocol") {
+            Some("json") => Protocol::Json11,
+            Some("query") => Protocol::Query,
+            Some("ec2") => Protocol::Ec2,
+            other => panic!("{other:?} is not built"),
+        };
+        assert!(service.protocols.contains(&protocol), "{}", service.name);
+    }
+}

@@ -3081,7 +3081,6 @@ impl Field for VpcState {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant)]
 pub enum Request {
     DescribeAvailabilityZones(DescribeAvailabilityZonesRequest),
     DescribeNetworkInterfaces(DescribeNetworkInterfacesRequest),
@@ -3141,7 +3140,6 @@ impl Request {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant)]
 pub enum Response {
     DescribeAvailabilityZones(DescribeAvailabilityZonesResult),
     DescribeNetworkInterfaces(DescribeNetworkInterfacesResult),

@@ -23521,7 +23521,6 @@ impl std::fmt::Debug for VpcLatticeConfiguration {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant)]
 pub enum Request {
     AssociateGatewayWithCluster(AssociateGatewayWithClusterRequest),
     ContinueServiceDeployment(ContinueServiceDeploymentRequest),
@@ -23991,7 +23990,6 @@ impl Request {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant)]
 pub enum Response {
     AssociateGatewayWithCluster(AssociateGatewayWithClusterResponse),
     ContinueServiceDeployment(ContinueServiceDeploymentResponse),

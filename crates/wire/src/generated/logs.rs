@@ -2067,7 +2067,6 @@ impl std::fmt::Debug for UntagResourceResponse {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant)]
 pub enum Request {
     CreateLogGroup(CreateLogGroupRequest),
     CreateLogStream(CreateLogStreamRequest),
@@ -2182,7 +2181,6 @@ impl Request {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant)]
 pub enum Response {
     CreateLogGroup(CreateLogGroupResponse),
     CreateLogStream(CreateLogStreamResponse),

@@ -64,7 +64,6 @@ impl std::fmt::Debug for GetCallerIdentityResponse {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant)]
 pub enum Request {
     GetCallerIdentity(GetCallerIdentityRequest),
 }
@@ -99,7 +98,6 @@ impl Request {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-#[allow(clippy::large_enum_variant)]
 pub enum Response {
     GetCallerIdentity(GetCallerIdentityResponse),
 }
