@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -508,4 +509,74 @@ fn what_is_not_this_nodes_is_refused() {
             assert!(Linux::open(config).await.is_err(), "{tag}");
         }
     });
+}
+
+const CHURN: &str = "GANTRY_TEST_CHURN_DIRECTORY";
+
+/// Not a test by itself: what [`an_agent_killed_at_any_moment_leaves_nothing_that_the_next_does_not_find`] runs as a
+/// process of its own, and kills.
+#[test]
+fn churn() {
+    let Some(directory) = std::env::var_os(CHURN).map(PathBuf::from) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let network = Linux::open(config(&directory)).await.unwrap();
+        for round in 0.. {
+            let tasks = (1..=4_u8).map(|n| {
+                let network = &network;
+                async move {
+                    let request = match n % 2 {
+                        0 => awsvpc(n.into(), [172, 31, 0, 10 + n]),
+                        _ => bridge(n.into(), 0, &[(80, 0, Protocol::Tcp), (81, 8000 + u16::from(n), Protocol::Tcp)]),
+                    };
+                    network.attach(&request).await.unwrap();
+                    // Some stay over the rounds.
+                    if (round + n as u32) % 3 != 0 {
+                        network.detach(request.task).await.unwrap();
+                    }
+                }
+            });
+            futures_util::future::join_all(tasks).await;
+        }
+    });
+}
+
+#[test]
+fn an_agent_killed_at_any_moment_leaves_nothing_that_the_next_does_not_find() {
+    on_node(|directory| async move {
+        let before = remains();
+        Linux::open(config(&directory)).await.unwrap();
+        let opened = remains();
+        for moment in 0..12_u64 {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "churn", "--nocapture"])
+                .env(CHURN, &directory)
+                .process_group(0)
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            // Not a wait for anything: the moment of death is what varies.
+            std::thread::sleep(Duration::from_millis(60 + 23 * moment));
+            nix::sys::signal::killpg(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGKILL).unwrap();
+            child.wait().unwrap();
+
+            let network = Linux::open(config(&directory)).await.unwrap();
+            for task in network.list().await.unwrap() {
+                network.detach(task).await.unwrap();
+            }
+            assert_eq!(network.list().await.unwrap(), []);
+            wait_for_remains(&opened).await;
+        }
+        Linux::open(config(&directory)).await.unwrap().teardown().await.unwrap();
+        wait_for_remains(&before).await;
+    });
+}
+
+/// The kernel tidies up after a killed process in the background.
+async fn wait_for_remains(expected: &[String]) {
+    let deadline = std::time::Instant::now() + WAIT;
+    while remains() != expected && std::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(remains(), expected);
 }

@@ -219,6 +219,18 @@ fn parse_alias(link: &Link) -> Option<(EndpointId, Ipv4Addr)> {
     Some((id.parse().ok()?, address.parse().ok()?))
 }
 
+/// `02:47:ac:1f:00:05`.
+pub fn parse_mac(text: &str) -> Result<Mac> {
+    let invalid = || Error::Mac(text.to_owned());
+    let mut mac = Mac::default();
+    let mut parts = text.split(':');
+    for byte in &mut mac {
+        let part = parts.next().filter(|part| part.len() == 2).ok_or_else(invalid)?;
+        *byte = u8::from_str_radix(part, 16).map_err(|_| invalid())?;
+    }
+    if parts.next().is_some() { Err(invalid()) } else { Ok(mac) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
