@@ -12,6 +12,7 @@ mod network;
 mod overrides;
 mod placement;
 pub mod run;
+mod token;
 
 use model::{Arn, Cluster, DesiredStatus, LaunchType, Scope, StopCode, Task, TaskId};
 use store::{Tables, TaskListing};

@@ -11,12 +11,11 @@ use model::{
 };
 use plan::place::{self, Assignment, Placement, Request, Target};
 use rand::RngCore;
-use sha2::{Digest, Sha256};
-use store::client_token::{self, ClientToken, TokenUse};
 use wire::ecs;
 use wire::ecs::Error;
 
 use super::network::{self, Network};
+use super::token::Token;
 use super::{overrides, placement, to_wire};
 use crate::Cx;
 use crate::ecs::convert::tag;
@@ -29,11 +28,9 @@ const INSTANCES_MAX: usize = 10;
 const GROUP_LENGTH_MAX: usize = 255;
 const STARTED_BY_LENGTH_MAX: usize = 128;
 const STARTED_BY_LENGTH_MAX_START_TASK: usize = 36;
-const CLIENT_TOKEN_LENGTH_MAX: usize = 64;
 const REFERENCE_ID_LENGTH_MAX: usize = 1024;
 /// The one Linux platform version, which LATEST means.
 const PLATFORM_VERSION: &str = "1.4.0";
-const RUN_TASK: &str = "RunTask";
 
 /// RunTask: as many of the tasks as there is room for, and a failure for what kept the others out. A request that is
 /// repeated with its client token gets the same tasks again.
@@ -480,60 +477,4 @@ fn random_u128(random: &mut dyn RngCore) -> u128 {
 
 pub(super) fn random_uuid(random: &mut dyn RngCore) -> String {
     model::id::uuid(random_u128(random))
-}
-
-/// A client token with the request that it came with.
-struct Token {
-    token: String,
-    request_hash: String,
-}
-
-impl Token {
-    /// `request` is without its token.
-    fn of(token: String, request: &ecs::RunTaskRequest) -> Result<Self, Error> {
-        if token.len() > CLIENT_TOKEN_LENGTH_MAX || !token.bytes().all(|byte| (33..=126).contains(&byte)) {
-            return Err(Error::invalid_parameter(format!(
-                "clientToken can have at most {CLIENT_TOKEN_LENGTH_MAX} printable ASCII characters without spaces."
-            )));
-        }
-        let mut json = Vec::new();
-        wire::json::write(request, &mut json);
-        Ok(Self { token, request_hash: hex::encode(Sha256::digest(&json)) })
-    }
-
-    /// The answer of the first request with this token; `None` when this is the first.
-    fn answer(&self, cx: &Cx<'_>) -> Result<Option<ecs::RunTaskResponse>, Error> {
-        let used = client_token::find(cx.txn, cx.scope(), RUN_TASK, &self.token, &self.request_hash, cx.now);
-        let ids = match used {
-            TokenUse::New => return Ok(None),
-            TokenUse::Same(ids) => ids,
-            TokenUse::Conflict => return Err(self.conflict(cx)),
-        };
-        let rows = ids.iter().filter_map(|id| cx.txn.tasks.get(&id.parse().ok()?));
-        let tasks = rows.map(|task| to_wire(cx.txn, task, true)).collect();
-        Ok(Some(ecs::RunTaskResponse { tasks: Some(tasks), failures: Some(Vec::new()) }))
-    }
-
-    fn conflict(&self, cx: &Cx<'_>) -> Error {
-        let key = (cx.scope().clone(), RUN_TASK.to_owned(), self.token.clone());
-        let ids = cx.txn.client_tokens.get(&key).map(|row| row.answer.as_slice()).unwrap_or_default();
-        let rows = ids.iter().filter_map(|id| cx.txn.tasks.get(&id.parse().ok()?));
-        let arns = rows.map(|task| Arn::task(&task.scope, &task.cluster, task.id).to_string());
-        Error::ConflictException(ecs::ConflictException {
-            message: Some("The clientToken was used with another request before.".to_owned()),
-            resource_ids: Some(arns.collect()),
-        })
-    }
-
-    fn keep(self, cx: &mut Cx<'_>, tasks: &[Task]) {
-        let row = ClientToken {
-            scope: cx.scope().clone(),
-            operation: RUN_TASK.to_owned(),
-            token: self.token,
-            request_hash: self.request_hash,
-            answer: tasks.iter().map(|task| task.id.to_string()).collect(),
-            used_at: cx.now,
-        };
-        cx.txn.put(row);
-    }
 }

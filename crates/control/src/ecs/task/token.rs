@@ -1,0 +1,76 @@
+//! RunTask's client token: a request that is repeated gets the tasks of the first one.
+
+use model::{Arn, Task};
+use sha2::{Digest, Sha256};
+use store::client_token::{self, ClientToken, TokenUse};
+use wire::ecs;
+use wire::ecs::Error;
+
+use super::to_wire;
+use crate::Cx;
+
+const CLIENT_TOKEN_LENGTH_MAX: usize = 64;
+const RUN_TASK: &str = "RunTask";
+
+/// A client token with the request that it came with.
+pub struct Token {
+    token: String,
+    request_hash: String,
+}
+
+impl Token {
+    /// `request` is without its token.
+    ///
+    /// # Errors
+    /// `InvalidParameterException`.
+    pub fn of(token: String, request: &ecs::RunTaskRequest) -> Result<Self, Error> {
+        if token.len() > CLIENT_TOKEN_LENGTH_MAX || !token.bytes().all(|byte| (33..=126).contains(&byte)) {
+            return Err(Error::invalid_parameter(format!(
+                "clientToken can have at most {CLIENT_TOKEN_LENGTH_MAX} printable ASCII characters without spaces."
+            )));
+        }
+        let mut json = Vec::new();
+        wire::json::write(request, &mut json);
+        Ok(Self { token, request_hash: hex::encode(Sha256::digest(&json)) })
+    }
+
+    /// The answer of the first request with this token; `None` when this is the first.
+    ///
+    /// # Errors
+    /// `ConflictException` when it was another request.
+    pub fn answer(&self, cx: &Cx<'_>) -> Result<Option<ecs::RunTaskResponse>, Error> {
+        let used = client_token::find(cx.txn, cx.scope(), RUN_TASK, &self.token, &self.request_hash, cx.now);
+        let ids = match used {
+            TokenUse::New => return Ok(None),
+            TokenUse::Same(ids) => ids,
+            TokenUse::Conflict => return Err(self.conflict(cx)),
+        };
+        let rows = ids.iter().filter_map(|id| cx.txn.tasks.get(&id.parse().ok()?));
+        let tasks = rows.map(|task| to_wire(cx.txn, task, true)).collect();
+        Ok(Some(ecs::RunTaskResponse { tasks: Some(tasks), failures: Some(Vec::new()) }))
+    }
+
+    fn conflict(&self, cx: &Cx<'_>) -> Error {
+        let key = (cx.scope().clone(), RUN_TASK.to_owned(), self.token.clone());
+        let ids = cx.txn.client_tokens.get(&key).map(|row| row.answer.as_slice()).unwrap_or_default();
+        let rows = ids.iter().filter_map(|id| cx.txn.tasks.get(&id.parse().ok()?));
+        let arns = rows.map(|task| Arn::task(&task.scope, &task.cluster, task.id).to_string());
+        Error::ConflictException(ecs::ConflictException {
+            message: Some("The clientToken was used with another request before.".to_owned()),
+            resource_ids: Some(arns.collect()),
+        })
+    }
+
+    /// Remembers what the first request with this token ran.
+    pub fn keep(self, cx: &mut Cx<'_>, tasks: &[Task]) {
+        let row = ClientToken {
+            scope: cx.scope().clone(),
+            operation: RUN_TASK.to_owned(),
+            token: self.token,
+            request_hash: self.request_hash,
+            answer: tasks.iter().map(|task| task.id.to_string()).collect(),
+            used_at: cx.now,
+        };
+        cx.txn.put(row);
+    }
+}
