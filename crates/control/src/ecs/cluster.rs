@@ -20,6 +20,7 @@ use wire::ecs::Error;
 
 use super::convert::cluster::{self as convert, Detail};
 use super::convert::tag;
+use super::identifier::{is_arn, named_by_arn};
 use super::listing;
 use crate::{Cx, page};
 
@@ -37,19 +38,7 @@ pub const INACTIVE_RETENTION: Duration = Duration::from_secs(3600);
 /// `InvalidParameterException` for an ARN of somebody or something else.
 pub fn name_of(scope: &Scope, text: Option<&str>) -> Result<String, Error> {
     let text = text.filter(|text| !text.is_empty()).unwrap_or(DEFAULT_CLUSTER);
-    if !text.starts_with("arn:") {
-        return Ok(text.to_owned());
-    }
-    let arn = Arn::parse(text).filter(|arn| arn.service == "ecs");
-    let Some((arn, name)) = arn.as_ref().and_then(|arn| Some((arn, arn.resource.strip_prefix("cluster/")?))) else {
-        return Err(Error::invalid_parameter("Invalid identifier: it is not the ARN of a cluster."));
-    };
-    if *arn.account != *scope.account {
-        return Err(Error::invalid_parameter("AccountIDs mismatch"));
-    }
-    if *arn.region != *scope.region {
-        return Err(Error::invalid_parameter("Region mismatch"));
-    }
+    let name = if is_arn(text) { named_by_arn(scope, "cluster", text)? } else { text };
     Ok(name.to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! What a caller names a task or a container instance by: its id, or its ARN.
+//! What a caller names things by: an id or a name, or an ARN.
 
 use model::Scope;
 use wire::ecs::Error;
@@ -32,18 +32,31 @@ impl Kind {
 /// # Errors
 /// `InvalidParameterException` for the ARN of somebody or something else, and for what is no identifier.
 pub fn parse<T: std::str::FromStr>(scope: &Scope, cluster: &str, kind: Kind, text: &str) -> Result<Option<T>, Error> {
-    let Some(arn) = text.strip_prefix("arn:") else {
+    if !is_arn(text) {
         return match text.len() {
             32 | 36 => Ok(text.parse().ok()),
             _ => Err(Error::invalid_parameter(format!("{} length should be one of [32,36]", kind.id_name()))),
         };
-    };
-    let invalid =
-        || Error::invalid_parameter(format!("Invalid identifier: it is not the ARN of a {}.", kind.resource()));
-    let mut parts = arn.splitn(5, ':').skip(1);
+    }
+    let named = named_by_arn(scope, kind.resource(), text)?;
+    let (its_cluster, id) = named.split_once('/').unwrap_or((cluster, named));
+    Ok(if its_cluster == cluster { id.parse().ok() } else { None })
+}
+
+pub fn is_arn(text: &str) -> bool {
+    text.starts_with("arn:")
+}
+
+/// What follows `<resource>/` in an ARN of ECS in the caller's own account and region.
+///
+/// # Errors
+/// `InvalidParameterException` for the ARN of somebody or something else.
+pub fn named_by_arn<'a>(scope: &Scope, resource: &str, arn: &'a str) -> Result<&'a str, Error> {
+    let invalid = || Error::invalid_parameter(format!("Invalid identifier: it is not the ARN of a {resource}."));
+    let mut parts = arn.splitn(6, ':').skip(2);
     let mut next = || parts.next().ok_or_else(invalid);
-    let (service, region, account, resource) = (next()?, next()?, next()?, next()?);
-    let named = resource.strip_prefix(kind.resource()).and_then(|rest| rest.strip_prefix('/'));
+    let (service, region, account, rest) = (next()?, next()?, next()?, next()?);
+    let named = rest.strip_prefix(resource).and_then(|rest| rest.strip_prefix('/'));
     let Some(named) = named.filter(|_| service == "ecs") else { return Err(invalid()) };
     if *account != *scope.account {
         return Err(Error::invalid_parameter("AccountIDs mismatch"));
@@ -51,8 +64,7 @@ pub fn parse<T: std::str::FromStr>(scope: &Scope, cluster: &str, kind: Kind, tex
     if *region != *scope.region {
         return Err(Error::invalid_parameter("Region mismatch"));
     }
-    let (its_cluster, id) = named.split_once('/').unwrap_or((cluster, named));
-    Ok(if its_cluster == cluster { id.parse().ok() } else { None })
+    Ok(named)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use wire::ecs::Error;
 
 use super::convert::tag;
 use super::convert::task_definition::{Registration, from_wire, refused, to_wire};
+use super::identifier::{is_arn, named_by_arn};
 use super::listing;
 use crate::{Cx, page};
 
@@ -38,33 +39,14 @@ struct Reference {
 /// # Errors
 /// `InvalidParameterException` for an ARN of somebody or something else, and for a revision that is no number.
 fn parse(scope: &Scope, text: &str) -> Result<Reference, Error> {
-    let resource = resource_of(scope, text)?;
-    let Some((family, revision)) = resource.rsplit_once(':') else {
-        return Ok(Reference { family: resource, revision: None });
+    let name = if is_arn(text) { named_by_arn(scope, "task-definition", text)? } else { text };
+    let Some((family, revision)) = name.rsplit_once(':') else {
+        return Ok(Reference { family: name.to_owned(), revision: None });
     };
     match revision.parse() {
         Ok(revision) => Ok(Reference { family: family.to_owned(), revision: Some(revision) }),
         Err(_) => Err(Error::invalid_parameter(format!("Invalid revision number. Number: {revision}"))),
     }
-}
-
-fn resource_of(scope: &Scope, text: &str) -> Result<String, Error> {
-    if !text.starts_with("arn:") {
-        return Ok(text.to_owned());
-    }
-    let arn = Arn::parse(text).filter(|arn| arn.service == "ecs");
-    let Some((arn, resource)) =
-        arn.as_ref().and_then(|arn| Some((arn, arn.resource.strip_prefix("task-definition/")?)))
-    else {
-        return Err(Error::invalid_parameter("Invalid ARN for a task definition."));
-    };
-    if *arn.account != *scope.account {
-        return Err(Error::invalid_parameter("AccountIDs mismatch"));
-    }
-    if *arn.region != *scope.region {
-        return Err(Error::invalid_parameter("Region mismatch"));
-    }
-    Ok(resource.to_owned())
 }
 
 /// The definition that `text` names: a family (its latest ACTIVE revision), `family:revision` in whatever status, or

@@ -533,7 +533,7 @@ fn a_definition_is_found_by_family_revision_and_arn() {
             ),
             (
                 json!({"taskDefinition": "arn:aws:ecs:us-east-1:000000000000:task/f:1"}),
-                "InvalidParameterException: Invalid ARN for a task definition.",
+                "InvalidParameterException: Invalid identifier: it is not the ARN of a task-definition.",
             ),
             (
                 json!({"taskDefinition": "f", "include": ["COLOURS"]}),
