@@ -1,10 +1,12 @@
 //! The agent as a whole: takes over the node, then runs the node's loop and the session beside each other.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::NodeId;
 use model::link::{Hello, LINK_PROTOCOL, Welcome};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -14,8 +16,11 @@ use crate::drive::{AdoptError, Drive, Drivers};
 use crate::driver::{DriverError, Network, Runtime};
 use crate::files::Files;
 use crate::host::Host;
+use crate::metadata::Metadata;
 use crate::outbox::Outbox;
+use crate::runtime::cgroup::Groups;
 use crate::session::Session;
+use crate::views::Views;
 
 /// Messages of the session that the node has not taken yet.
 const MESSAGES_MAX: usize = 16;
@@ -32,6 +37,17 @@ pub struct Config {
     pub node: NodeId,
     pub host: Host,
     pub clock: Clock,
+    /// Where tasks can ask about themselves; `None`: nowhere, for simulated nodes.
+    pub endpoint: Option<Endpoint>,
+}
+
+/// The task metadata endpoint's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Where the network driver leads tasks' requests to 169.254.170.2.
+    pub address: SocketAddr,
+    /// The cgroup that holds all tasks' groups, where statistics are read.
+    pub cgroup_parent: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +58,8 @@ pub enum StartError {
     Files(#[source] std::io::Error),
     #[error("the container runtime does not answer: {0}")]
     Runtime(DriverError),
+    #[error("cannot serve the metadata endpoint at {address}")]
+    Endpoint { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Adopt(#[from] AdoptError),
 }
@@ -52,6 +70,7 @@ pub struct Agent {
     welcomed: watch::Receiver<Option<Welcome>>,
     node: Option<JoinHandle<()>>,
     session: Option<JoinHandle<()>>,
+    endpoint: Option<JoinHandle<()>>,
 }
 
 impl Agent {
@@ -68,9 +87,14 @@ impl Agent {
             None => (Checkpoints::None, Files::None),
         };
         let outbox = Arc::new(Outbox::default());
-        let drivers = Drivers::new(runtime, network, checkpoints, files, config.clock);
+        let views = config.endpoint.is_some().then(|| Arc::new(Views::default()));
+        let drivers = Drivers::new(runtime, network, checkpoints, files, views.clone(), config.clock);
         let drive = Drive::adopt(drivers, &config.host.boot_id, outbox.clone()).await?;
 
+        let endpoint = match (config.endpoint, views) {
+            (Some(endpoint), Some(views)) => Some(serve_endpoint(endpoint, views, config.clock).await?),
+            _ => None,
+        };
         let (stop, stopped) = watch::channel(false);
         let (messages, inbox) = mpsc::channel(MESSAGES_MAX);
         let (welcome, welcomed) = watch::channel(None);
@@ -85,7 +109,7 @@ impl Agent {
         };
         let node = tokio::spawn(drive.run(inbox, stopped.clone()));
         let session = tokio::spawn(session.run(stopped));
-        Ok(Self { stop, welcomed, node: Some(node), session: Some(session) })
+        Ok(Self { stop, welcomed, node: Some(node), session: Some(session), endpoint })
     }
 
     /// Returns who welcomed the node, once it is connected; `None` when it never will be.
@@ -109,10 +133,20 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        for running in [&self.node, &self.session].into_iter().flatten() {
+        for running in [&self.node, &self.session, &self.endpoint].into_iter().flatten() {
             running.abort();
         }
     }
+}
+
+async fn serve_endpoint(endpoint: Endpoint, views: Arc<Views>, clock: Clock) -> Result<JoinHandle<()>, StartError> {
+    let address = endpoint.address;
+    let failed = |source| StartError::Endpoint { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let host = crate::runtime::host::Host::read().map_err(failed)?;
+    let groups = Groups::new(host.cgroups, &endpoint.cgroup_parent);
+    let metadata = Metadata::new(Arc::new(move |container| views.find(container)), clock, Some(groups));
+    Ok(tokio::spawn(metadata.serve(listener)))
 }
 
 fn hello(node: NodeId, host: Host, runtime_version: String) -> Hello {

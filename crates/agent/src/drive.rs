@@ -22,10 +22,12 @@ use crate::checkpoint::{CheckpointError, Checkpoints};
 use crate::clock::Clock;
 use crate::driver::{Attached, DriverError, Found, Image, Network, Result, Runtime, RuntimeEvent};
 use crate::files::Files;
+use crate::metadata::View;
 use crate::node::{Action, Garbage, Leftovers, Node};
 use crate::outbox::Outbox;
 use crate::task::state::runtime_id;
-use crate::task::{Effect, Event, Job};
+use crate::task::{Effect, Event, Job, Task};
+use crate::views::Views;
 use crate::{container, describe};
 
 const IMAGE_JOBS_MAX: usize = 256;
@@ -55,6 +57,8 @@ pub struct Drivers<R, N> {
     pub network: N,
     pub checkpoints: Checkpoints,
     pub files: Files,
+    /// For the metadata endpoint, where there is one.
+    pub views: Option<Arc<Views>>,
     pub clock: Clock,
     limits: Limits,
 }
@@ -97,14 +101,21 @@ pub enum AdoptError {
 }
 
 impl<R: Runtime, N: Network> Drivers<R, N> {
-    pub fn new(runtime: R, network: N, checkpoints: Checkpoints, files: Files, clock: Clock) -> Self {
+    pub fn new(
+        runtime: R,
+        network: N,
+        checkpoints: Checkpoints,
+        files: Files,
+        views: Option<Arc<Views>>,
+        clock: Clock,
+    ) -> Self {
         let limits = Limits {
             images: Semaphore::new(IMAGE_JOBS_MAX),
             starts: Semaphore::new(START_JOBS_MAX),
             stops: Semaphore::new(STOP_JOBS_MAX),
             checks: Semaphore::new(CHECK_JOBS_MAX),
         };
-        Self { runtime, network, checkpoints, files, clock, limits }
+        Self { runtime, network, checkpoints, files, views, clock, limits }
     }
 
     async fn perform(&self, spec: &TaskSpec, effect: Effect) -> Event {
@@ -260,6 +271,7 @@ impl<R: Runtime, N: Network> Drive<R, N> {
             drive.drivers.collect_patiently(garbage).await;
         }
         drive.perform(actions);
+        drive.node.tasks().for_each(|task| drive.show(task));
         Ok(drive)
     }
 
@@ -365,8 +377,19 @@ impl<R: Runtime, N: Network> Drive<R, N> {
         }
     }
 
+    /// Renews what the task's containers can learn of it.
+    fn show(&self, task: &Task) {
+        let Some(views) = &self.drivers.views else { return };
+        let spec = task.spec().clone();
+        let address = |container: usize| task.network_of(container).and_then(|attached| attached.address);
+        let addresses = (0..spec.containers.len()).map(address).collect();
+        let directory = self.drivers.files.directory(spec.id);
+        views.put(View { spec, state: task.state().clone(), addresses, directory });
+    }
+
     fn save(&mut self, id: TaskId) {
         let Some(task) = self.node.task(id) else { return };
+        self.show(task);
         match self.drivers.checkpoints.put_state(id, task.state()) {
             Ok(()) => {
                 self.unsaved.remove(&id);
@@ -380,6 +403,9 @@ impl<R: Runtime, N: Network> Drive<R, N> {
 
     fn forget(&mut self, id: TaskId) {
         self.unsaved.remove(&id);
+        if let Some(views) = &self.drivers.views {
+            views.remove(id);
+        }
         if let Err(error) = self.drivers.checkpoints.remove(id) {
             tracing::error!(task = %id, error = describe(&error), "cannot forget the task");
         }

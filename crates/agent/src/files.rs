@@ -99,6 +99,14 @@ impl Files {
         blocking("CannotRemoveVolumeError", remove).await
     }
 
+    /// Where the task's own volumes stand.
+    pub fn directory(&self, task: TaskId) -> PathBuf {
+        match self {
+            Self::Disk(disk) => volume::directory(&disk.volumes, task),
+            Self::None => PathBuf::new(),
+        }
+    }
+
     /// Tasks that have files here.
     pub fn tasks(&self) -> io::Result<Vec<TaskId>> {
         match self {

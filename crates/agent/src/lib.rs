@@ -23,9 +23,10 @@ pub mod runtime;
 pub mod session;
 pub mod simulated;
 pub mod task;
+mod views;
 pub mod volume;
 
-pub use agent::{Agent, Config, StartError};
+pub use agent::{Agent, Config, Endpoint, StartError};
 
 /// An error with its causes, for logs and reasons.
 fn describe(error: &dyn std::error::Error) -> String {

@@ -148,6 +148,7 @@ async fn start(control: &Control, world: &World) -> Agent {
         node: NodeId(7),
         host: Host::simulated("node-7", CpuUnits(4096), MemoryMib(8192)),
         clock: Clock::System,
+        endpoint: None,
     };
     Agent::start(config, world.clone(), world.clone()).await.unwrap()
 }

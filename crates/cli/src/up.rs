@@ -158,12 +158,12 @@ async fn start_agent(
     address: SocketAddr,
     daemon: daemon::Daemon,
 ) -> Result<agent::Agent, Failure> {
-    let runtime = Containerd::connect(crate::image::settings(home, daemon.address, &args.instance))
-        .await
-        .context(|| "containerd could not be used".to_owned())?;
-    let network = Linux::open(network_config(home, args))
-        .await
-        .context(|| "the node's network could not be set up".to_owned())?;
+    let settings = crate::image::settings(home, daemon.address, &args.instance);
+    let network = network_config(home, args);
+    let endpoint =
+        agent::Endpoint { address: network.endpoint_address().into(), cgroup_parent: settings.cgroup_parent.clone() };
+    let runtime = Containerd::connect(settings).await.context(|| "containerd could not be used".to_owned())?;
+    let network = Linux::open(network).await.context(|| "the node's network could not be set up".to_owned())?;
     let host = agent::host::Host::read().context(|| "this machine's facts could not be read".to_owned())?;
     let config = agent::Config {
         data_dir: Some(home.path("")),
@@ -172,6 +172,7 @@ async fn start_agent(
         node: identity::node_id(home)?,
         host,
         clock: agent::clock::Clock::System,
+        endpoint: Some(endpoint),
     };
     connect(config, runtime, network).await
 }
@@ -193,6 +194,7 @@ async fn start_simulated(
             node: identity::simulated_node_id(home, number)?,
             host: agent::host::Host::simulated(&name, SIMULATED_CPU, SIMULATED_MEMORY),
             clock: agent::clock::Clock::System,
+            endpoint: None,
         };
         agents.push(connect(config, world.clone(), world).await?);
     }

@@ -63,7 +63,7 @@ struct Agent {
 impl Agent {
     async fn start(world: &World, directory: &Path, boot_id: &str) -> Self {
         let checkpoints = Checkpoints::open(directory).unwrap();
-        let drivers = Drivers::new(world.clone(), world.clone(), checkpoints, Files::None, world.clock());
+        let drivers = Drivers::new(world.clone(), world.clone(), checkpoints, Files::None, None, world.clock());
         let outbox = Arc::new(Outbox::default());
         let drive = Drive::adopt(drivers, boot_id, outbox.clone()).await.unwrap();
         let (messages, inbox) = mpsc::channel(1);
