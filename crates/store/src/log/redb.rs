@@ -2,10 +2,15 @@
 //! about the file itself. One redb transaction, with its fsync, per group.
 //!
 //! After any error the database is closed and opened again before the next commit, because redb does not go on after
-//! an I/O error; it then finds its last whole transaction.
+//! an I/O error; it then finds its last whole transaction. What the system has cached of the file is dropped before:
+//! after a failed fsync the cache may show pages as written that never reached the disk, and nothing may be built on
+//! those.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, TableHandle,
 };
@@ -35,7 +40,11 @@ impl RedbLog {
     /// Opens or makes the file. Fails when another process has it open.
     pub fn open(path: &Path) -> Result<Self, LogError> {
         let path = path.to_owned();
+        let opens = AtomicU32::new(0);
         Self::open_with(move || {
+            if opens.fetch_add(1, Ordering::Relaxed) > 0 {
+                drop_cached(&path)?;
+            }
             let opened = Builder::new().set_cache_size(CACHE_BYTES).create(&path);
             opened.map_err(|error| database_error(error, &path))
         })
@@ -54,6 +63,11 @@ impl RedbLog {
         }
         Ok(self.database.as_ref().expect("just opened"))
     }
+}
+
+fn drop_cached(path: &Path) -> Result<(), LogError> {
+    let file = File::open(path)?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).map_err(|errno| LogError::Io(errno.into()))
 }
 
 /// Marks a new file; refuses one of a newer layout.
