@@ -3,7 +3,9 @@
 mod attribute;
 mod cluster;
 mod container_instance;
+mod definition_members;
 mod fleet;
+mod registration;
 mod retention;
 mod run_task;
 mod setting;

@@ -1,9 +1,11 @@
 use model::task_definition::*;
 use model::{Attribute, CpuUnits, LaunchType, MemoryMib, NetworkMode, Protocol, Scope, Timestamp, capability};
 
-use proptest::prelude::*;
-
 use super::*;
+
+mod fargate;
+mod linux;
+mod properties;
 
 type Edit = fn(&mut TaskDefinition);
 
@@ -179,32 +181,6 @@ fn memory_is_read_in_mib_and_gigabytes() {
     for (text, mib) in cases {
         assert_eq!(parse_memory(text).ok(), mib.map(MemoryMib), "{text:?}");
     }
-}
-
-#[test]
-fn fargate_has_74_sizes() {
-    let accepts = |cpu, memory| {
-        check(&TaskDefinition { cpu: Some(CpuUnits(cpu)), memory: Some(MemoryMib(memory)), ..fargate() }).is_ok()
-    };
-    let cpus = [256, 512, 1024, 2048, 4096, 8192, 16384, 32768];
-    let memories = (512..=262_144).step_by(512);
-    let sizes: Vec<(u32, u32)> =
-        cpus.iter().flat_map(|cpu| memories.clone().map(move |memory| (*cpu, memory))).collect();
-    assert_eq!(sizes.iter().filter(|(cpu, memory)| accepts(*cpu, *memory)).count(), 74);
-    for (cpu, memory) in [(1024, 1024), (2048, 17408), (8192, 18432), (16384, 33792), (256, 1536), (512, 512)] {
-        assert!(!accepts(cpu, memory), "{cpu} / {memory}");
-    }
-    check_edits(
-        fargate,
-        &[(
-            |d| {
-                d.cpu = Some(CpuUnits(1024));
-                d.memory = Some(MemoryMib(1024));
-            },
-            "No Fargate configuration exists for given values: 1024 CPU, 1024 memory. See the Amazon ECS documentation \
-             for the valid values.",
-        )],
-    );
 }
 
 #[test]
@@ -477,115 +453,6 @@ fn health_checks() {
 }
 
 #[test]
-fn what_the_kernel_is_asked_for() {
-    check_edits(
-        definition,
-        &[
-            (|d| d.containers[0].ulimits = vec![ulimit("nofile", 1024, 2048), ulimit("core", -1, -1)], ""),
-            (|d| d.containers[0].ulimits = vec![ulimit("files", 1, 1)], "Invalid ulimit name 'files'"),
-            (|d| d.containers[0].ulimits = vec![ulimit("nofile", 2, 1)], "soft limit cannot be greater"),
-            (|d| d.containers[0].ulimits = vec![ulimit("nofile", -1, 1)], "soft limit cannot be greater"),
-            (|d| d.containers[0].ulimits = vec![ulimit("nofile", -5, 1)], "cannot be negative"),
-            (|d| d.containers[0].ulimits = vec![ulimit("nofile", 1, 1); 2], "set more than once"),
-            (|d| d.containers[0].linux_parameters = linux(|l| l.capabilities_drop = vec!["ALL".into()]), ""),
-            (|d| d.containers[0].linux_parameters = linux(|l| l.capabilities_add = vec!["NET_ADMIN".into()]), ""),
-            (
-                |d| d.containers[0].linux_parameters = linux(|l| l.capabilities_add = vec!["CAP_NET_ADMIN".into()]),
-                "Invalid capability 'CAP_NET_ADMIN'",
-            ),
-            (
-                |d| {
-                    d.containers[0].linux_parameters = linux(|l| {
-                        let mount_options = vec!["noexec".into(), "mode=1777".into()];
-                        l.tmpfs = vec![Tmpfs { container_path: "/tmp".into(), size: 16, mount_options }];
-                    });
-                },
-                "",
-            ),
-            (
-                |d| {
-                    d.containers[0].linux_parameters = linux(|l| {
-                        l.tmpfs = vec![Tmpfs { container_path: "tmp".into(), size: 16, mount_options: vec![] }];
-                    });
-                },
-                "Invalid tmpfs path",
-            ),
-            (
-                |d| {
-                    d.containers[0].linux_parameters = linux(|l| {
-                        l.tmpfs = vec![Tmpfs { container_path: "/tmp".into(), size: 0, mount_options: vec![] }];
-                    });
-                },
-                "Invalid tmpfs size",
-            ),
-            (
-                |d| {
-                    d.containers[0].linux_parameters = linux(|l| {
-                        let mount_options = vec!["mode=1,size=1g".into()];
-                        l.tmpfs = vec![Tmpfs { container_path: "/tmp".into(), size: 1, mount_options }];
-                    });
-                },
-                "Invalid tmpfs mount option",
-            ),
-            (|d| d.containers[0].linux_parameters = linux(|l| l.shared_memory_size = Some(0)), "'sharedMemorySize'"),
-            (
-                |d| {
-                    d.containers[0].linux_parameters = linux(|l| {
-                        let permissions = vec!["execute".into()];
-                        l.devices = vec![Device { host_path: "/dev/fuse".into(), container_path: None, permissions }];
-                    });
-                },
-                "Invalid device permission 'execute'",
-            ),
-            (|d| d.containers[0].system_controls = vec![("net.core.somaxconn".into(), "1024".into())], ""),
-            (|d| d.containers[0].system_controls = vec![("kernel.shmmax".into(), "1024".into())], ""),
-            (
-                |d| d.containers[0].system_controls = vec![("kernel.panic".into(), "1".into())],
-                "Invalid system control 'kernel.panic'",
-            ),
-            (
-                |d| d.containers[0].system_controls = vec![("net.../../kernel/panic".into(), "1".into())],
-                "Invalid system control",
-            ),
-            (
-                |d| d.containers[0].system_controls = vec![("net.core.somaxconn".into(), "1".into()); 2],
-                "set more than once",
-            ),
-            (
-                |d| {
-                    d.network_mode = NetworkMode::Host;
-                    d.containers[0].system_controls = vec![("net.core.somaxconn".into(), "1".into())];
-                },
-                "networkMode=host",
-            ),
-            (|d| d.containers[0].hostname = Some("web-1.local".into()), ""),
-            (|d| d.containers[0].hostname = Some("web 1".into()), "Invalid hostname 'web 1'"),
-            (|d| d.containers[0].extra_hosts = vec![("db".into(), "fd00::1".into())], ""),
-            (|d| d.containers[0].extra_hosts = vec![("db".into(), "10.0.0".into())], "Invalid IP address '10.0.0'"),
-            (|d| d.containers[0].extra_hosts = vec![("a\n1.1.1.1 b".into(), "10.0.0.1".into())], "Invalid host name"),
-            (|d| d.containers[0].dns_servers = vec!["10.0.0.2\nsearch x".into()], "Invalid IP address"),
-            (|d| d.containers[0].dns_search_domains = vec!["a b".into()], "Invalid host name 'a b'"),
-            (|d| d.containers[0].working_directory = Some("app".into()), "'workingDirectory'"),
-            (|d| d.containers[0].environment = vec![("A=B".into(), "1".into())], "Invalid environment variable name"),
-            (
-                |d| {
-                    d.network_mode = NetworkMode::Awsvpc;
-                    d.containers[0].hostname = Some("web".into());
-                },
-                "'hostname' is not supported",
-            ),
-            (
-                |d| {
-                    d.network_mode = NetworkMode::Awsvpc;
-                    d.containers[0].extra_hosts = vec![("db".into(), "10.0.0.1".into())];
-                },
-                "'extraHosts' is not supported",
-            ),
-        ],
-    );
-}
-
-#[test]
 fn volumes() {
     check_edits(
         || TaskDefinition { volumes: vec![volume("data", None), volume("etc", Some("/srv/etc"))], ..definition() },
@@ -642,93 +509,6 @@ fn log_options() {
 }
 
 #[test]
-fn what_fargate_refuses() {
-    check_edits(
-        fargate,
-        &[
-            (|d| d.network_mode = NetworkMode::Bridge, "Fargate only supports network mode ‘awsvpc’."),
-            (|d| d.cpu = None, "Fargate requires that 'cpu' be defined at the task level."),
-            (|d| d.memory = None, "Fargate requires that 'memory' be defined at the task level."),
-            (
-                |d| d.containers[0].image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/web:1".into(),
-                "Fargate requires task definition to have execution role ARN to support ECR images.",
-            ),
-            (
-                |d| d.containers[0].log_configuration = awslogs(&[("awslogs-stream-prefix", "web")]),
-                "Fargate requires task definition to have execution role ARN to support log driver awslogs.",
-            ),
-            (
-                |d| {
-                    d.execution_role_arn = Some("arn:aws:iam::000000000000:role/execution".into());
-                    d.containers[0].log_configuration = awslogs(&[]);
-                },
-                "Log driver awslogs requires options: awslogs-stream-prefix",
-            ),
-            (
-                |d| {
-                    d.execution_role_arn = Some("arn:aws:iam::000000000000:role/execution".into());
-                    d.containers[0].log_configuration = awslogs(&[("awslogs-stream-prefix", "web")]);
-                },
-                "",
-            ),
-            (|d| d.placement_constraints = vec!["attribute:a exists".into()], "placement constraints"),
-            (|d| d.volumes = vec![volume("v", None)], ""),
-            (|d| d.volumes = vec![volume("v", Some("/srv"))], "'sourcePath'"),
-            (|d| d.containers[0].privileged = Some(true), "'privileged'"),
-            (|d| d.containers[0].privileged = Some(false), ""),
-            (|d| d.containers[0].dns_servers = vec!["10.0.0.2".into()], "'dnsServers'"),
-            (|d| d.containers[0].dns_search_domains = vec!["a.b".into()], "'dnsSearchDomains'"),
-            (|d| d.containers[0].gpu_count = 1, "'resourceRequirements'"),
-            (|d| d.containers[0].ulimits = vec![ulimit("nofile", 1, 2)], ""),
-            (|d| d.containers[0].ulimits = vec![ulimit("core", 1, 2)], "only supports the ulimit 'nofile'"),
-            (|d| d.containers[0].stop_timeout = Some(120), ""),
-            (|d| d.containers[0].stop_timeout = Some(121), "'stopTimeout'"),
-            (|d| d.containers[0].start_timeout = Some(1), "'startTimeout'"),
-            (|d| d.containers[0].linux_parameters = linux(|l| l.capabilities_add = vec!["SYS_PTRACE".into()]), ""),
-            (|d| d.containers[0].linux_parameters = linux(|l| l.capabilities_add = vec!["CHOWN".into()]), "SYS_PTRACE"),
-            (|d| d.containers[0].linux_parameters = linux(|l| l.shared_memory_size = Some(64)), "'sharedMemorySize'"),
-            (
-                |d| {
-                    d.containers[0].linux_parameters = linux(|l| {
-                        l.tmpfs = vec![Tmpfs { container_path: "/tmp".into(), size: 16, mount_options: vec![] }];
-                    });
-                },
-                "",
-            ),
-            (|d| d.ephemeral_storage = Some(20), "EphemeralStorage size should be at least 21"),
-            (|d| d.ephemeral_storage = Some(21), ""),
-            (|d| d.ephemeral_storage = Some(200), ""),
-            (|d| d.ephemeral_storage = Some(201), "EphemeralStorage size should be at most 200"),
-        ],
-    );
-}
-
-#[test]
-fn a_definition_suits_what_it_does_not_ask_for() {
-    use LaunchType::{Ec2, External, Fargate};
-    let cases: [(Edit, &[LaunchType]); 3] = [
-        (|_| {}, &[Ec2, Fargate]),
-        (|d| d.network_mode = NetworkMode::Bridge, &[Ec2, External]),
-        (|d| d.containers[0].privileged = Some(true), &[Ec2]),
-    ];
-    for (edit, expected) in cases {
-        let mut definition = fargate();
-        edit(&mut definition);
-        assert_eq!(compatibilities(&definition), expected);
-    }
-    check_edits(
-        definition,
-        &[(
-            |d| {
-                d.network_mode = NetworkMode::Awsvpc;
-                d.requires_compatibilities = vec![External];
-            },
-            "external launch type",
-        )],
-    );
-}
-
-#[test]
 fn attributes_follow_from_the_fields() {
     let cases: [(Edit, &[&str]); 8] = [
         (|_| {}, &[]),
@@ -771,39 +551,4 @@ fn attributes_follow_from_the_fields() {
         Some(RuntimePlatform { cpu_architecture: Some("ARM64".into()), operating_system_family: None });
     let expected = Attribute { name: capability::CPU_ARCHITECTURE.into(), value: Some("arm64".into()) };
     assert_eq!(requires_attributes(&arm), [expected]);
-}
-
-proptest! {
-    #[test]
-    fn sizes_are_read_or_refused_whatever_they_are(text in "[0-9. vcpuGB\\-+\\PC]{0,24}") {
-        if let Ok(cpu) = parse_cpu(&text) {
-            prop_assert!(CPU_UNITS.contains(&cpu.0));
-        }
-        if let Ok(memory) = parse_memory(&text) {
-            prop_assert!(memory.0 > 0);
-        }
-    }
-
-    #[test]
-    fn units_and_virtual_cpus_are_the_same_amounts(quarters in 1u32..768) {
-        let as_vcpu = format!("{}.{:02} vCPU", quarters / 4, quarters % 4 * 25);
-        prop_assert_eq!(parse_cpu(&as_vcpu), parse_cpu(&(quarters * 256).to_string()));
-    }
-
-    /// Containers that depend only on those before them pass in any order; one edge back makes a cycle.
-    #[test]
-    fn a_cycle_is_found_wherever_it_is(edges in proptest::collection::btree_set((0usize..9, 0usize..9), 0..20), back in 0usize..9) {
-        let mut definition = definition();
-        definition.containers = (0..9).map(|n| container(&format!("c{n}"))).collect();
-        for (one, other) in edges.iter().filter(|(one, other)| one != other) {
-            let (early, late) = (one.min(other), one.max(other));
-            definition.containers[*late].volumes_from.push(from(&format!("c{early}")));
-        }
-        definition.containers[8].volumes_from.push(from("c0"));
-        prop_assert_eq!(check(&definition), Ok(()));
-        definition.containers[0].depends_on.push(depend("c8", Condition::Start));
-        prop_assert!(check(&definition).is_err());
-        definition.containers.rotate_left(back);
-        prop_assert!(check(&definition).is_err());
-    }
 }
