@@ -23,7 +23,7 @@ use std::time::Duration;
 use model::link::InterfaceSpec;
 use model::task::NetworkBinding;
 use model::task_definition::PortMapping;
-use model::{Port, TaskId};
+use model::{Port, Protocol, TaskId};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::{OwnedMutexGuard, Semaphore, oneshot};
@@ -33,6 +33,7 @@ use crate::driver::{self, Attached, DriverError, NetworkKind, NetworkRequest};
 
 mod bridge;
 mod config;
+mod conntrack;
 mod endpoint;
 mod firewall;
 mod ledger;
@@ -44,7 +45,7 @@ mod resolver;
 pub use config::Config;
 use config::gateway;
 use endpoint::{Address, EndpointId, Site, parse_mac};
-use firewall::Nft;
+use firewall::{Nft, Published};
 use ledger::Ledger;
 
 /// How long making or removing one endpoint may take.
@@ -218,6 +219,7 @@ impl Linux {
         let published = self.ledger().reserve(id, address, ports, &self.dynamic_ports, start)?;
         if !published.is_empty() {
             Nft.apply(&firewall::publish(&self.config.tag, &published)).await?;
+            forget_flows(&published).await?;
         }
         Ok(published.iter().map(ledger::binding).collect())
     }
@@ -228,6 +230,7 @@ impl Linux {
             return Ok(());
         }
         Nft.apply(&firewall::withdraw(&self.config.tag, &published)).await?;
+        forget_flows(&published).await?;
         self.ledger().free_ports(task);
         Ok(())
     }
@@ -294,6 +297,23 @@ async fn on_thread<T: Send + 'static>(deed: impl FnOnce() -> Result<T> + Send + 
     spawned.map_err(kernel("start a thread"))?;
     let result = timeout(ENDPOINT_LIMIT, receiver).await.map_err(|_| Error::Timeout)?;
     result.expect("the thread answers or the process has failed")
+}
+
+/// Flows that began under other rules would go on under them.
+async fn forget_flows(published: &[Published]) -> Result<()> {
+    let ports: Vec<Port> = published.iter().map(|published| published.host).collect();
+    if ports.iter().all(|port| port.protocol == Protocol::Tcp) {
+        return Ok(());
+    }
+    on_thread(move || {
+        for port in ports {
+            if let Err(error) = conntrack::forget(port) {
+                tracing::warn!(port = port.number, %error, "old flows to a published port may go astray");
+            }
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Another tool's forward chain may drop what it does not know: our traffic gets a rule at its head.

@@ -274,6 +274,41 @@ fn udp_is_published_too() {
 }
 
 #[test]
+fn a_client_that_keeps_sending_datagrams_reaches_the_container_that_took_over() {
+    on_node(|directory| async move {
+        let outside = Outside::make();
+        let network = Linux::open(config(&directory)).await.unwrap();
+        let client = inside(&outside.namespace, || UdpSocket::bind("198.51.100.2:0").unwrap());
+        client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        client.connect("198.51.100.1:5353").unwrap();
+        // One flow all the time: to nobody, to the first container, to nobody, to the second one.
+        for task in [1, 2] {
+            assert!(call(&client).is_none());
+            let server = network.attach(&bridge(task, 0, &[(53, 5353, Protocol::Udp)])).await.unwrap();
+            let echo = inside(&server.namespace, || UdpSocket::bind("0.0.0.0:53").unwrap());
+            let server = std::thread::spawn(move || {
+                let mut buffer = [0; 16];
+                let (_, from) = echo.recv_from(&mut buffer).unwrap();
+                echo.send_to(format!("server {task}").as_bytes(), from).unwrap();
+            });
+            let answer = (0..50).find_map(|_| call(&client));
+            assert_eq!(answer, Some(format!("server {task}")));
+            server.join().unwrap();
+            network.detach(TaskId(task)).await.unwrap();
+        }
+    });
+}
+
+/// Sends a datagram; what comes back, if anything does.
+fn call(client: &UdpSocket) -> Option<String> {
+    // An earlier one may have been refused, which is told here.
+    drop(client.send(b"call"));
+    let mut buffer = [0; 64];
+    let length = client.recv(&mut buffer).ok()?;
+    Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+#[test]
 fn a_host_port_that_is_taken_is_refused_and_nothing_is_held() {
     on_node(|directory| async move {
         let network = Linux::open(config(&directory)).await.unwrap();
