@@ -64,6 +64,8 @@ pub enum Error {
     Nft(String),
     #[error("the link {0} vanished while it was set up")]
     Vanished(String),
+    #[error("the range {range} of tasks overlaps with the network of {link} ({address}) on this machine")]
+    RangeInUse { range: ipnet::Ipv4Net, link: String, address: Ipv4Addr },
     #[error("the subnet of {0} is none of this node's")]
     ForeignSubnet(Ipv4Addr),
     #[error("'{0}' is no MAC address")]

@@ -530,6 +530,47 @@ fn instances_share_a_node() {
 }
 
 #[test]
+fn the_instance_that_came_last_has_the_hosts_routes_when_ranges_are_the_same() {
+    on_node(|directory| async move {
+        let first = Linux::open(config(&directory)).await.unwrap();
+        let other = Config { tag: "test1".into(), ..config(&directory.with_file_name("other")) };
+        for _ in 0..2 {
+            let second = Linux::open(other.clone()).await.unwrap();
+            let task = second.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
+            serve(&task, 80);
+            assert_eq!(fetch(at([172, 31, 0, 10], 80)).unwrap(), "172.31.0.1");
+            drop(second);
+            Linux::open(other.clone()).await.unwrap().teardown().await.unwrap();
+        }
+        let task = first.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
+        serve(&task, 80);
+        assert_eq!(fetch(at([172, 31, 0, 10], 80)).unwrap(), "172.31.0.1");
+    });
+}
+
+#[test]
+fn a_range_that_the_machine_itself_is_in_is_refused() {
+    on_node(|directory| async move {
+        let _outside = Outside::make();
+        for (address, refused) in [
+            ("172.31.5.7/20", true),
+            ("172.30.255.1/32", true),
+            ("172.16.0.9/12", true),
+            ("172.31.48.1/20", false),
+            ("10.0.0.1/8", false),
+        ] {
+            run("ip", &["addr", "add", address, "dev", "uplink0"]);
+            let opened = Linux::open(config(&directory)).await;
+            assert_eq!(opened.is_err(), refused, "{address}");
+            if let Err(error) = opened {
+                assert!(error.message.contains("overlaps with the network of uplink0"), "{error}");
+            }
+            run("ip", &["addr", "del", address, "dev", "uplink0"]);
+        }
+    });
+}
+
+#[test]
 fn what_is_not_this_nodes_is_refused() {
     on_node(|directory| async move {
         let network = Linux::open(config(&directory)).await.unwrap();
@@ -542,6 +583,10 @@ fn what_is_not_this_nodes_is_refused() {
         for tag in ["", "Gantry", "0a", "a\"b", "abcdefghijklmnop", "a b"] {
             let config = Config { tag: tag.into(), ..config(&directory) };
             assert!(Linux::open(config).await.is_err(), "{tag}");
+        }
+        for range in ["172.31.0.0/16", "172.31.16.0/24", "172.16.0.0/12", "10.0.0.0/30"] {
+            let config = Config { bridge_range: range.parse().unwrap(), ..config(&directory) };
+            assert!(Linux::open(config).await.is_err(), "{range}");
         }
     });
 }

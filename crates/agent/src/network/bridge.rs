@@ -1,10 +1,13 @@
 //! The node's bridge: every task's link ends in it, and it is their gateway.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 
+use super::config::{gateway, overlap};
 use super::netlink::{Link, Netlink};
 use super::{Config, Error, Result, kernel, write_sysctl};
 
@@ -25,12 +28,47 @@ pub fn ensure(config: &Config) -> Result<Bridge> {
     let mut netlink = Netlink::open().map_err(kernel("open a netlink socket"))?;
     let uplink = netlink.uplink().map_err(kernel("find the way out"))?;
     let mtu = uplink.map_or(MTU_DEFAULT, |link| link.mtu);
+    let neighbours = find_neighbours(&mut netlink, config)?;
     let link = find_or_create(&mut netlink, &config.tag, mtu)?;
     set_addresses(&mut netlink, link.index, &config.bridge_addresses())
         .map_err(kernel("set the bridge's addresses"))?;
     configure(&config.tag).map_err(kernel("configure the bridge"))?;
     netlink.set_up(link.index).map_err(kernel("bring the bridge up"))?;
+    if !neighbours.is_empty() {
+        tracing::warn!(
+            ?neighbours,
+            "another instance has the same address ranges: the host now reaches this one's tasks"
+        );
+        prefer(&mut netlink, link.index, config).map_err(kernel("route to the bridge"))?;
+    }
     Ok(Bridge { index: link.index, mtu })
+}
+
+/// The other instances of the machine that have some of our addresses, by their bridges.
+///
+/// # Errors
+/// When any other link is in one of our ranges: routes to the bridge would cut the machine off from that network.
+fn find_neighbours(netlink: &mut Netlink, config: &Config) -> Result<Vec<String>> {
+    let ours = netlink.link_by_name(&config.tag).map_err(kernel("look for the bridge"))?.map(|link| link.index);
+    let addresses = netlink.addresses().map_err(kernel("list the machine's addresses"))?;
+    let mut neighbours = BTreeSet::new();
+    for (index, address, length) in addresses.iter().copied().filter(|(index, ..)| Some(*index) != ours) {
+        let Ok(network) = Ipv4Net::new(address, length) else { continue };
+        let Some(range) = config.ranges().find(|range| overlap(*range, network)) else { continue };
+        let link = netlink.link_by_index(index).map_err(kernel("look for a link"))?;
+        let Some(link) = link else { continue };
+        if !addresses.contains(&(index, TASK_ENDPOINT, 32)) {
+            return Err(Error::RangeInUse { range, link: link.name, address });
+        }
+        neighbours.insert(link.name);
+    }
+    Ok(neighbours.into_iter().collect())
+}
+
+fn prefer(netlink: &mut Netlink, index: u32, config: &Config) -> io::Result<()> {
+    config
+        .ranges()
+        .try_for_each(|range| netlink.prefer_link(index, range.network(), range.prefix_len(), gateway(range)))
 }
 
 /// No error when it is gone.
@@ -52,7 +90,8 @@ fn find_or_create(netlink: &mut Netlink, name: &str, mtu: u32) -> Result<Link> {
 }
 
 fn set_addresses(netlink: &mut Netlink, index: u32, wanted: &[(Ipv4Addr, u8)]) -> io::Result<()> {
-    for (address, prefix_length) in netlink.addresses(index)? {
+    let here = netlink.addresses()?.into_iter().filter(|(link, ..)| *link == index);
+    for (_, address, prefix_length) in here {
         if !wanted.contains(&(address, prefix_length)) {
             netlink.delete_address(index, address, prefix_length)?;
         }

@@ -67,6 +67,9 @@ impl Config {
         if self.ranges().any(|range| range.prefix_len() > 29) {
             return Err(Error::Config("a range needs at least 8 addresses".into()));
         }
+        if let Some(subnet) = self.subnets.iter().find(|subnet| overlap(**subnet, self.bridge_range)) {
+            return Err(Error::Config(format!("the range {} overlaps with the subnet {subnet}", self.bridge_range)));
+        }
         Ok(())
     }
 }
@@ -74,4 +77,9 @@ impl Config {
 /// The first address of a range, which is the bridge's.
 pub fn gateway(range: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(range.network()) + 1)
+}
+
+/// Whether an address is in both.
+pub fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {
+    one.contains(&other.network()) || other.contains(&one.network())
 }

@@ -164,17 +164,18 @@ impl Netlink {
         }
     }
 
-    /// The IPv4 addresses of a link with their prefix lengths.
-    pub fn addresses(&mut self, index: u32) -> io::Result<Vec<(Ipv4Addr, u8)>> {
+    /// The IPv4 addresses of all links: index, address, prefix length.
+    pub fn addresses(&mut self) -> io::Result<Vec<(u32, Ipv4Addr, u8)>> {
         let mut request = AddressMessage::default();
         request.header.family = AddressFamily::Inet;
-        request.header.index = index;
         let replies = self.ask(RouteNetlinkMessage::GetAddress(request), NLM_F_DUMP)?;
-        let on_link = replies.into_iter().filter_map(|reply| match reply {
-            RouteNetlinkMessage::NewAddress(message) if message.header.index == index => Some(message),
+        let addresses = replies.into_iter().filter_map(|reply| match reply {
+            RouteNetlinkMessage::NewAddress(message) => {
+                Some((message.header.index, local_address(&message)?, message.header.prefix_len))
+            }
             _ => None,
         });
-        Ok(on_link.filter_map(|message| Some((local_address(&message)?, message.header.prefix_len))).collect())
+        Ok(addresses.collect())
     }
 
     /// No error when it is there.
@@ -204,6 +205,28 @@ impl Netlink {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         }
+    }
+
+    /// Sends what is for this network by this link, before any other route to the very same network.
+    pub fn prefer_link(&mut self, index: u32, network: Ipv4Addr, length: u8, source: Ipv4Addr) -> io::Result<()> {
+        let mut request = RouteMessage::default();
+        request.header.address_family = AddressFamily::Inet;
+        request.header.destination_prefix_length = length;
+        request.header.table = RouteHeader::RT_TABLE_MAIN;
+        request.header.protocol = RouteProtocol::Kernel;
+        request.header.scope = RouteScope::Link;
+        request.header.kind = RouteType::Unicast;
+        request.attributes = vec![
+            RouteAttribute::Destination(RouteAddress::Inet(network)),
+            RouteAttribute::PrefSource(RouteAddress::Inet(source)),
+            RouteAttribute::Oif(index),
+        ];
+        match self.ask(RouteNetlinkMessage::DelRoute(request.clone()), NLM_F_ACK) {
+            Err(error) if error.raw_os_error() != Some(nix::libc::ESRCH) => return Err(error),
+            _ => {}
+        }
+        // Without more flags it goes before the others.
+        self.ask(RouteNetlinkMessage::NewRoute(request), NLM_F_ACK | NLM_F_CREATE).map(drop)
     }
 
     /// The link that packets to the outside leave by.
