@@ -23,7 +23,7 @@ use crate::task::state::runtime_id;
 use crate::volume;
 
 pub enum Files {
-    Disk(Disk),
+    Disk(Box<Disk>),
     /// Simulated containers have no files.
     None,
 }
@@ -40,7 +40,7 @@ impl Files {
         let volumes = directory.join("volumes");
         std::fs::create_dir_all(&volumes)?;
         let logs = Logs::open(directory.join("logs"), shipments, clock)?;
-        Ok(Self::Disk(Disk { volumes, logs, host: HostNames::read() }))
+        Ok(Self::Disk(Box::new(Disk { volumes, logs, host: HostNames::read() })))
     }
 
     /// Makes the files of a container, before the container. Again is no error.

@@ -140,8 +140,8 @@ fn resolv_conf(spec: &TaskSpec, container: usize, servers: &[IpAddr], host: &Hos
 
 /// The words of the last line that starts so, as resolvers read it.
 fn words_after<'a>(text: &'a str, keyword: &str) -> Vec<&'a str> {
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let last = lines.filter(|words| words.first() == Some(&keyword)).last();
+    let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let last = lines.rfind(|words| words.first() == Some(&keyword));
     last.map_or(Vec::new(), |words| words[1..].to_vec())
 }
 

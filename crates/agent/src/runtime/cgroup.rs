@@ -21,7 +21,6 @@ const PERIOD_MICROS: u64 = 100_000;
 const LEAST_QUOTA_MICROS: u64 = 1_000;
 /// Controllers that a task's limits or counts need, version 2.
 const DELEGATED: [&str; 5] = ["cpu", "cpuset", "memory", "io", "pids"];
-const CGROUP2_MAGIC: i64 = 0x6367_7270;
 /// Reads that a group's removal waits for its last process to be gone, each a scheduler's turn apart.
 const REMOVE_ATTEMPTS: u32 = 50;
 
@@ -37,7 +36,7 @@ impl Version {
     /// As runc tells: by what is mounted at /sys/fs/cgroup.
     pub fn here() -> io::Result<Self> {
         let kind = nix::sys::statfs::statfs(MOUNT)?.filesystem_type();
-        Ok(if i64::from(kind.0) == CGROUP2_MAGIC { Self::V2 } else { Self::V1 })
+        Ok(if kind == nix::sys::statfs::CGROUP2_SUPER_MAGIC { Self::V2 } else { Self::V1 })
     }
 }
 

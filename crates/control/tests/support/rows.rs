@@ -150,7 +150,11 @@ pub fn place(txn: &mut Txn, id: TaskId, node: NodeId) {
 impl World {
     pub async fn place(&self, id: u128, node: NodeId) -> TaskId {
         let id = TaskId(id);
-        self.control.store.write::<_, ()>(|txn| Ok(place(txn, id, node))).await.expect("placed");
+        let placing = self.control.store.write::<_, ()>(|txn| {
+            place(txn, id, node);
+            Ok(())
+        });
+        placing.await.expect("placed");
         id
     }
 
