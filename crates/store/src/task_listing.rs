@@ -1,6 +1,6 @@
 //! The listings of tasks that ListTasks asks for, each in the order of the task ids.
 
-use model::{ContainerInstanceId, DesiredStatus, Scope, Task, TaskId};
+use model::{ContainerInstanceId, DesiredStatus, LaunchType, Scope, Task, TaskId};
 
 use crate::table::Groups;
 
@@ -9,6 +9,7 @@ use crate::table::Groups;
 pub enum TaskListing {
     All,
     Family(String),
+    LaunchType(LaunchType),
     StartedBy(String),
     ContainerInstance(ContainerInstanceId),
 }
@@ -31,7 +32,7 @@ pub(crate) fn replace(listings: &mut Groups<ListingKey, TaskId>, before: Option<
 
 /// Most changes of a task move it in no listing.
 fn is_listed_alike(a: &Task, b: &Task) -> bool {
-    let facts = |task: &Task| (task.desired_status, task.container_instance);
+    let facts = |task: &Task| (task.desired_status, task.container_instance, task.launch_type);
     facts(a) == facts(b)
         && a.scope == b.scope
         && a.cluster == b.cluster
@@ -42,7 +43,8 @@ fn is_listed_alike(a: &Task, b: &Task) -> bool {
 fn listings_of(task: &Task) -> impl Iterator<Item = TaskListing> {
     let started_by = task.started_by.clone().map(TaskListing::StartedBy);
     let instance = task.container_instance.map(TaskListing::ContainerInstance);
-    let always = [TaskListing::All, TaskListing::Family(task.family.clone())];
+    let launch_type = TaskListing::LaunchType(task.launch_type);
+    let always = [TaskListing::All, TaskListing::Family(task.family.clone()), launch_type];
     always.into_iter().chain(started_by).chain(instance)
 }
 

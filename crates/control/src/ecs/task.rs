@@ -161,7 +161,7 @@ impl Filter {
                 (TaskListing::ContainerInstance(found.id), family)
             }
             (None, Some(family)) => (TaskListing::Family(family), None),
-            (None, None) => (TaskListing::All, None),
+            (None, None) => (launch_type.map_or(TaskListing::All, TaskListing::LaunchType), None),
         };
         Ok(Self { desired_status, listing, family, launch_type })
     }

@@ -1,6 +1,8 @@
 //! The overrides of RunTask and StartTask against the task definition: the definition with the overrides in it must
 //! satisfy all that a registered one must, for the launch type that was asked for.
 
+use std::sync::Arc;
+
 use model::task::TaskOverride;
 use model::{LaunchType, TaskDefinition};
 use plan::task_definition::{Refusal, check, parse_cpu, parse_memory};
@@ -17,14 +19,14 @@ const OVERRIDES_LENGTH_MAX: usize = 8192;
 /// `InvalidParameterException` for overrides that fit no such definition, `ClientException` for what no definition may
 /// say.
 pub fn resolve(
-    definition: &TaskDefinition,
+    definition: Arc<TaskDefinition>,
     launch_type: LaunchType,
     overrides: Option<ecs::TaskOverride>,
-) -> Result<(TaskOverride, TaskDefinition), Error> {
-    let mut effective = definition.clone();
-    let Some(overrides) = overrides else { return Ok((TaskOverride::default(), effective)) };
+) -> Result<(TaskOverride, Arc<TaskDefinition>), Error> {
+    let Some(overrides) = overrides else { return Ok((TaskOverride::default(), definition)) };
     check_length(&overrides)?;
     let overrides = from_wire(overrides)?;
+    let mut effective = TaskDefinition::clone(&definition);
     apply(&overrides, &mut effective)?;
     if launch_type != LaunchType::Fargate && overrides.ephemeral_storage.is_some() {
         return Err(Error::invalid_parameter("ephemeralStorage can be overridden for the FARGATE launch type only."));
@@ -32,7 +34,7 @@ pub fn resolve(
     effective.requires_compatibilities = vec![launch_type];
     check(&effective).map_err(refused)?;
     effective.requires_compatibilities.clone_from(&definition.requires_compatibilities);
-    Ok((overrides, effective))
+    Ok((overrides, Arc::new(effective)))
 }
 
 fn check_length(overrides: &ecs::TaskOverride) -> Result<(), Error> {

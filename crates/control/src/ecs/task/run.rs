@@ -164,7 +164,7 @@ struct Asked {
 struct Run {
     cluster: Arc<Cluster>,
     /// With the overrides in it.
-    definition: TaskDefinition,
+    definition: Arc<TaskDefinition>,
     launch_type: LaunchType,
     capacity_provider: Option<String>,
     platform_version: Option<String>,
@@ -190,7 +190,7 @@ impl Run {
                 launch_type.as_str()
             )));
         }
-        let (mut overrides, definition) = overrides::resolve(&registered, launch_type, asked.overrides)?;
+        let (mut overrides, definition) = overrides::resolve(registered, launch_type, asked.overrides)?;
         overrides.log_driver_mode = Some(setting::effective(cx.txn, cx.caller, "defaultLogDriverMode"));
         let managed = asked.enable_ecs_managed_tags == Some(true);
         Ok(Self {
