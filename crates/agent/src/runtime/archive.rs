@@ -349,7 +349,7 @@ impl Entries {
             offset = end.div_ceil(BLOCK) * BLOCK;
         }
         // Two empty blocks end a tar; many writers leave them out, so a clean end of file will do.
-        if offset < length || entries.files.is_empty() {
+        if offset != length || entries.files.is_empty() {
             return Err(ArchiveError::Truncated("the last header".to_owned()));
         }
         Ok(entries)
@@ -452,3 +452,6 @@ fn clean(path: &str) -> Result<String> {
     }
     Ok(parts.join("/"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -154,18 +154,24 @@ impl Client {
         limit: Duration,
         answer: impl Future<Output = std::result::Result<Response<T>, Status>>,
     ) -> Result<T> {
-        match tokio::time::timeout(limit, answer).await {
+        let begun = Instant::now();
+        let answer = tokio::time::timeout(limit, answer).await;
+        tracing::trace!(call, elapsed = ?begun.elapsed());
+        match answer {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(self.failure(call, status)),
             Err(_) => Err(Failure::Late { call, limit }),
         }
     }
 
+    /// A broken connection has no answer of containerd in it, but looks like one.
     pub fn failure(&self, call: &'static str, status: Status) -> Failure {
-        if status.code() != Code::Unavailable {
+        let source = std::error::Error::source(&status);
+        let is_broken = source.is_some_and(|source| source.is::<tonic::transport::Error>());
+        if status.code() != Code::Unavailable && !is_broken {
             return Failure::Refused { call, status: Box::new(status) };
         }
-        Failure::Unreachable { address: self.address.display().to_string(), reason: status.message().to_owned() }
+        Failure::Unreachable { address: self.address.display().to_string(), reason: crate::describe(&status) }
     }
 
     fn service(&self) -> Service {

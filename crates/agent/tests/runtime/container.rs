@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agent::driver::{BindMount, FoundStatus, Runtime, RuntimeEvent, TaskLimits};
+use agent::driver::{BindMount, FoundStatus, Runtime, TaskLimits};
 use model::task_definition::{LinuxParameters, Tmpfs, Ulimit};
 use model::{CpuUnits, MemoryMib, TaskId};
 
@@ -241,11 +241,10 @@ async fn exits_are_known_though_containerd_was_away() {
         fixture.runtime.create(&fixture.request(name, &["sh", "-c", script])).await.expect("created");
         fixture.runtime.start(name).await.expect("started");
     }
-    fixture.kill_containerd();
+    fixture.kill_containerd().await;
     fixture.gone_process("sleep 0.5").await;
     fixture.start_containerd().await;
-    let seen_gap = async { while fixture.events.recv().await.expect("the stream goes on") != RuntimeEvent::Gap {} };
-    tokio::time::timeout(WAIT, seen_gap).await.expect("a gap is told");
+    fixture.gap().await;
     let found = fixture.runtime.list().await.expect("listed");
     let goes = found.iter().find(|found| found.id == "goes").expect("kept");
     assert!(matches!(goes.status, FoundStatus::Stopped { exit_code: 5, .. }), "{goes:?}");

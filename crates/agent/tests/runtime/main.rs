@@ -2,6 +2,7 @@
 //! Needs root, containerd and runc; fails without.
 
 mod container;
+mod daemon;
 mod image;
 mod pull;
 mod registry;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -203,7 +204,12 @@ fn whole(status: StatusCode, body: Bytes) -> Answer {
 fn broken(status: StatusCode, body: &Bytes, after: usize) -> Answer {
     let begin = body.slice(..after.min(body.len()));
     let frames = vec![Ok(Frame::data(begin)), Err(std::io::Error::other("broken as told"))];
-    let stream = BodyExt::boxed(StreamBody::new(tokio_stream::iter(frames)));
+    // What was sent before is flushed while the next part is waited for.
+    let stream = futures_util::stream::iter(frames).then(|frame| async {
+        tokio::task::yield_now().await;
+        frame
+    });
+    let stream = BodyExt::boxed(StreamBody::new(stream));
     let answer = Response::builder().status(status).header("content-length", body.len());
     answer.body(stream).expect("an answer")
 }

@@ -86,7 +86,7 @@ impl Fixture {
         tokio::time::timeout(WAIT, waiting).await.expect("output");
     }
 
-    /// Until no process of this machine has these words in its command line and our directory in its root.
+    /// Until no process of this machine has these words in its command line.
     pub async fn gone_process(&self, words: &str) {
         let waiting = async {
             while processes().iter().any(|(_, command)| command.contains(words)) {
@@ -97,9 +97,10 @@ impl Fixture {
     }
 
     /// Without a chance to say goodbye.
-    pub fn kill_containerd(&self) {
+    pub async fn kill_containerd(&self) {
         let pid = std::fs::read_to_string(self.directory.join("containerd/containerd.pid")).expect("a pid");
         kill(pid.parse().expect("a pid"));
+        self.gone_process(&self.directory.join("containerd/config.toml").display().to_string()).await;
     }
 
     pub async fn start_containerd(&self) {
@@ -120,6 +121,11 @@ impl Fixture {
             }
         };
         tokio::time::timeout(WAIT, waiting).await.expect("an exit")
+    }
+
+    pub async fn gap(&mut self) {
+        let waiting = async { while self.events.recv().await.expect("the stream goes on") != RuntimeEvent::Gap {} };
+        tokio::time::timeout(WAIT, waiting).await.expect("a gap is told");
     }
 
     /// Makes, runs to its end and deletes; answers the exit and the output.
