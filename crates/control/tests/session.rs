@@ -286,7 +286,7 @@ async fn what_is_no_link_is_refused() {
     check(text(&FromAgent::Applied { generation: 1 }), "the link is broken: the first message is not Hello", false)
         .await;
     check("{".to_owned(), "the link is broken: an unreadable message", false).await;
-    check("{\"type\":\"Sing\"}".to_owned(), "the link is broken: an unreadable message", false).await;
+    check("{\"Sing\":{}}".to_owned(), "the link is broken: an unreadable message", false).await;
     assert_eq!(world.view().nodes.len(), 0);
 
     let (mut link, _) = Link::join(&world, NODE).await;

@@ -1,5 +1,6 @@
 //! The messages between the control plane and a node's agent. JSON text frames over one WebSocket per node
-//! (docs/decisions/0002): unknown fields are ignored, so either side may be the newer one.
+//! (docs/decisions/0002), `{"<message>": {…}}`: the name comes first, so that the rest is read straight into its type.
+//! Unknown fields are ignored, so either side may be the newer one.
 //!
 //! ```text
 //! agent → control   Hello, then Report…, PutLogs…        (facts)
@@ -32,7 +33,6 @@ pub const LINK_FRAME_BYTES_MAX: usize = 64 << 20;
 pub const LINK_PATH: &str = "/gantry/link";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type")]
 pub enum FromAgent {
     Hello(Box<Hello>),
     /// Tasks that changed since the last report; after a (re)connection, every task that the agent has.
@@ -47,7 +47,6 @@ pub enum FromAgent {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type")]
 pub enum FromControl {
     Welcome(Welcome),
     Desired {

@@ -39,10 +39,8 @@ struct Unanswered {
 
 /// As [`FromControl::Desired`](model::link::FromControl::Desired) is written, with specs that are JSON already.
 #[derive(Serialize)]
-#[serde(tag = "type", rename = "Desired")]
-struct Frame<'a> {
-    generation: u64,
-    tasks: Vec<Entry<'a>>,
+enum Frame<'a> {
+    Desired { generation: u64, tasks: Vec<Entry<'a>> },
 }
 
 #[derive(Serialize)]
@@ -89,7 +87,7 @@ impl Line {
         }
         let generation = tables.revision();
         let entry = |(id, status): &(TaskId, DesiredStatus)| Entry { desired_status: *status, spec: &self.specs[id] };
-        let frame = Frame { generation, tasks: set.iter().map(entry).collect() };
+        let frame = Frame::Desired { generation, tasks: set.iter().map(entry).collect() };
         let text = serde_json::to_string(&frame).expect("messages are plain data");
         self.not_before = now + PAUSE_PER_TASK * u32::try_from(set.len()).unwrap_or(u32::MAX);
         self.unanswered = Some(Unanswered { generation, since: now });
