@@ -52,6 +52,8 @@ use ledger::Ledger;
 const ENDPOINT_LIMIT: Duration = Duration::from_secs(30);
 /// Endpoints that are made or removed at the same time: the kernel does it one after the other anyway.
 const ENDPOINTS_AT_ONCE: usize = 8;
+/// The tables of the legacy iptables that are in force, which `nft` does not see.
+const LEGACY_TABLES: &str = "/proc/net/ip_tables_names";
 /// Tasks share this many locks.
 const LOCKS: usize = 64;
 #[derive(Debug, thiserror::Error)]
@@ -320,6 +322,12 @@ async fn forget_flows(published: &[Published]) -> Result<()> {
 
 /// Another tool's forward chain may drop what it does not know: our traffic gets a rule at its head.
 async fn pass_foreign(tag: &str) -> Result<()> {
+    let legacy = std::fs::read_to_string(LEGACY_TABLES).unwrap_or_default();
+    if legacy.lines().any(|table| table == "filter") {
+        tracing::warn!(
+            "rules of the legacy iptables are in force; where they drop forwarded packets, tasks are cut off"
+        );
+    }
     let Some((chain, handles)) = foreign_rules(tag).await? else { return Ok(()) };
     if !handles.is_empty() {
         return Ok(());
