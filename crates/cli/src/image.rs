@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use agent::runtime::keyring::Keyring;
 use agent::runtime::{Containerd, Settings};
 use serde_json::json;
 
@@ -20,7 +21,7 @@ pub async fn run(home: &Home, command: &args::Image, format: Output) -> Result<(
 
 /// How this data directory's gantry uses a containerd. `instance` keeps several on one machine apart.
 pub fn settings(home: &Home, socket: PathBuf, instance: &str) -> Settings {
-    let settings = Settings::new(socket, home.path("scratch"));
+    let settings = Settings { keyring: keyring(), ..Settings::new(socket, home.path("scratch")) };
     match instance {
         DEFAULT_INSTANCE => settings,
         _ => Settings {
@@ -29,6 +30,20 @@ pub fn settings(home: &Home, socket: PathBuf, instance: &str) -> Settings {
             ..settings
         },
     }
+}
+
+/// The credentials for registries that `docker login` keeps, for the user that gantry runs as.
+fn keyring() -> Keyring {
+    let directory = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let of_home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker"));
+    let Some(file) = directory.or_else(of_home).map(|directory| directory.join("config.json")) else {
+        return Keyring::default();
+    };
+    let Ok(bytes) = std::fs::read(&file) else { return Keyring::default() };
+    Keyring::from_docker(&bytes).unwrap_or_else(|error| {
+        tracing::warn!(file = %file.display(), %error, "the credentials for registries are not used");
+        Keyring::default()
+    })
 }
 
 pub async fn import_file(home: &Home, running: &Running, file: &Path) -> Result<Vec<agent::driver::Image>, Failure> {

@@ -158,6 +158,9 @@ async fn start_agent(
     address: SocketAddr,
     daemon: daemon::Daemon,
 ) -> Result<agent::Agent, Failure> {
+    if daemon.private {
+        tokio::spawn(daemon::keep(home.path("")));
+    }
     let settings = crate::image::settings(home, daemon.address, &args.instance);
     let network = network_config(home, args);
     let endpoint =

@@ -8,7 +8,7 @@
 //!                          -> start one, wait for its socket
 //! ```
 //! A private one is a session of its own: it outlives gantry, and with it the containers' exit statuses. Only
-//! [`stop_private`] ends it.
+//! [`stop_private`] ends it; [`keep`] starts it again when it ends by itself.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +16,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::{Signal, kill};
@@ -32,6 +32,11 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 /// Between the socket's file and its answering.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// Between an end and the next start; doubled while it keeps ending.
+const FIRST_RESTART_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_RESTART_PAUSE: Duration = Duration::from_secs(30);
+/// One that ran this long ended for a reason of its own.
+const STEADY: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// A log that has grown beyond is begun anew at the next start.
 const LOG_LIMIT: u64 = 16 << 20;
@@ -105,6 +110,33 @@ pub async fn stop_private(data: &Path) -> Result<bool> {
         }
     }
     Err(DaemonError::DoesNotEnd(pid.as_raw()))
+}
+
+/// Starts the private containerd of a data directory again whenever it ends. Its containers go on without it
+/// meanwhile. Returns when there is none to watch.
+pub async fn keep(data: PathBuf) {
+    let place = Place::of(&data);
+    let mut pause = FIRST_RESTART_PAUSE;
+    loop {
+        let Some(process) = place.pid().and_then(|pid| open_process(pid).ok().flatten()) else {
+            tracing::warn!(directory = %place.directory.display(), "there is no private containerd to keep");
+            return;
+        };
+        let watched = Instant::now();
+        // An error cannot come from a descriptor that stays open; it would be an end as well.
+        let _ = process.readable().await;
+        tracing::warn!(log = place.log_name(), "the private containerd ended; starting it again");
+        if watched.elapsed() > STEADY {
+            pause = FIRST_RESTART_PAUSE;
+        }
+        tokio::time::sleep(pause).await;
+        while let Err(error) = find_or_start_private(&data).await {
+            pause = LONGEST_RESTART_PAUSE.min(pause * 2);
+            tracing::warn!(%error, "cannot start the private containerd again");
+            tokio::time::sleep(pause).await;
+        }
+        pause = LONGEST_RESTART_PAUSE.min(pause * 2);
+    }
 }
 
 /// Files of a private containerd.

@@ -1,6 +1,8 @@
 //! Finding, starting and ending containerd.
 
-use agent::driver::Runtime;
+use std::task::Poll;
+
+use agent::driver::{FoundStatus, Runtime};
 use agent::runtime::daemon::{self, Daemon, DaemonError};
 
 use crate::support::Fixture;
@@ -29,6 +31,25 @@ async fn a_stale_socket_and_a_stranger_with_its_pid_are_not_taken_for_it() {
     fixture.start_containerd().await;
     fixture.gap().await;
     fixture.runtime.version().await.expect("connected again");
+    fixture.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_containerd_that_ends_is_started_again() {
+    let mut fixture = Fixture::new().await;
+    fixture.runtime.create(&fixture.request("stays", &["sleep", "1000"])).await.expect("created");
+    fixture.runtime.start("stays").await.expect("started");
+    let mut keeping = Box::pin(daemon::keep(fixture.directory.clone()));
+    // It looks for what to keep first, then waits.
+    let is_waiting = std::future::poll_fn(|cx| Poll::Ready(keeping.as_mut().poll(cx).is_pending())).await;
+    assert!(is_waiting);
+    let keeper = tokio::spawn(keeping);
+    fixture.kill_containerd().await;
+    fixture.gap().await;
+    let found = fixture.runtime.list().await.expect("listed");
+    assert!(matches!(found[0].status, FoundStatus::Running { .. }));
+    keeper.abort();
+    fixture.runtime.delete("stays").await.expect("deleted");
     fixture.end().await;
 }
 
