@@ -47,6 +47,11 @@ impl Arn {
         Self::ecs(scope, format!("task/{cluster}/{id}"))
     }
 
+    /// [`task`](Self::task) as text at once, since a listing shows a hundred of them.
+    pub fn task_text(scope: &Scope, cluster: &str, id: TaskId) -> String {
+        format!("arn:aws:ecs:{}:{}:task/{cluster}/{id}", scope.region, scope.account)
+    }
+
     pub fn container(scope: &Scope, cluster: &str, task: TaskId, id: &str) -> Self {
         Self::ecs(scope, format!("container/{cluster}/{task}/{id}"))
     }
@@ -66,5 +71,17 @@ impl Arn {
 
     pub fn belongs_to(&self, scope: &Scope) -> bool {
         *self.region == *scope.region && *self.account == *scope.account
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_a_tasks_arn_is_the_arns_text() {
+        let scope = Scope::new("000000000000", "us-east-1");
+        let id = TaskId(31);
+        assert_eq!(Arn::task_text(&scope, "default", id), Arn::task(&scope, "default", id).to_string());
     }
 }

@@ -120,7 +120,7 @@ pub fn list_tasks(cx: &mut Cx<'_>, request: ecs::ListTasksRequest) -> Result<ecs
         .filter(|task| family.as_ref().is_none_or(|family| task.family == *family))
         .filter(|task| launch_type.is_none_or(|launch_type| task.launch_type == launch_type));
     let (tasks, next_token) = page::cut(wanted, limit, |task| task.id.to_string());
-    let arns = tasks.iter().map(|task| Arn::task(&task.scope, &task.cluster, task.id).to_string());
+    let arns = tasks.iter().map(|task| Arn::task_text(&task.scope, &task.cluster, task.id));
     Ok(ecs::ListTasksResponse { task_arns: Some(arns.collect()), next_token })
 }
 

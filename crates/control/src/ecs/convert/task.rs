@@ -13,7 +13,7 @@ const EPHEMERAL_STORAGE_DEFAULT_GIB: u32 = 20;
 /// A task as Describe shows it. `tags` are shown when they are asked for, else as an empty list.
 pub fn to_wire(tables: &Tables, task: &Task, tags: bool) -> ecs::Task {
     let scope = &task.scope;
-    let arn = Arn::task(scope, &task.cluster, task.id).to_string();
+    let arn = Arn::task_text(scope, &task.cluster, task.id);
     let is_fargate = task.launch_type == LaunchType::Fargate;
     let storage = is_fargate.then(|| signed(task.ephemeral_storage.unwrap_or(EPHEMERAL_STORAGE_DEFAULT_GIB)));
     let instance = task.container_instance.map(|id| Arn::container_instance(scope, &task.cluster, id).to_string());

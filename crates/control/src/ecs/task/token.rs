@@ -54,7 +54,7 @@ impl Token {
         let key = (cx.scope().clone(), RUN_TASK.to_owned(), self.token.clone());
         let ids = cx.txn.client_tokens.get(&key).map(|row| row.answer.as_slice()).unwrap_or_default();
         let rows = ids.iter().filter_map(|id| cx.txn.tasks.get(&id.parse().ok()?));
-        let arns = rows.map(|task| Arn::task(&task.scope, &task.cluster, task.id).to_string());
+        let arns = rows.map(|task| Arn::task_text(&task.scope, &task.cluster, task.id));
         Error::ConflictException(ecs::ConflictException {
             message: Some("The clientToken was used with another request before.".to_owned()),
             resource_ids: Some(arns.collect()),
