@@ -1,0 +1,142 @@
+//! A machine of a test's own: network and mount namespaces, a containerd in them, a directory. Needs root, containerd,
+//! runc and nft.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use agent::assemble::{self, Form};
+use agent::clock::Clock;
+use agent::host::Host;
+use agent::network::{self, Linux};
+use agent::runtime::{Containerd, Settings, daemon};
+use agent::{Agent, Config, Endpoint};
+use model::NodeId;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::link::{Control, LIMIT, Link};
+
+pub struct Machine {
+    directory: PathBuf,
+    settings: Settings,
+    pub control: Control,
+    /// What was there before the first agent.
+    before: Vec<String>,
+}
+
+/// Runs a test on a machine of its own: a thread with a new network and mount namespace, and all that it starts.
+pub fn on_machine<F: Future<Output = Machine>>(test: impl FnOnce(Machine) -> F + Send + 'static) {
+    let machine = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("these tests need root");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+        run("ip", &["link", "set", "lo", "up"]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { test(Machine::start().await).await.end().await });
+    });
+    if let Err(panic) = machine.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+impl Machine {
+    async fn start() -> Self {
+        let directory = tempfile::Builder::new().prefix("gantry-node-").tempdir().unwrap().keep();
+        let daemon = daemon::find_or_start_private(&directory).await.expect("containerd (package containerd) starts");
+        let mut settings = Settings::new(daemon.address, directory.join("scratch"));
+        settings.cgroup_parent = directory.file_name().unwrap().to_string_lossy().into_owned();
+        // runc keeps the containers of all containerds of a host in one place, by namespace.
+        settings.namespace.clone_from(&settings.cgroup_parent);
+        let machine = Self { directory, settings, control: Control::start().await, before: Vec::new() };
+        let archive = machine.directory.join("busybox.tar");
+        let busybox = assemble::busybox("busybox").expect("/bin/busybox (package busybox-static)");
+        busybox.write(&archive, Form::Docker).unwrap();
+        machine.containerd().await.import(&archive, None).await.unwrap();
+        Self { before: machine.holdings(), ..machine }
+    }
+
+    async fn containerd(&self) -> Containerd {
+        Containerd::connect(self.settings.clone()).await.expect("containerd answers")
+    }
+
+    /// An agent on this machine, and the session that it opens.
+    pub async fn agent(&self) -> (Agent, Link) {
+        let network = network::Config { tag: "test0".into(), ..network::Config::new(self.directory.join("run")) };
+        let endpoint =
+            Endpoint { address: network.endpoint_address().into(), cgroup_parent: self.settings.cgroup_parent.clone() };
+        let network = Linux::open(network).await.expect("the network opens (package nftables)");
+        let config = Config {
+            data_dir: Some(self.directory.clone()),
+            control: self.control.address(),
+            node_key: "secret".into(),
+            node: NodeId(7),
+            host: Host::read().unwrap(),
+            clock: Clock::System,
+            endpoint: Some(endpoint),
+        };
+        let agent = Agent::start(config, self.containerd().await, network).await.expect("the agent starts");
+        (agent, self.control.welcome().await)
+    }
+
+    /// Until the machine holds nothing that it did not hold at first.
+    pub async fn wait_until_clean(&self) {
+        let clean = async {
+            while self.holdings() != self.before {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(LIMIT, clean).await.is_err() {
+            panic!("left over: {:#?}\nat first: {:#?}", self.holdings(), self.before);
+        }
+    }
+
+    /// What tasks could leave behind: namespaces, mounts, interfaces, cgroups, shims, snapshots, files.
+    fn holdings(&self) -> Vec<String> {
+        let ours = self.directory.to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        found.extend(mounts.lines().filter(|line| line.contains(&ours)).map(str::to_owned));
+        let links = run("ip", &["-o", "link"]);
+        let veths = links.lines().filter(|line| line.contains("veth") || line.contains("@if"));
+        found.extend(veths.map(str::to_owned));
+        found.extend(shims(&ours));
+        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+            let parent = hierarchy.path().join(&self.settings.cgroup_parent);
+            found.extend(names(&parent).filter(|name| name.parse::<model::TaskId>().is_ok()));
+        }
+        let snapshots = self.directory.join("containerd/root/io.containerd.snapshotter.v1.overlayfs/snapshots");
+        found.push(format!("{} snapshots", names(&snapshots).count()));
+        for directory in ["tasks", "volumes", "logs"] {
+            found.extend(names(&self.directory.join("agent").join(directory)));
+        }
+        found
+    }
+
+    async fn end(self) {
+        daemon::stop_private(&self.directory).await.unwrap();
+        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+            let _ = std::fs::remove_dir(hierarchy.path().join(&self.settings.cgroup_parent));
+        }
+        std::fs::remove_dir_all(&self.directory).unwrap();
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn names(directory: &Path) -> impl Iterator<Item = String> + use<> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+}
+
+fn shims(directory: &str) -> Vec<String> {
+    let commands = names(Path::new("/proc")).map(|pid| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).replace('\0', " ")
+    });
+    commands.filter(|command| command.contains("containerd-shim") && command.contains(directory)).collect()
+}

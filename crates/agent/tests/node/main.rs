@@ -1,0 +1,8 @@
+//! The agent as a whole, seen from the control plane's end of its link: on a simulated machine, and with containerd,
+//! runc and the kernel under it.
+
+mod life;
+mod link;
+mod machine;
+mod session;
+mod spec;
