@@ -15,6 +15,8 @@ use agent::{Agent, Config, Endpoint};
 use model::NodeId;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::link::{Control, LIMIT, Link};
 
@@ -48,12 +50,13 @@ impl Machine {
         settings.cgroup_parent = directory.file_name().unwrap().to_string_lossy().into_owned();
         // runc keeps the containers of all containerds of a host in one place, by namespace.
         settings.namespace.clone_from(&settings.cgroup_parent);
-        let machine = Self { directory, settings, control: Control::start().await, before: Vec::new() };
+        let mut machine = Self { directory, settings, control: Control::start().await, before: Vec::new() };
         let archive = machine.directory.join("busybox.tar");
         let busybox = assemble::busybox("busybox").expect("/bin/busybox (package busybox-static)");
         busybox.write(&archive, Form::Docker).unwrap();
         machine.containerd().await.import(&archive, None).await.unwrap();
-        Self { before: machine.holdings(), ..machine }
+        machine.before = machine.holdings();
+        machine
     }
 
     async fn containerd(&self) -> Containerd {
@@ -115,11 +118,32 @@ impl Machine {
 
     async fn end(self) {
         daemon::stop_private(&self.directory).await.unwrap();
-        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-            let _ = std::fs::remove_dir(hierarchy.path().join(&self.settings.cgroup_parent));
-        }
-        std::fs::remove_dir_all(&self.directory).unwrap();
     }
+}
+
+impl Drop for Machine {
+    /// Also after a failure: ends what still runs and removes what it had.
+    fn drop(&mut self) {
+        let ours = format!("{}/", self.directory.display());
+        processes().filter(|(_, command)| command.contains(&ours)).for_each(|(pid, _)| end_process(pid));
+        for hierarchy in names(Path::new("/sys/fs/cgroup")) {
+            remove_groups(&Path::new("/sys/fs/cgroup").join(hierarchy).join(&self.settings.cgroup_parent));
+        }
+        let _ = std::fs::remove_dir_all(Path::new("/run/containerd/runc").join(&self.settings.namespace));
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Whatever has ended by itself meanwhile is fine.
+fn end_process(pid: i32) {
+    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+}
+
+fn remove_groups(group: &Path) {
+    let members = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    members.lines().filter_map(|line| line.parse().ok()).for_each(end_process);
+    names(group).map(|name| group.join(name)).filter(|path| path.is_dir()).for_each(|path| remove_groups(&path));
+    let _ = std::fs::remove_dir(group);
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {
@@ -133,10 +157,14 @@ fn names(directory: &Path) -> impl Iterator<Item = String> + use<> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
 }
 
-fn shims(directory: &str) -> Vec<String> {
-    let commands = names(Path::new("/proc")).map(|pid| {
+fn processes() -> impl Iterator<Item = (i32, String)> {
+    names(Path::new("/proc")).filter_map(|name| name.parse().ok()).map(|pid: i32| {
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&command).replace('\0', " ")
-    });
+        (pid, String::from_utf8_lossy(&command).replace('\0', " "))
+    })
+}
+
+fn shims(directory: &str) -> Vec<String> {
+    let commands = processes().map(|(_, command)| command);
     commands.filter(|command| command.contains("containerd-shim") && command.contains(directory)).collect()
 }
