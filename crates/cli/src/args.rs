@@ -102,6 +102,8 @@ pub enum Image {
     Import { file: PathBuf },
     /// List the images on this machine
     Ls,
+    /// Pull an image from its registry, as a task's start would
+    Pull { image: String },
 }
 
 fn account_id(text: &str) -> Result<String, String> {

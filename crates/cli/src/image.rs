@@ -1,10 +1,14 @@
 //! `gantry image`: bringing images onto this machine and listing them, directly in the containerd that gantry uses.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use agent::driver::Runtime;
 use agent::runtime::keyring::Keyring;
-use agent::runtime::{Containerd, Settings};
+use agent::runtime::{Containerd, Progress, Settings};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::args::{self, DEFAULT_INSTANCE, Output};
 use crate::failure::{Advice, Context, Failure};
@@ -16,6 +20,7 @@ pub async fn run(home: &Home, command: &args::Image, format: Output) -> Result<(
     match command {
         args::Image::Import { file } => import(home, &running, file, format).await,
         args::Image::Ls => list(home, &running, format).await,
+        args::Image::Pull { image } => pull(home, &running, image, format).await,
     }
 }
 
@@ -71,6 +76,33 @@ async fn import(home: &Home, running: &Running, file: &Path, format: Output) -> 
         images.iter().map(|image| format!("imported {} {}\n", image.reference, output::dim(&image.digest))).collect()
     });
     Ok(())
+}
+
+async fn pull(home: &Home, running: &Running, image: &str, format: Output) -> Result<(), Failure> {
+    let containerd = connect(home, running).await?;
+    let shown = tokio::spawn(show(containerd.pulls()));
+    let pulled = containerd.ensure_image(image).await;
+    shown.abort();
+    let pulled = pulled.context(|| format!("{image} could not be pulled"))?;
+    let answer = json!({"image": pulled.reference, "digest": pulled.digest, "pulled": pulled.pulled});
+    output::print(format, &answer, || match pulled.pulled {
+        true => format!("pulled {} {}", pulled.reference, output::dim(&pulled.digest)),
+        false => format!("{} is here already {}", pulled.reference, output::dim(&pulled.digest)),
+    });
+    Ok(())
+}
+
+/// A bar of the bytes that have come, until it is aborted. Drawn on a terminal only.
+async fn show(mut pulls: watch::Receiver<BTreeMap<String, Progress>>) {
+    let bar = ProgressBar::new(0);
+    let template = "{bar:40} {bytes} of {total_bytes} {bytes_per_sec}";
+    bar.set_style(ProgressStyle::with_template(template).expect("a constant template"));
+    while pulls.changed().await.is_ok() {
+        let sum = |(done, total), pull: &Progress| (done + pull.done, total + pull.total);
+        let (done, total) = pulls.borrow().values().fold((0, 0), sum);
+        bar.set_length(total);
+        bar.set_position(done);
+    }
 }
 
 async fn list(home: &Home, running: &Running, format: Output) -> Result<(), Failure> {
