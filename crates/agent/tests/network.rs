@@ -611,7 +611,7 @@ fn churn() {
                     };
                     network.attach(&request).await.unwrap();
                     // Some stay over the rounds.
-                    if (round + n as u32) % 3 != 0 {
+                    if !(round + u32::from(n)).is_multiple_of(3) {
                         network.detach(request.task).await.unwrap();
                     }
                 }

@@ -155,3 +155,39 @@ pub fn binding(published: &Published) -> NetworkBinding {
         protocol: published.host.protocol,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config { bridge_range: "10.9.8.0/29".parse().unwrap(), ..Config::new("/unused".into()) }
+    }
+
+    fn id(task: u128) -> EndpointId {
+        EndpointId { task: TaskId(task), container: Some(0) }
+    }
+
+    #[test]
+    fn addresses_are_given_once_return_late_and_run_out() {
+        let (mut ledger, config) = (Ledger::default(), config());
+        let mut give = |ledger: &mut Ledger, task: u128| {
+            ledger.give_address(&config, id(task)).ok().map(|address| address.address.octets()[3])
+        };
+        assert_eq!([1, 2, 1, 3].map(|task| give(&mut ledger, task)), [Some(2), Some(3), Some(2), Some(4)]);
+        ledger.free_addresses(TaskId(2));
+        // The one that came free is the last to be given again; network, gateway and broadcast never are.
+        assert_eq!([4, 5, 6].map(|task| give(&mut ledger, task)), [Some(5), Some(6), Some(3)]);
+        assert_eq!(give(&mut ledger, 7), None);
+        assert_eq!(give(&mut ledger, 6), Some(3));
+    }
+
+    #[test]
+    fn what_is_adopted_is_taken() {
+        let (config, taken) = (config(), Ipv4Addr::new(10, 9, 8, 2));
+        let awsvpc = Ipv4Addr::new(172, 31, 0, 9);
+        let mut ledger = Ledger::adopt(&config, &[(id(1), Some(taken)), (id(2), Some(awsvpc)), (id(3), None)], vec![]);
+        assert_eq!(ledger.give_address(&config, id(4)).unwrap().address, Ipv4Addr::new(10, 9, 8, 3));
+        assert_eq!(ledger.give_address(&config, id(1)).unwrap().address, taken);
+    }
+}
