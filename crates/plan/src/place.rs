@@ -42,7 +42,7 @@ pub struct Node {
     pub id: NodeId,
     /// The cluster whose container instance it is.
     pub cluster: Option<String>,
-    /// Of the container instance. A DRAINING one takes no task, and is not named in refusals.
+    /// Of the container instance; INACTIVE when it is none. A DRAINING one takes no task of either target.
     pub status: InstanceStatus,
     /// Its agent's session is up.
     pub connected: bool,

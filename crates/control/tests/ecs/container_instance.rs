@@ -165,6 +165,11 @@ fn a_draining_instance_takes_no_task() {
     let none = world.refused("RunTask", json!({"taskDefinition": "job"}));
     assert_eq!(none, "InvalidParameterException: No Container Instances were found in your cluster.");
 
+    let fargate = json!({"taskDefinition": "web", "launchType": "FARGATE", "networkConfiguration": in_zone_a()});
+    let detail = world.call("RunTask", fargate)["failures"][0]["detail"].take();
+    let draining = "the container instance is DRAINING";
+    assert_eq!(detail, format!("node-1: {draining}; node-2: {draining}"));
+
     let status = "InvalidParameterException: Container instance status should be one of [ACTIVE, DRAINING]";
     world.check_refusals(
         "UpdateContainerInstancesState",

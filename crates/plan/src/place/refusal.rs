@@ -23,7 +23,7 @@ pub enum Reason {
     /// Is none of those that this expression means.
     MemberOf(String),
     DistinctInstance,
-    /// The container instance is not ACTIVE.
+    /// The container instance is DRAINING, or is none any more.
     Inactive,
 }
 
@@ -53,7 +53,7 @@ pub struct Refusal {
 
 /// `None` when the node takes a task of this shape.
 pub(super) fn refusal(shape: &Shape, node: &Node) -> Option<Reason> {
-    if matches!(shape.target, Target::Cluster(_)) && node.status != InstanceStatus::Active {
+    if !takes_tasks(shape, node) {
         return Some(Reason::Inactive);
     }
     if let Err(shortage) = node.free.fits(&shape.reservation) {
@@ -74,6 +74,14 @@ pub(super) fn refusal(shape: &Shape, node: &Node) -> Option<Reason> {
         return Some(Reason::Interface);
     }
     shape.constraints.iter().find_map(|constraint| violation(constraint, shape, node))
+}
+
+/// A machine that is being drained takes nothing new. One that is no container instance may still offer FARGATE.
+fn takes_tasks(shape: &Shape, node: &Node) -> bool {
+    match shape.target {
+        Target::Cluster(_) => node.status == InstanceStatus::Active,
+        Target::Fargate => node.status != InstanceStatus::Draining,
+    }
 }
 
 fn has(node: &Node, required: &Attribute) -> bool {
