@@ -5,8 +5,10 @@
 //! <directory>/<task id>/state.json    task::State
 //! ```
 //! Writes replace whole files by rename, so a reader sees the old or the new one. They reach the page cache at once,
-//! which survives the agent; [`Checkpoints::sync`] makes them survive the machine, and is called only before what
-//! could not be found out afterwards (a start, a deletion).
+//! which survives the agent. Two things must survive the machine too: that a task is ours before one of its containers
+//! can run ([`Checkpoints::sync_spec`]), or after a crash it would be started a second time; and how a container ended
+//! before it is deleted ([`Checkpoints::sync_state`]), for then it is written nowhere else. All else the runtime's own
+//! records tell.
 //!
 //! Specs hold environment variables: directories are 0700, files 0600.
 
@@ -61,14 +63,21 @@ impl Checkpoints {
         replace(&directory.join(id.to_string()).join("state.json"), state)
     }
 
-    /// Makes all that was put for the task survive a crash of the machine. Blocks on the disk.
-    pub fn sync(&self, id: TaskId) -> Result<(), CheckpointError> {
+    /// Makes the spec survive a crash of the machine. Blocks on the disk.
+    pub fn sync_spec(&self, id: TaskId) -> Result<(), CheckpointError> {
         let Self::Directory(directory) = self else { return Ok(()) };
         let task = directory.join(id.to_string());
-        for path in [task.join("spec.json"), task.join("state.json"), task.clone(), directory.clone()] {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
-        }
-        Ok(())
+        sync(&task.join("spec.json"))?;
+        sync(&task)?;
+        sync(directory)
+    }
+
+    /// Makes the state that was put last survive a crash of the machine. Blocks on the disk.
+    pub fn sync_state(&self, id: TaskId) -> Result<(), CheckpointError> {
+        let Self::Directory(directory) = self else { return Ok(()) };
+        let task = directory.join(id.to_string());
+        sync(&task.join("state.json"))?;
+        sync(&task)
     }
 
     /// Forgets the task. No error when it is not there.
@@ -108,11 +117,16 @@ impl Checkpoints {
     }
 }
 
-/// A state that is missing or torn counts as none: no container was started then, since starts are synced before.
+/// A state that is missing or torn counts as one of an earlier boot: a container that the runtime then has a record of
+/// may have run, and is not started again.
 fn read_task(directory: &Path) -> Option<Checkpoint> {
     let spec = serde_json::from_slice(&fs::read(directory.join("spec.json")).ok()?).ok()?;
     let state = fs::read(directory.join("state.json")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     Some(Checkpoint { spec, state: state.unwrap_or_default() })
+}
+
+fn sync(path: &Path) -> Result<(), CheckpointError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(failed("sync", path))
 }
 
 fn make_directory(path: &Path) -> Result<(), CheckpointError> {

@@ -130,7 +130,7 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
             Effect::Create { container, image, network } => {
                 Event::Created(container, self.create(spec, container, image, network).await)
             }
-            Effect::Start { container } => Event::Started(container, self.start(spec.id, &id(container)).await),
+            Effect::Start { container } => Event::Started(container, self.runtime.start(&id(container)).await),
             Effect::Check { container, command, limit } => {
                 Event::Checked(container, self.runtime.exec(&id(container), &command, limit).await)
             }
@@ -162,28 +162,34 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
     async fn create(&self, spec: &TaskSpec, container: usize, image: Image, network: Option<Attached>) -> Result<()> {
         let files = self.files.prepare(spec, container, network.as_ref(), self.network.dns_servers()).await?;
         let request = container::request(spec, container, image, network.as_ref(), files);
-        // Asking for the log stream takes about as long as making the container. What is made is deleted should there
-        // be none.
-        let (created, checked) = tokio::join!(self.runtime.create(&request), self.files.check_logs(spec, container));
-        created.and(checked)
-    }
-
-    async fn start(&self, task: TaskId, id: &str) -> Result<u32> {
-        self.sync(task).await?;
-        self.runtime.start(id).await
+        // Asking for the log stream and writing to the disk take about as long as making the container. What is made
+        // is deleted should either fail.
+        let (created, checked, synced) = tokio::join!(
+            self.runtime.create(&request),
+            self.files.check_logs(spec, container),
+            self.sync(spec.id, Checkpoints::sync_spec),
+        );
+        created.and(checked).and(synced)
     }
 
     async fn delete(&self, task: TaskId, id: &str) -> Result<()> {
-        self.sync(task).await?;
+        // With a disk that fails, letting go matters more: the exit code is in the report, too.
+        if let Err(error) = self.sync(task, Checkpoints::sync_state).await {
+            tracing::warn!(%task, %error, "deleting a container all the same");
+        }
         self.runtime.delete(id).await
     }
 
-    async fn sync(&self, task: TaskId) -> Result<()> {
+    async fn sync(
+        &self,
+        task: TaskId,
+        sync: fn(&Checkpoints, TaskId) -> std::result::Result<(), CheckpointError>,
+    ) -> Result<()> {
         let checkpoints = self.checkpoints.clone();
         if matches!(checkpoints, Checkpoints::None) {
             return Ok(());
         }
-        let synced = tokio::task::spawn_blocking(move || checkpoints.sync(task)).await;
+        let synced = tokio::task::spawn_blocking(move || sync(&checkpoints, task)).await;
         let synced = synced.map_err(|error| DriverError::new("ServerError", error))?;
         synced.map_err(|error| unkept(&error))
     }
@@ -228,14 +234,16 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
         }
     }
 
-    fn limit_of(&self, effect: &Effect) -> &Semaphore {
+    /// `None`: the job only waits for others, perhaps for long, and must not keep any work waiting.
+    fn limit_of(&self, effect: &Effect) -> Option<&Semaphore> {
         match effect {
-            Effect::EnsureImage { .. } => &self.limits.images,
+            Effect::FinishLogs { .. } => None,
+            Effect::EnsureImage { .. } => Some(&self.limits.images),
             Effect::CreateGroup(_) | Effect::Attach(_) | Effect::Create { .. } | Effect::Start { .. } => {
-                &self.limits.starts
+                Some(&self.limits.starts)
             }
-            Effect::Check { .. } => &self.limits.checks,
-            _ => &self.limits.stops,
+            Effect::Check { .. } => Some(&self.limits.checks),
+            _ => Some(&self.limits.stops),
         }
     }
 }
@@ -435,7 +443,10 @@ impl<R: Runtime, N: Network> Drive<R, N> {
         let drivers = self.drivers.clone();
         let job_task = self.jobs.spawn(async move {
             let work = async {
-                let _permit = drivers.limit_of(&effect).acquire().await;
+                let _permit = match drivers.limit_of(&effect) {
+                    Some(limit) => Some(limit.acquire().await),
+                    None => None,
+                };
                 drivers.perform(&spec, effect).await
             };
             let event = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {

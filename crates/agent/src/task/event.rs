@@ -153,13 +153,13 @@ pub enum Effect {
     AbandonImage {
         container: usize,
     },
-    /// Makes the container and the files that are mounted into it. `network` is absent in the host's network.
+    /// Makes the container and the files that are mounted into it. `network` is absent in the host's network. Once it
+    /// is answered, a crash of the machine cannot make the task unknown.
     Create {
         container: usize,
         image: Image,
         network: Option<Attached>,
     },
-    /// Before it begins, the task's state must be on disk: it says that the container may have run.
     Start {
         container: usize,
     },
