@@ -65,10 +65,16 @@ pub(crate) fn write_members(structure: &dyn Structure, mut follows: bool, out: &
         if std::mem::replace(&mut follows, true) {
             out.push(b',');
         }
-        write_string(member.wire_name(), out);
-        out.push(b':');
+        write_name(member.wire_name(), out);
         write_view(member, view, out);
     }
+}
+
+/// Names of the models hold nothing that JSON would escape (a test asserts it), so they are copied as they are.
+fn write_name(name: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
 }
 
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {

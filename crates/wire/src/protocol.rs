@@ -68,6 +68,9 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// Room for the usual answer, so that it is written without growing.
+const USUAL_BODY_BYTES: usize = 4096;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 
@@ -224,7 +227,7 @@ impl Routed {
     pub fn answer(&self, response: &dyn Structure, request_id: &str) -> Answer {
         let body = match self.protocol {
             Protocol::Json10 | Protocol::Json11 => {
-                let mut body = Vec::new();
+                let mut body = Vec::with_capacity(USUAL_BODY_BYTES);
                 json::write(response, &mut body);
                 body
             }

@@ -198,7 +198,7 @@ fn hostile_bodies_cost_neither_memory_nor_time() {
 }
 
 #[test]
-fn every_pattern_of_the_models_compiles() {
+fn patterns_of_the_models_compile_and_names_need_no_escapes() {
     fn visit(schema: &'static wire::schema::Schema, seen: &mut Vec<*const wire::schema::Schema>) -> usize {
         if seen.contains(&std::ptr::from_ref(schema)) {
             return 0;
@@ -208,6 +208,10 @@ fn every_pattern_of_the_models_compiles() {
             pattern.matches("");
             1
         });
+        for member in schema.members() {
+            let name = member.wire_name();
+            assert_eq!(serde_json::to_string(name).unwrap(), format!("\"{name}\""), "in {}", schema.name);
+        }
         let within: usize = match schema.kind {
             wire::schema::Kind::Structure(members) => members.iter().map(|member| visit(member.target, seen)).sum(),
             wire::schema::Kind::List(element) => visit(element.target, seen),
