@@ -4,7 +4,6 @@
 //! of the world. The agent keeps no truth of its own beside its [`checkpoint`]s: what runs is asked of the runtime.
 
 mod agent;
-pub mod assemble;
 pub mod checkpoint;
 pub mod clock;
 mod container;

@@ -26,7 +26,7 @@ pub mod host;
 mod image;
 mod init;
 pub mod keyring;
-pub(crate) mod manifest;
+mod manifest;
 mod pull;
 pub mod reference;
 mod registry;

@@ -21,7 +21,6 @@ use super::api::containerd::services::diff::v1::diff_client::DiffClient;
 use super::api::containerd::services::events::v1::events_client::EventsClient;
 use super::api::containerd::services::images::v1::images_client::ImagesClient;
 use super::api::containerd::services::leases::v1::leases_client::LeasesClient;
-use super::api::containerd::services::namespaces::v1::namespaces_client::NamespacesClient;
 use super::api::containerd::services::snapshots::v1::snapshots_client::SnapshotsClient;
 use super::api::containerd::services::tasks::v1::tasks_client::TasksClient;
 use super::api::containerd::services::version::v1::version_client::VersionClient;
@@ -200,10 +199,6 @@ impl Client {
 
     pub fn leases(&self) -> LeasesClient<Service> {
         LeasesClient::new(self.service())
-    }
-
-    pub fn namespaces(&self) -> NamespacesClient<Service> {
-        NamespacesClient::new(self.service())
     }
 
     pub fn snapshots(&self) -> SnapshotsClient<Service> {

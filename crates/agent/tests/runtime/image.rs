@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use agent::assemble::{self, Form};
 use agent::driver::Runtime;
 
+use crate::assemble::{self, Form};
 use crate::support::Fixture;
 
 fn write(fixture: &Fixture, form: Form) -> PathBuf {

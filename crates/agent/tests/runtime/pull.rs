@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use agent::assemble::{self, Form};
 use agent::driver::{DriverError, Image, Runtime};
 use agent::runtime::keyring::Credentials;
 use agent::runtime::{Progress, Retry, Settings};
 
+use crate::assemble::{self, Form};
 use crate::registry::{Authorization, Fault, Kind, PASSWORD, Registry, USER};
 use crate::support::Fixture;
 

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agent::assemble::{self, Form};
 use agent::driver::{ContainerRequest, Exit, Image, Runtime, RuntimeEvent};
 use agent::runtime::{Containerd, Settings, daemon};
 use model::{ContainerDefinition, TaskId};
 use tokio::sync::mpsc;
+
+use crate::assemble::{self, Form};
 
 pub const WAIT: Duration = Duration::from_secs(30);
 

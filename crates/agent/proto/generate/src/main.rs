@@ -4,7 +4,7 @@
 use std::path::Path;
 
 const ROOT: &str = "github.com/containerd/containerd/api";
-const FILES: [&str; 11] = [
+const FILES: [&str; 10] = [
     "events/task.proto",
     "services/containers/v1/containers.proto",
     "services/content/v1/content.proto",
@@ -15,7 +15,6 @@ const FILES: [&str; 11] = [
     "services/snapshots/v1/snapshots.proto",
     "services/tasks/v1/tasks.proto",
     "services/version/v1/version.proto",
-    "services/namespaces/v1/namespace.proto",
 ];
 
 fn main() {

@@ -34,11 +34,6 @@ pub mod containerd {
                 include!("containerd.services.leases.v1.rs");
             }
         }
-        pub mod namespaces {
-            pub mod v1 {
-                include!("containerd.services.namespaces.v1.rs");
-            }
-        }
         pub mod snapshots {
             pub mod v1 {
                 include!("containerd.services.snapshots.v1.rs");

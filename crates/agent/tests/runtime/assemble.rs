@@ -1,16 +1,12 @@
-//! Image archives made from what a machine has: a program with the libraries that it needs, and some files.
-//!
-//! For images where no registry is at hand: the demo's and the tests'. Not a builder: one layer, no commands.
+//! Image archives made from what the machine has: busybox and some files, in one layer.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use serde_json::{Value, json};
-
-use crate::runtime::manifest::digest;
+use sha2::{Digest as _, Sha256};
 
 /// How the archive is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,17 +55,6 @@ impl Assembly {
     pub fn link(mut self, path: &str, target: &str) -> Self {
         self.add(path, Entry::Link { target: target.to_owned() });
         self
-    }
-
-    /// A program of this machine and the shared libraries that `ldd` names.
-    pub fn program(mut self, path: &str, host: &Path) -> io::Result<Self> {
-        self = self.file(path, fs::read(host)?, 0o755);
-        for library in libraries(host)? {
-            let bytes = fs::read(&library)?;
-            let inside = library.strip_prefix("/").unwrap_or(&library).to_string_lossy().into_owned();
-            self = self.file(&inside, bytes, 0o755);
-        }
-        Ok(self)
     }
 
     /// Parents first: the map is sorted, and a directory sorts before what is in it.
@@ -164,92 +149,21 @@ impl Assembly {
 /// When /bin/busybox is not there (package busybox-static).
 pub fn busybox(name: &str) -> io::Result<Assembly> {
     let config = json!({ "Cmd": ["sh"], "Env": ["IMAGE=busybox"] });
-    with_busybox(Assembly::new(name, config).directory("tmp", 0o1777))
-}
-
-/// Debian's nginx with a page, logging to its output as nginx's own image does, with busybox beside it.
-/// Writes to /var/cache/nginx and /run only.
-///
-/// # Errors
-/// When /usr/sbin/nginx or /bin/busybox are not there (packages nginx-light, busybox-static).
-pub fn nginx(name: &str) -> io::Result<Assembly> {
-    let config = json!({
-        "Entrypoint": ["/usr/sbin/nginx"],
-        "Cmd": ["-g", "daemon off;"],
-        "ExposedPorts": { "80/tcp": {} },
-        "StopSignal": "SIGQUIT",
-    });
+    let passwd = "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000::/srv:/bin/sh\n";
     let assembly = Assembly::new(name, config)
+        .file("bin/busybox", fs::read("/bin/busybox")?, 0o755)
         .directory("tmp", 0o1777)
-        .directory("run", 0o755)
-        .directory("var/cache/nginx", 0o755)
-        .directory("var/lib/nginx", 0o755)
-        .link("var/log/nginx/access.log", "/dev/stdout")
-        .link("var/log/nginx/error.log", "/dev/stderr")
-        .file("etc/nginx/nginx.conf", NGINX_CONFIGURATION, 0o644)
-        .file("etc/nginx/mime.types", "types { text/html html; text/plain txt; }\n", 0o644)
-        .file("usr/share/nginx/html/index.html", "<h1>Welcome to nginx on Gantry</h1>\n", 0o644)
-        .program("usr/sbin/nginx", Path::new("/usr/sbin/nginx"))?;
-    with_busybox(assembly)
+        .directory("root", 0o700)
+        .file("etc/passwd", passwd, 0o644)
+        .file("etc/group", "root:x:0:\nadm:x:4:web\nweb:x:1000:\n", 0o644);
+    Ok(COMMANDS.iter().fold(assembly, |assembly, command| assembly.link(&format!("bin/{command}"), "busybox")))
 }
-
-const NGINX_CONFIGURATION: &str = "\
-user www-data;
-worker_processes 1;
-pid /run/nginx.pid;
-error_log /var/log/nginx/error.log notice;
-events { worker_connections 256; }
-http {
-    include /etc/nginx/mime.types;
-    access_log /var/log/nginx/access.log;
-    client_body_temp_path /var/cache/nginx/client;
-    proxy_temp_path /var/cache/nginx/proxy;
-    fastcgi_temp_path /var/cache/nginx/fastcgi;
-    uwsgi_temp_path /var/cache/nginx/uwsgi;
-    scgi_temp_path /var/cache/nginx/scgi;
-    server {
-        listen 80 default_server;
-        root /usr/share/nginx/html;
-    }
-}
-";
 
 const COMMANDS: [&str; 39] = [
     "ash", "cat", "chmod", "chown", "cp", "cut", "date", "dd", "df", "echo", "env", "false", "grep", "head",
     "hostname", "httpd", "id", "ip", "kill", "ln", "ls", "mkdir", "mount", "nc", "nslookup", "ping", "printf", "ps",
     "pwd", "rm", "sh", "sleep", "stat", "tail", "tee", "touch", "true", "wc", "wget",
 ];
-
-fn with_busybox(assembly: Assembly) -> io::Result<Assembly> {
-    let assembly = assembly
-        .program("bin/busybox", Path::new("/bin/busybox"))?
-        .directory("root", 0o700)
-        .file(
-            "etc/passwd",
-            "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\nweb:x:1000:1000::/srv:/bin/sh\n",
-            0o644,
-        )
-        .file("etc/group", "root:x:0:\nadm:x:4:web\nwww-data:x:33:\nweb:x:1000:\n", 0o644);
-    let linked =
-        COMMANDS.iter().fold(assembly, |assembly, command| assembly.link(&format!("bin/{command}"), "busybox"));
-    Ok(linked)
-}
-
-/// Absolute paths of what the dynamic linker would load; none for a static program.
-fn libraries(program: &Path) -> io::Result<Vec<PathBuf>> {
-    let output = Command::new("ldd").arg(program).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let missing = text.lines().find(|line| line.contains("not found"));
-    if let Some(line) = missing {
-        return Err(io::Error::other(format!("{}: {}", program.display(), line.trim())));
-    }
-    let path = |line: &str| {
-        let line = line.trim();
-        let path = line.split_once("=>").map_or(line, |(_, path)| path).trim();
-        path.starts_with('/').then(|| PathBuf::from(path.split_whitespace().next().unwrap_or_default()))
-    };
-    Ok(text.lines().filter_map(path).collect())
-}
 
 fn put_file<W: Write>(tar: &mut tar::Builder<W>, path: &str, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut header = header(tar::EntryType::Regular, bytes.len() as u64, mode);
@@ -273,6 +187,10 @@ fn architecture() -> &'static str {
         "aarch64" => "arm64",
         other => other,
     }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 fn hex_of(bytes: &[u8]) -> String {
