@@ -105,3 +105,53 @@ def test_regions_have_networks_of_their_own(endpoint, ec2):
     (here,) = ec2.describe_vpcs()["Vpcs"]
     (elsewhere,) = endpoint.client("ec2", region="eu-west-3").describe_vpcs()["Vpcs"]
     assert here["VpcId"] != elsewhere["VpcId"]
+
+
+def test_a_task_has_an_interface_for_as_long_as_it_lives(ecs, ec2, unique):
+    subnets = ec2.describe_subnets()["Subnets"]
+    subnet = min(subnets, key=lambda subnet: subnet["AvailabilityZone"])["SubnetId"]
+    cluster = ecs.create_cluster(clusterName=unique)["cluster"]["clusterName"]
+    definition = ecs.register_task_definition(
+        family=unique,
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+        containerDefinitions=[{"name": "main", "image": "busybox"}],
+    )["taskDefinition"]["taskDefinitionArn"]
+    (task,) = ecs.run_task(
+        cluster=cluster,
+        taskDefinition=definition,
+        launchType="FARGATE",
+        networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}},
+    )["tasks"]
+    try:
+        ecs.get_waiter("tasks_running").wait(
+            cluster=cluster, tasks=[task["taskArn"]], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        (task,) = ecs.describe_tasks(cluster=cluster, tasks=[task["taskArn"]])["tasks"]
+        (attachment,) = task["attachments"]
+        details = {detail["name"]: detail["value"] for detail in attachment["details"]}
+        interface_id = details["networkInterfaceId"]
+        (interface,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface_id])["NetworkInterfaces"]
+        assert interface["PrivateIpAddress"] == details["privateIPv4Address"]
+        assert interface["MacAddress"] == details["macAddress"]
+        assert interface["SubnetId"] == details["subnetId"] == subnet
+        assert interface["Status"] == "in-use"
+        assert interface["Description"].endswith(f":attachment/{attachment['id']}")
+        found = ec2.describe_network_interfaces(
+            Filters=[
+                {"Name": "addresses.private-ip-address", "Values": [details["privateIPv4Address"]]},
+                {"Name": "subnet-id", "Values": [subnet]},
+                {"Name": "description", "Values": ["*:attachment/*"]},
+            ]
+        )["NetworkInterfaces"]
+        assert [one["NetworkInterfaceId"] for one in found] == [interface_id]
+    finally:
+        ecs.stop_task(cluster=cluster, task=task["taskArn"])
+        ecs.get_waiter("tasks_stopped").wait(
+            cluster=cluster, tasks=[task["taskArn"]], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        ecs.delete_cluster(cluster=cluster)
+    with refused("InvalidNetworkInterfaceID.NotFound"):
+        ec2.describe_network_interfaces(NetworkInterfaceIds=[interface_id])
