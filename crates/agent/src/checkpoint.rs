@@ -147,3 +147,67 @@ fn replace(path: &Path, value: &impl Serialize) -> Result<(), CheckpointError> {
 fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> CheckpointError + 'a {
     move |source| CheckpointError { action, path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::task::tests::{container, spec};
+
+    fn kept(sequence: u64) -> (tempfile::TempDir, Checkpoints, Checkpoint) {
+        let directory = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::open(&directory.path().join("tasks")).unwrap();
+        let checkpoint = Checkpoint {
+            spec: spec(vec![container("a")]),
+            state: State { sequence, boot_id: "boot".into(), ..State::default() },
+        };
+        checkpoints.put_spec(&checkpoint.spec).unwrap();
+        checkpoints.put_state(checkpoint.spec.id, &checkpoint.state).unwrap();
+        (directory, checkpoints, checkpoint)
+    }
+
+    #[test]
+    fn what_is_put_is_read_until_removed() {
+        let (_directory, checkpoints, checkpoint) = kept(7);
+        let id = checkpoint.spec.id;
+        checkpoints.sync_spec(id).unwrap();
+        checkpoints.sync_state(id).unwrap();
+        assert_eq!(checkpoints.read().unwrap(), [checkpoint]);
+        for _ in 0..2 {
+            checkpoints.remove(id).unwrap();
+            assert_eq!(checkpoints.read().unwrap(), []);
+        }
+    }
+
+    #[test]
+    fn only_root_can_read_them() {
+        let (directory, _, checkpoint) = kept(7);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let task = directory.path().join("tasks").join(checkpoint.spec.id.to_string());
+        assert_eq!((mode(&task), mode(&task.join("spec.json")), mode(&task.join("state.json"))), (0o700, 0o600, 0o600));
+    }
+
+    #[test]
+    fn a_torn_state_is_none_and_a_torn_spec_is_no_task() {
+        let (directory, checkpoints, checkpoint) = kept(7);
+        let task = directory.path().join("tasks").join(checkpoint.spec.id.to_string());
+        for torn in ["", "{\"sequence\":", "[]"] {
+            fs::write(task.join("state.json"), torn).unwrap();
+            let read = checkpoints.read().unwrap();
+            assert_eq!((read.len(), &read[0].state), (1, &State::default()), "{torn:?}");
+        }
+        fs::write(task.join("spec.json"), "{").unwrap();
+        assert_eq!(checkpoints.read().unwrap(), []);
+        assert!(!task.exists());
+    }
+
+    #[test]
+    fn what_a_newer_agent_wrote_is_read_too() {
+        let (directory, checkpoints, checkpoint) = kept(7);
+        let path = directory.path().join("tasks").join(checkpoint.spec.id.to_string()).join("state.json");
+        fs::write(path, r#"{"sequence": 9, "unheard_of": {}, "containers": [{"phase": "Running", "new": 1}]}"#)
+            .unwrap();
+        assert_eq!(checkpoints.read().unwrap()[0].state.sequence, 9);
+    }
+}

@@ -54,3 +54,47 @@ impl Outbox {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(task: u128, status: ReportedStatus, sequence: u64) -> TaskReport {
+        TaskReport {
+            task: TaskId(task),
+            sequence,
+            status,
+            containers: Vec::new(),
+            started_at: None,
+            pull_started_at: None,
+            pull_stopped_at: None,
+            execution_stopped_at: None,
+            interface_attached: false,
+            failure: None,
+        }
+    }
+
+    fn sequences(outbox: &Outbox, count: usize) -> Vec<u64> {
+        outbox.take_now(count).iter().map(|report| report.sequence).collect()
+    }
+
+    #[test]
+    fn the_newest_of_each_status_in_their_order() {
+        let outbox = Outbox::default();
+        outbox.put_report(report(1, ReportedStatus::Running, 2));
+        outbox.put_report(report(1, ReportedStatus::Running, 3));
+        outbox.put_report(report(1, ReportedStatus::Stopped, 4));
+        outbox.put_report(report(1, ReportedStatus::Pending, 1));
+        assert_eq!(sequences(&outbox, 2), [1, 3]);
+        assert_eq!(sequences(&outbox, 2), [4]);
+        assert!(sequences(&outbox, 2).is_empty());
+    }
+
+    #[test]
+    fn a_session_begins_with_what_is_and_not_with_what_waited() {
+        let outbox = Outbox::default();
+        outbox.put_report(report(1, ReportedStatus::Running, 1));
+        outbox.replace_reports(vec![report(1, ReportedStatus::Stopped, 2), report(2, ReportedStatus::Pending, 3)]);
+        assert_eq!(sequences(&outbox, 9), [2, 3]);
+    }
+}
