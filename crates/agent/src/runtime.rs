@@ -174,6 +174,18 @@ impl Containerd {
         &self.shared.groups
     }
 
+    /// The kernel may take its time for changes to groups, so they are made where waiting holds up nobody.
+    async fn with_groups<T: Send + 'static>(
+        &self,
+        what: String,
+        work: impl FnOnce(&Groups) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let groups = self.shared.groups.clone();
+        let working = tokio::task::spawn_blocking(move || work(&groups)).await;
+        let worked = working.unwrap_or_else(|error| Err(io::Error::other(error)));
+        worked.map_err(|error| DriverError::new(RESOURCE, format!("cannot {what}: {error}")))
+    }
+
     fn host(&self) -> &Host {
         &self.shared.host
     }
@@ -241,17 +253,15 @@ impl Runtime for Containerd {
     }
 
     async fn create_task_group(&self, task: TaskId, limits: TaskLimits) -> Result<()> {
-        let made = self.groups().create(task, limits);
-        made.map_err(|error| DriverError::new(RESOURCE, format!("cannot make the cgroup of task {task}: {error}")))
+        self.with_groups(format!("make the cgroup of task {task}"), move |groups| groups.create(task, limits)).await
     }
 
     async fn remove_task_group(&self, task: TaskId) -> Result<()> {
-        let removed = self.groups().remove(task);
-        removed.map_err(|error| DriverError::new(RESOURCE, format!("cannot remove the cgroup of task {task}: {error}")))
+        self.with_groups(format!("remove the cgroup of task {task}"), move |groups| groups.remove(task)).await
     }
 
     async fn task_groups(&self) -> Result<Vec<TaskId>> {
-        self.groups().list().map_err(|error| DriverError::new(RESOURCE, format!("cannot list cgroups: {error}")))
+        self.with_groups("list cgroups".to_owned(), Groups::list).await
     }
 
     async fn create(&self, request: &ContainerRequest) -> Result<()> {
