@@ -62,7 +62,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             while start.elapsed() < RUN {
                 let before = Instant::now();
                 let row = row(writer, number);
-                store.write::<_, ()>(|txn| Ok(txn.put(row))).await.expect("written");
+                store
+                    .write::<_, ()>(|txn| {
+                        txn.put(row);
+                        Ok(())
+                    })
+                    .await
+                    .expect("written");
                 slowest = slowest.max(before.elapsed());
                 number += 1;
             }

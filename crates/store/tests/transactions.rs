@@ -155,7 +155,14 @@ async fn a_failed_log_fails_its_writers_and_all_that_was_built_on_them() {
         }
         let second = tokio::spawn({
             let store = store.clone();
-            async move { store.write::<(), ()>(|txn| Ok(txn.put(Cluster { tags: Vec::new(), ..cluster("kept2") }))).await }
+            async move {
+                store
+                    .write::<(), ()>(|txn| {
+                        txn.put(Cluster { tags: Vec::new(), ..cluster("kept2") });
+                        Ok(())
+                    })
+                    .await
+            }
         });
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -212,7 +219,13 @@ async fn subscribers_get_each_commit_with_the_rows_before_and_after() {
     let store = Store::open(MemoryLog::new()).await.unwrap();
     put_cluster(&store, "before").await.unwrap();
     let mut commits = store.subscribe();
-    store.write::<_, ()>(|txn| Ok(txn.put(task(7, "a", 1)))).await.unwrap();
+    store
+        .write::<_, ()>(|txn| {
+            txn.put(task(7, "a", 1));
+            Ok(())
+        })
+        .await
+        .unwrap();
     store
         .write::<_, ()>(|txn| Ok(txn.update(&TaskId(7), |row: &mut Task| row.last_status = TaskStatus::Running)))
         .await

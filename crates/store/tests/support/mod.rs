@@ -71,7 +71,12 @@ pub fn task(id: u128, cluster: &str, node: u128) -> Task {
 
 pub async fn put_cluster(store: &Store, name: &str) -> Result<((), u64), WriteError<Infallible>> {
     let row = cluster(name);
-    store.write(move |txn| Ok(txn.put(row))).await
+    store
+        .write(move |txn| {
+            txn.put(row);
+            Ok(())
+        })
+        .await
 }
 
 pub fn names(tables: &Tables) -> Vec<String> {
