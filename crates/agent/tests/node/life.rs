@@ -102,12 +102,11 @@ fn containers_wait_for_one_another_share_and_stop_in_reverse() {
 fn a_killed_agent_loses_nothing() {
     on_machine(|machine| async move {
         let (agent, mut link) = machine.agent().await;
-        let goes_on = spec(1, vec![logged(container("a", "while :; do echo tick; sleep 0.2; done"))]);
+        let goes_on =
+            spec(1, vec![logged(container("a", "trap 'exit 9' TERM; while :; do echo tick; sleep 0.2; done"))]);
         let ends = spec(2, vec![logged(container("a", "echo last; sleep 1; echo words; exit 5"))]);
-        let deaf = spec(3, vec![container("a", "trap '' TERM; while :; do sleep 0.1; done")]);
-        let deaf_container = ContainerDefinition { stop_timeout: Some(2), ..deaf.containers[0].definition.clone() };
-        let mut deaf = deaf;
-        deaf.containers[0].definition = deaf_container;
+        let deaf = container("a", "trap '' TERM; while :; do sleep 0.1; done");
+        let deaf = spec(3, vec![ContainerDefinition { stop_timeout: Some(2), ..deaf }]);
         let all = [&goes_on, &ends, &deaf].map(|task| (DesiredStatus::Running, task));
         link.desire(1, &all).await;
         for (_, task) in &all {
@@ -133,7 +132,7 @@ fn a_killed_agent_loses_nothing() {
 
         link.desire(1, &all.map(|(_, task)| (DesiredStatus::Stopped, task))).await;
         assert_eq!(link.wait_for(TaskId(3), Stopped).await.containers[0].exit_code, Some(137));
-        link.wait_for(ONE, Stopped).await;
+        assert_eq!(link.wait_for(ONE, Stopped).await.containers[0].exit_code, Some(9));
         link.desire(2, &[]).await;
         machine.wait_until_clean().await;
         agent.shutdown().await;

@@ -2,23 +2,26 @@
 //! runc and nft.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use agent::assemble::{self, Form};
 use agent::clock::Clock;
 use agent::host::Host;
 use agent::network::{self, Linux};
 use agent::runtime::{Containerd, Settings, daemon};
 use agent::{Agent, Config, Endpoint};
 use model::NodeId;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::assemble::{self, Form};
 use crate::link::{Control, LIMIT, Link};
+
+const REMOVALS_MAX: u32 = 100;
 
 pub struct Machine {
     directory: PathBuf,
@@ -126,6 +129,10 @@ impl Drop for Machine {
     fn drop(&mut self) {
         let ours = format!("{}/", self.directory.display());
         processes().filter(|(_, command)| command.contains(&ours)).for_each(|(pid, _)| end_process(pid));
+        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap_or_default();
+        for point in mounts.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| point.starts_with(&ours)) {
+            let _ = umount2(point, MntFlags::MNT_DETACH);
+        }
         for hierarchy in names(Path::new("/sys/fs/cgroup")) {
             remove_groups(&Path::new("/sys/fs/cgroup").join(hierarchy).join(&self.settings.cgroup_parent));
         }
@@ -143,7 +150,13 @@ fn remove_groups(group: &Path) {
     let members = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     members.lines().filter_map(|line| line.parse().ok()).for_each(end_process);
     names(group).map(|name| group.join(name)).filter(|path| path.is_dir()).for_each(|path| remove_groups(&path));
-    let _ = std::fs::remove_dir(group);
+    // A killed process holds its group until the kernel is done with it.
+    for _ in 0..REMOVALS_MAX {
+        match std::fs::remove_dir(group) {
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => std::thread::sleep(Duration::from_millis(20)),
+            _ => return,
+        }
+    }
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {
