@@ -91,7 +91,7 @@ pub struct Up {
 
 #[derive(Debug, Args)]
 pub struct Down {
-    /// Stop all tasks first, and end a private containerd
+    /// Stop all tasks first, and remove the network and a private containerd too
     #[arg(long)]
     pub tasks: bool,
 }

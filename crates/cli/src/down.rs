@@ -1,8 +1,10 @@
 //! `gantry down`: ends the process. Containers stay, and are found again by the next `gantry up`, unless `--tasks` asks
-//! to stop them first.
+//! to stop them first; then nothing of gantry is left on the machine but its data directory.
 
 use std::time::{Duration, Instant};
 
+use agent::runtime::cgroup::{Groups, Version};
+use agent::runtime::daemon;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -10,8 +12,8 @@ use serde_json::{Value, json};
 use crate::args::{Down, Output};
 use crate::client::{Client, Service};
 use crate::failure::{Context, Failure};
-use crate::home::{Home, Running};
-use crate::output;
+use crate::home::{Containerd, Home, Running};
+use crate::{image, network, output};
 
 /// A task may take its containers' stop time-outs, up to 120 s each way down its dependencies.
 const TASKS_STOP_LIMIT: Duration = Duration::from_secs(300);
@@ -26,15 +28,30 @@ pub async fn run(home: &Home, args: &Down, format: Output) -> Result<(), Failure
     };
     let stopped = if args.tasks { stop_tasks(&Client::new(home, &running)?).await? } else { 0 };
     end_process(home, &running).await?;
-    if let Some(containerd) = running.containerd.as_ref().filter(|containerd| containerd.private && args.tasks) {
-        agent::runtime::daemon::stop_private(&home.path(""))
-            .await
-            .context(|| format!("the private containerd at {} could not be ended", containerd.socket.display()))?;
+    if let Some(containerd) = running.containerd.as_ref().filter(|_| args.tasks) {
+        clear_machine(home, containerd).await?;
     }
     output::print(format, &json!({"stopped": true, "tasksStopped": stopped}), || match (args.tasks, stopped) {
         (true, _) => format!("stopped {stopped} task(s) and gantry"),
         (false, _) => "stopped gantry; its containers go on running".to_owned(),
     });
+    Ok(())
+}
+
+/// Removes what tasks shared: the network, their control group, a containerd of our own.
+async fn clear_machine(home: &Home, containerd: &Containerd) -> Result<(), Failure> {
+    let range = containerd.bridge_range.as_deref().map(str::parse).transpose();
+    let range = range.context(|| "the range of bridge-mode containers is damaged in gantry.json".to_owned())?;
+    network::remove(network::config(home, &containerd.instance, range)).await?;
+    let settings = image::settings(home, containerd.socket.clone(), &containerd.instance);
+    Version::here()
+        .and_then(|version| Groups::new(version, &settings.cgroup_parent).remove_parent())
+        .context(|| format!("the control group {} could not be removed", settings.cgroup_parent))?;
+    if containerd.private {
+        daemon::stop_private(&home.path(""))
+            .await
+            .context(|| format!("the private containerd at {} could not be ended", containerd.socket.display()))?;
+    }
     Ok(())
 }
 

@@ -41,6 +41,9 @@ pub struct Containerd {
     pub private: bool,
     /// Which gantry of this machine it is.
     pub instance: String,
+    /// Network of bridge-mode containers, where it is not the usual one.
+    #[serde(default)]
+    pub bridge_range: Option<String>,
 }
 
 /// Held for as long as the process runs.

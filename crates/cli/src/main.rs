@@ -12,6 +12,7 @@ mod home;
 mod http;
 mod identity;
 mod image;
+mod network;
 mod output;
 mod page;
 mod status;

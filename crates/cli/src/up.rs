@@ -14,7 +14,8 @@ use agent::driver::{Network, Runtime};
 use agent::network::Linux;
 use agent::runtime::{Containerd, daemon};
 use agent::simulated::{Behaviour, World};
-use control::{Auth, Control};
+use control::access_key::AccessKeyError;
+use control::{Auth, Control, OpenError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ use tokio::task::JoinHandle;
 use crate::args::Up;
 use crate::failure::{Advice, Context, Failure};
 use crate::home::{self, Home, Running};
-use crate::{identity, output};
+use crate::{identity, network, output};
 
 /// Starts, says when it is ready, and returns when it was told to end.
 pub async fn run(home: &Home, args: &Up, ready: impl FnOnce(&Running)) -> Result<(), Failure> {
@@ -114,6 +115,7 @@ async fn start(home: &Home, args: &Up) -> Result<Started, Failure> {
             socket: daemon.address.clone(),
             private: daemon.private,
             instance: args.instance.clone(),
+            bridge_range: args.bridge_range.map(|range| range.to_string()),
         }),
     };
     let agents = match daemon {
@@ -136,7 +138,15 @@ async fn open_control(home: &Home, args: &Up) -> Result<Arc<Control>, Failure> {
         throttle: args.throttle,
         ..control::Config::new(home.path(""))
     };
-    Control::open(config).await.context(|| "the state could not be opened".to_owned())
+    Control::open(config).await.map_err(|error| {
+        let advice = match &error {
+            OpenError::AccessKey(AccessKeyError::OtherAccount { is, .. }) => {
+                format!("Give it --account-id {is}, or use another --data-dir.")
+            }
+            _ => "Nothing was changed. Mend what it names, or use another --data-dir.".to_owned(),
+        };
+        Failure::new("the state could not be opened").because(error).advise(advice)
+    })
 }
 
 /// `None` when the nodes are simulated.
@@ -144,11 +154,12 @@ async fn find_containerd(home: &Home, args: &Up) -> Result<Option<daemon::Daemon
     if args.simulated_nodes.is_some() {
         return Ok(None);
     }
+    let advice = match args.containerd {
+        Some(_) => "Start it, or leave --containerd out to use the system's or a private one.",
+        None => "`gantry doctor` says what is missing.",
+    };
     let found = daemon::find_or_start(&home.path(""), args.containerd.as_deref()).await;
-    found
-        .map(Some)
-        .context(|| "there is no containerd to run containers".to_owned())
-        .advice("`gantry doctor` says what is missing.")
+    found.map(Some).context(|| "there is no containerd to run containers".to_owned()).advice(advice)
 }
 
 async fn start_agent(
@@ -162,7 +173,7 @@ async fn start_agent(
         tokio::spawn(daemon::keep(home.path("")));
     }
     let settings = crate::image::settings(home, daemon.address, &args.instance);
-    let network = network_config(home, args);
+    let network = network::config(home, &args.instance, args.bridge_range);
     let endpoint =
         agent::Endpoint { address: network.endpoint_address().into(), cgroup_parent: settings.cgroup_parent.clone() };
     let runtime = Containerd::connect(settings).await.context(|| "containerd could not be used".to_owned())?;
@@ -228,15 +239,6 @@ fn loopback(address: SocketAddr) -> SocketAddr {
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port())),
         other => other,
     }
-}
-
-fn network_config(home: &Home, args: &Up) -> agent::network::Config {
-    let mut config = agent::network::Config::new(home.path("run"));
-    config.tag.clone_from(&args.instance);
-    if let Some(range) = args.bridge_range {
-        config.bridge_range = range;
-    }
-    config
 }
 
 /// What a person sees once gantry is ready.

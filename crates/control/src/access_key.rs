@@ -23,7 +23,7 @@ pub enum AccessKeyError {
     File(#[from] PrivateFileError),
     #[error("{0} holds no access key; restore it, or remove it to have a new one made")]
     Unreadable(PathBuf),
-    #[error("this data directory belongs to account {is}, not {wanted}; use another directory or that account id")]
+    #[error("this data directory belongs to account {is}, not {wanted}")]
     OtherAccount { is: String, wanted: String },
 }
 
