@@ -95,5 +95,12 @@ fn log_to_stderr() {
     let filter =
         EnvFilter::try_from_env("GANTRY_LOG").unwrap_or_else(|_| EnvFilter::new("info,fjall=warn,lsm_tree=warn"));
     let colour = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(std::io::stderr).init();
+    // What cannot be logged is let go: told of its own failure, the subscriber would write to stderr again and panic, and
+    // a full disk under the log file would end every call that has something to say.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colour)
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr)
+        .init();
 }

@@ -8,19 +8,29 @@
 //! - An append that was answered is on disk: one thread writes, and many appends share one fsync.
 //! - Events of a stream are ordered by (time, sequence); sequences rise with arrival, so equal times keep their order.
 //! - A reader never blocks a writer.
+//! - Nothing is written behind a failed write: the engine is opened again first, once there is room. Reads go on.
+//!
+//! ```text
+//! whole ──a write fails──→ broken: writes are refused ──room again, opened anew──→ whole
+//! ```
 //!
 //! Not here: names, AWS's limits on batches, tokens' spelling. Those are `control::logs`'.
 
 use std::collections::{BinaryHeap, HashMap};
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::PersistMode;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::filter::Pattern;
+
+mod engine;
+
+use engine::Engine;
 
 /// Appends that wait for the writer; a caller beyond that waits.
 const QUEUED_APPENDS_MAX: usize = 1024;
@@ -30,8 +40,8 @@ const APPENDS_PER_SYNC_MAX: usize = 256;
 pub const EVENTS_SCANNED_MAX: usize = 200_000;
 /// Events removed per batch when a stream is trimmed or deleted.
 const REMOVALS_PER_BATCH: usize = 10_000;
-const BLOCK_CACHE_BYTES: u64 = 8 << 20;
-const MEMTABLE_BYTES: u64 = 8 << 20;
+/// After a failed write, whether there is room again is looked at this often at most.
+const MEND_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -39,6 +49,8 @@ pub enum LogError {
     Open(#[source] fjall::Error),
     #[error("the log store could not write: is the disk full?")]
     Write(#[source] Arc<fjall::Error>),
+    #[error("the log store takes no lines until the disk has room again")]
+    Broken,
     #[error("the log store could not read")]
     Read(#[source] fjall::Error),
     #[error("the log store is closed")]
@@ -130,12 +142,14 @@ pub struct FilterQuery {
 }
 
 pub struct LogStore {
-    database: Database,
-    events: Keyspace,
+    engine: Arc<Shared>,
     summaries: Arc<Mutex<HashMap<u64, StreamSummary>>>,
     appends: mpsc::Sender<Write>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
+
+/// `None`: it was to be opened again and could not be.
+type Shared = RwLock<Option<Engine>>;
 
 enum Write {
     Append { stream: u64, events: Vec<(i64, String)>, now: Timestamp, done: oneshot::Sender<Result<(), LogError>> },
@@ -145,24 +159,21 @@ enum Write {
 impl LogStore {
     /// Opens or makes the store in a directory that is its own.
     pub fn open(directory: &Path) -> Result<Arc<Self>, LogError> {
-        let database = Database::builder(directory)
-            .cache_size(BLOCK_CACHE_BYTES)
-            .worker_threads(1)
-            .manual_journal_persist(true)
-            .open()
-            .map_err(LogError::Open)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let events = database.keyspace("events", options).map_err(LogError::Open)?;
-        let streams = database.keyspace("streams", options).map_err(LogError::Open)?;
-        let summaries = Arc::new(Mutex::new(load_summaries(&streams)?));
+        let engine = Engine::open(directory)?;
+        let summaries = Arc::new(Mutex::new(load_summaries(&engine)?));
+        let engine = Arc::new(RwLock::new(Some(engine)));
         let (appends, queue) = mpsc::channel(QUEUED_APPENDS_MAX);
-        let writer =
-            Writer { database: database.clone(), events: events.clone(), streams, summaries: summaries.clone() };
+        let writer = Writer {
+            directory: directory.to_owned(),
+            engine: engine.clone(),
+            summaries: summaries.clone(),
+            broken: None,
+        };
         let thread = std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || writer.run(queue))
             .map_err(|error| LogError::Open(error.into()))?;
-        Ok(Arc::new(Self { database, events, summaries, appends, writer: Mutex::new(Some(thread)) }))
+        Ok(Arc::new(Self { engine, summaries, appends, writer: Mutex::new(Some(thread)) }))
     }
 
     /// Adds events to a stream; answers when they are on disk.
@@ -210,7 +221,9 @@ impl LogStore {
         let Some((low, high)) = bounds(query.start, query.end, query.after, query.before) else {
             return Ok(Vec::new());
         };
-        let range = self.events.range(event_key(stream, low)..=event_key(stream, high));
+        let shared = read(&self.engine);
+        let engine = shared.as_ref().ok_or(LogError::Broken)?;
+        let range = engine.events.range(event_key(stream, low)..=event_key(stream, high));
         let mut events = Vec::new();
         let mut bytes = 0;
         let mut iterator: Box<dyn Iterator<Item = fjall::Guard>> =
@@ -231,9 +244,11 @@ impl LogStore {
     }
 
     fn filter_blocking(&self, query: &FilterQuery) -> Result<FilterPage, LogError> {
+        let shared = read(&self.engine);
+        let engine = shared.as_ref().ok_or(LogError::Broken)?;
         let mut heads = BinaryHeap::new();
         for &stream in &query.streams {
-            if let Some(cursor) = self.cursor(stream, query)? {
+            if let Some(cursor) = cursor(engine, stream, query)? {
                 heads.push(cursor);
             }
         }
@@ -263,25 +278,10 @@ impl LogStore {
         Ok(page)
     }
 
-    /// The stream's first event at or after where the search stands.
-    fn cursor(&self, stream: u64, query: &FilterQuery) -> Result<Option<Cursor>, LogError> {
-        let Some((mut low, high)) = bounds(query.start, query.end, None, None) else {
-            return Ok(None);
-        };
-        if let Some((position, resumed)) = query.resume {
-            low = low.max(resume_low(stream, position, resumed));
-        }
-        if low > high {
-            return Ok(None);
-        }
-        let mut rest = self.events.range(event_key(stream, low)..=event_key(stream, high));
-        let Some(guard) = rest.next() else { return Ok(None) };
-        Ok(Some(Cursor { head: decode_event(guard)?, rest }))
-    }
-
     /// Bytes on disk.
     pub fn disk_bytes(&self) -> Result<u64, LogError> {
-        self.database.disk_space().map_err(LogError::Read)
+        let shared = read(&self.engine);
+        shared.as_ref().ok_or(LogError::Broken)?.database.disk_space().map_err(LogError::Read)
     }
 
     /// The streams that have events, for the loop that removes those whose row is gone.
@@ -300,6 +300,26 @@ impl Drop for LogStore {
             let _ = thread.join();
         }
     }
+}
+
+/// The stream's first event at or after where the search stands.
+fn cursor(engine: &Engine, stream: u64, query: &FilterQuery) -> Result<Option<Cursor>, LogError> {
+    let Some((mut low, high)) = bounds(query.start, query.end, None, None) else {
+        return Ok(None);
+    };
+    if let Some((position, resumed)) = query.resume {
+        low = low.max(resume_low(stream, position, resumed));
+    }
+    if low > high {
+        return Ok(None);
+    }
+    let mut rest = engine.events.range(event_key(stream, low)..=event_key(stream, high));
+    let Some(guard) = rest.next() else { return Ok(None) };
+    Ok(Some(Cursor { head: decode_event(guard)?, rest }))
+}
+
+fn read(shared: &Shared) -> RwLockReadGuard<'_, Option<Engine>> {
+    shared.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// In the order of (time, stream, sequence): a stream before `resumed` at the same time was passed already.
@@ -363,9 +383,9 @@ fn decode_event(guard: fjall::Guard) -> Result<Event, LogError> {
     })
 }
 
-fn load_summaries(streams: &Keyspace) -> Result<HashMap<u64, StreamSummary>, LogError> {
+fn load_summaries(engine: &Engine) -> Result<HashMap<u64, StreamSummary>, LogError> {
     let mut summaries = HashMap::new();
-    for guard in streams.iter() {
+    for guard in engine.streams.iter() {
         let (key, value) = guard.into_inner().map_err(LogError::Read)?;
         let mut uid = [0; 8];
         uid.copy_from_slice(&key[..8]);
@@ -416,74 +436,121 @@ impl Ord for Cursor {
 
 /// The one thread that writes.
 struct Writer {
-    database: Database,
-    events: Keyspace,
-    streams: Keyspace,
+    directory: PathBuf,
+    engine: Arc<Shared>,
     summaries: Arc<Mutex<HashMap<u64, StreamSummary>>>,
+    /// A write has failed, and when mending was last tried.
+    broken: Option<Instant>,
 }
 
 impl Writer {
-    fn run(self, mut queue: mpsc::Receiver<Write>) {
+    fn run(mut self, mut queue: mpsc::Receiver<Write>) {
         let mut batch = Vec::with_capacity(APPENDS_PER_SYNC_MAX);
         while queue.blocking_recv_many(&mut batch, APPENDS_PER_SYNC_MAX) > 0 {
+            if self.broken.is_some_and(|tried_at| tried_at.elapsed() >= MEND_PAUSE) {
+                self.mend();
+            }
             self.write_all(batch.drain(..));
         }
     }
 
-    fn write_all(&self, writes: impl Iterator<Item = Write>) {
+    /// Opens the engine again when there is room. What was never acknowledged may be gone afterwards.
+    fn mend(&mut self) {
+        self.broken = Some(Instant::now());
+        if let Err(error) = engine::find_room(&self.directory) {
+            tracing::warn!(%error, "no room for log lines yet");
+            return;
+        }
+        // Waits for the readers at hand. The old engine must have let go of its files before they are opened anew.
+        let mut shared = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        drop(shared.take());
+        let opened = Engine::open(&self.directory).and_then(|engine| Ok((load_summaries(&engine)?, engine)));
+        match opened {
+            Ok((summaries, engine)) => {
+                *self.summaries.lock().unwrap_or_else(PoisonError::into_inner) = summaries;
+                *shared = Some(engine);
+                self.broken = None;
+                tracing::info!("the log store takes lines again");
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the log store cannot be opened again");
+            }
+        }
+    }
+
+    fn write_all(&mut self, writes: impl Iterator<Item = Write>) {
+        let engine = self.engine.clone();
+        let shared = read(&engine);
         let mut waiting = Vec::new();
         for write in writes {
+            let engine = shared.as_ref().filter(|_| self.broken.is_none()).ok_or(LogError::Broken);
             let (result, done) = match write {
-                Write::Append { stream, events, now, done } => (self.append(stream, events, now), done),
-                Write::Trim { stream, before, done } => (self.trim(stream, before), done),
+                Write::Append { stream, events, now, done } => {
+                    (engine.and_then(|engine| self.append(engine, stream, events, now)), done)
+                }
+                Write::Trim { stream, before, done } => {
+                    (engine.and_then(|engine| self.trim(engine, stream, before)), done)
+                }
             };
             match result {
                 Ok(()) => waiting.push(done),
                 Err(error) => {
+                    self.note(&error);
                     let _ = done.send(Err(error));
                 }
             }
         }
-        let synced = self.database.persist(PersistMode::SyncData).map_err(Arc::new);
+        let Some(engine) = shared.as_ref().filter(|_| !waiting.is_empty()) else { return };
+        let synced = engine.database.persist(PersistMode::SyncData).map_err(Arc::new);
+        if let Err(error) = &synced {
+            self.note(&LogError::Write(error.clone()));
+        }
         for done in waiting {
             let _ = done.send(synced.clone().map_err(LogError::Write));
         }
     }
 
-    fn append(&self, stream: u64, events: Vec<(i64, String)>, now: Timestamp) -> Result<(), LogError> {
+    fn note(&mut self, error: &LogError) {
+        if matches!(error, LogError::Write(_)) && self.broken.is_none() {
+            tracing::error!(error = error as &dyn std::error::Error, "a write of log lines failed");
+            self.broken = Some(Instant::now());
+        }
+    }
+
+    fn append(&self, engine: &Engine, stream: u64, events: Vec<(i64, String)>, now: Timestamp) -> Result<(), LogError> {
         let mut summary = self.summary(stream);
-        let mut batch = self.database.batch();
+        let mut batch = engine.database.batch();
         for (time, message) in events {
             let position = Position { time, sequence: summary.next_sequence };
             let mut value = Vec::with_capacity(8 + message.len());
             value.extend_from_slice(&now.0.to_be_bytes());
             value.extend_from_slice(message.as_bytes());
-            batch.insert(&self.events, event_key(stream, position), value);
+            batch.insert(&engine.events, event_key(stream, position), value);
             summary.next_sequence += 1;
             summary.stored_bytes += (message.len() + EVENT_OVERHEAD_BYTES) as u64;
             summary.first_event = Some(summary.first_event.map_or(time, |first| first.min(time)));
             summary.last_event = Some(summary.last_event.map_or(time, |last| last.max(time)));
         }
         summary.last_ingestion = Some(now);
-        batch.insert(&self.streams, stream.to_be_bytes(), encode_summary(&summary));
+        batch.insert(&engine.streams, stream.to_be_bytes(), encode_summary(&summary));
         batch.commit().map_err(|error| LogError::Write(Arc::new(error)))?;
         self.set_summary(stream, Some(summary));
         Ok(())
     }
 
-    fn trim(&self, stream: u64, before: Option<i64>) -> Result<(), LogError> {
+    fn trim(&self, engine: &Engine, stream: u64, before: Option<i64>) -> Result<(), LogError> {
         let Some((low, high)) = bounds(None, before, None, None) else {
             return Ok(());
         };
         let mut freed = 0;
         loop {
-            let range = self.events.range(event_key(stream, low)..=event_key(stream, high));
-            let mut batch = self.database.batch();
+            let range = engine.events.range(event_key(stream, low)..=event_key(stream, high));
+            let mut batch = engine.database.batch();
             let mut removed = 0;
             for guard in range.take(REMOVALS_PER_BATCH) {
                 let (key, value) = guard.into_inner().map_err(LogError::Read)?;
                 freed += value.len() - 8 + EVENT_OVERHEAD_BYTES;
-                batch.remove(&self.events, key);
+                batch.remove(&engine.events, key);
                 removed += 1;
             }
             if removed == 0 {
@@ -491,18 +558,18 @@ impl Writer {
             }
             batch.commit().map_err(|error| LogError::Write(Arc::new(error)))?;
         }
-        let summary = before.map(|_| self.summary_after_trim(stream, freed as u64)).transpose()?;
+        let summary = before.map(|_| self.summary_after_trim(engine, stream, freed as u64)).transpose()?;
         let written = match &summary {
-            Some(summary) => self.streams.insert(stream.to_be_bytes(), encode_summary(summary)),
-            None => self.streams.remove(stream.to_be_bytes()),
+            Some(summary) => engine.streams.insert(stream.to_be_bytes(), encode_summary(summary)),
+            None => engine.streams.remove(stream.to_be_bytes()),
         };
         written.map_err(|error| LogError::Write(Arc::new(error)))?;
         self.set_summary(stream, summary);
         Ok(())
     }
 
-    fn summary_after_trim(&self, stream: u64, freed: u64) -> Result<StreamSummary, LogError> {
-        let range = self.events.range(event_key(stream, Position::FIRST)..=event_key(stream, Position::LAST));
+    fn summary_after_trim(&self, engine: &Engine, stream: u64, freed: u64) -> Result<StreamSummary, LogError> {
+        let range = engine.events.range(event_key(stream, Position::FIRST)..=event_key(stream, Position::LAST));
         let oldest = range.map(decode_event).next().transpose()?;
         let summary = self.summary(stream);
         Ok(StreamSummary {
