@@ -13,7 +13,7 @@ import pytest
 
 import images
 from gantry import Gantry, wait_for
-from leftovers import INSTANCE, leftovers
+from leftovers import INSTANCE, leftovers, remains
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,9 @@ def gantry():
         started.command("down", "--tasks", timeout=180)
         started.process.wait(30)
         started.process = None
+        left = remains(started)
         shutil.rmtree(directory)
+        assert left == {}
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
-"""Counts what tasks leave on the machine: containers, snapshots, shims, cgroups, namespaces, links, rules, mounts."""
+"""Counts what tasks leave on the machine: containers, snapshots, shims, cgroups, namespaces, links, rules, mounts; and
+what gantry itself leaves of its own after `gantry down --tasks`."""
 
 import json
 import subprocess
@@ -78,5 +79,31 @@ def leftovers(gantry):
         "published ports": published(),
         "mounts": mounts(gantry),
         "tasks": sorted(path.name for path in (gantry.directory / "agent/tasks").glob("*")),
+    }
+    return {what: some for what, some in found.items() if some}
+
+
+def processes(gantry):
+    """Those whose command line names the data directory: a private containerd, its shims."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if str(gantry.directory) in command:
+            found.append(command.replace("\0", " "))
+    return found
+
+
+def remains(gantry):
+    """What is left of the instance once it is down, its data directory aside."""
+    rules = run("nft", "list", "ruleset").splitlines()
+    found = {
+        "links": [link["ifname"] for link in json.loads(run("ip", "-json", "link")) if link["ifname"] == INSTANCE],
+        "rules": [line for line in rules if INSTANCE in line],
+        "cgroups": [str(group) for group in Path("/sys/fs/cgroup").glob(f"**/gantry-{INSTANCE}")],
+        "mounts": mounts(gantry),
+        "processes": processes(gantry),
     }
     return {what: some for what, some in found.items() if some}

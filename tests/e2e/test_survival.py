@@ -2,15 +2,17 @@
 
 import os
 import signal
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gantry import wait_for
-from leftovers import containers, leftovers
+from leftovers import containers, leftovers, published
 
 BURST = 200
+SOME = 20
 
 
 def quiet(busybox, script="sleep 3600", **fields):
@@ -111,3 +113,59 @@ def test_kill_during_a_burst_of_run_task(gantry, tasks, busybox):
     assert len(containers(gantry)) == len(listed), "a task was started twice, or not at all"
     tasks.stop_all()
     wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry), 15)
+
+
+def run_many(tasks, definition, count):
+    """In calls of ten, the most that one takes."""
+    arns = []
+    while len(arns) < count:
+        answer = tasks.ecs.run_task(taskDefinition=definition, launchType="EC2", count=min(10, count - len(arns)))
+        assert not answer["failures"], answer["failures"]
+        arns += [task["taskArn"] for task in answer["tasks"]]
+        tasks.started = list(arns)
+    return arns
+
+
+def test_kill_while_tasks_are_stopping(gantry, tasks, busybox):
+    deaf = quiet(busybox, "trap '' TERM; while true; do sleep 1; done", portMappings=[{"containerPort": 80}])
+    arns = run_many(tasks, tasks.register(deaf, networkMode="bridge"), SOME)
+    for arn in arns:
+        tasks.wait_until_running(arn, 120)
+    for arn in arns:
+        tasks.stop(arn, "of the test")
+    wait_for(lambda: 0 < len(containers(gantry)) < SOME, "some have ended, some not", 30, 0.001)
+    restart(gantry)
+    for arn in arns:
+        task = tasks.wait_until_stopped(arn, 60)
+        assert task["stopCode"] == "UserInitiated"
+        assert task["stoppedReason"] == "of the test"
+        assert task["containers"][0]["exitCode"] == 137
+    wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry), 15)
+
+
+def test_kill_while_tasks_with_published_ports_are_starting(gantry, tasks, busybox):
+    server = quiet(busybox, "echo here > /tmp/index.html; exec httpd -f -p 8080 -h /tmp")
+    server["portMappings"] = [{"containerPort": 8080, "hostPort": 0}]
+    arns = run_many(tasks, tasks.register(server, networkMode="bridge"), SOME)
+    wait_for(lambda: 0 < len(published()) < SOME, "some ports are published", 30, 0.001)
+    restart(gantry)
+    ports = set()
+    for arn in arns:
+        bindings = tasks.wait_until_running(arn, 120)["containers"][0]["networkBindings"]
+        assert [binding["containerPort"] for binding in bindings] == [8080]
+        ports.add(bindings[0]["hostPort"])
+    assert len(ports) == SOME, "a port was given twice"
+    assert len(published()) == SOME
+    assert len(containers(gantry)) == SOME
+    for port in ports:
+        wait_for(lambda: answers(port), f"port {port} leads to its container", 10)
+    tasks.stop_all()
+    wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry), 15)
+
+
+def answers(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2) as page:
+            return page.read() == b"here\n"
+    except OSError:
+        return False

@@ -51,6 +51,28 @@ def test_a_missing_program(tasks, busybox):
     assert "/bin/none" in task["containers"][0]["reason"]
 
 
+@pytest.mark.parametrize(
+    "fargate, name", [(True, "ResourceInitializationError"), (False, "CannotStartContainerError")]
+)
+def test_a_log_group_that_is_not_there(tasks, busybox, unique, logs, log_configuration, fargate, name):
+    configuration = log_configuration()
+    del configuration["options"]["awslogs-create-group"]
+    main = container(busybox, "sleep 3600", logConfiguration=configuration)
+    arn = tasks.run(main, fargate=fargate, **({} if fargate else {"networkMode": "none"}))
+    task = tasks.wait_until_stopped(arn)
+    assert task["stopCode"] == "TaskFailedToStart"
+    text = (
+        f"{name}: failed to initialize logging driver: failed to create Cloudwatch log stream: "
+        "ResourceNotFoundException: The specified log group does not exist."
+    )
+    assert text in (task["stoppedReason"] if fargate else task["containers"][0]["reason"]), task
+    assert "startedAt" not in task
+    assert logs.describe_log_groups(logGroupNamePrefix=f"/{unique}")["logGroups"] == []
+
+    logs.create_log_group(logGroupName=f"/{unique}")
+    tasks.wait_until_running(tasks.run(main, networkMode="none"))
+
+
 def test_environment_user_directory_and_limits(tasks, busybox, unique, messages, log_configuration):
     script = (
         'echo "env $A $B"; echo "user $(id -u):$(id -g)"; echo "dir $(pwd)"; echo "files $(ulimit -n)"; '
