@@ -41,8 +41,14 @@ def shims(gantry):
     return found
 
 
+def parents():
+    """The instance's own cgroups: version 2 has one, version 1 one for each controller."""
+    mount = Path("/sys/fs/cgroup")
+    return [*mount.glob(f"gantry-{INSTANCE}"), *mount.glob(f"*/gantry-{INSTANCE}")]
+
+
 def cgroups():
-    groups = Path("/sys/fs/cgroup").glob(f"**/gantry-{INSTANCE}/*")
+    groups = (group for parent in parents() for group in parent.glob("*"))
     return sorted({group.name for group in groups if group.is_dir()})
 
 
@@ -102,7 +108,7 @@ def remains(gantry):
     found = {
         "links": [link["ifname"] for link in json.loads(run("ip", "-json", "link")) if link["ifname"] == INSTANCE],
         "rules": [line for line in rules if INSTANCE in line],
-        "cgroups": [str(group) for group in Path("/sys/fs/cgroup").glob(f"**/gantry-{INSTANCE}")],
+        "cgroups": [str(parent) for parent in parents()],
         "mounts": mounts(gantry),
         "processes": processes(gantry),
     }
