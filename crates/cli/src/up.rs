@@ -16,6 +16,7 @@ use agent::runtime::{Containerd, daemon};
 use agent::simulated::{Behaviour, World};
 use control::access_key::AccessKeyError;
 use control::{Auth, Control, OpenError};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -26,9 +27,14 @@ use crate::failure::{Advice, Context, Failure};
 use crate::home::{self, Home, Running};
 use crate::{identity, network, output};
 
+/// Every connection that the API takes at once, and as many files again. Containers inherit it unless their definition
+/// says otherwise: it is what FARGATE gives them.
+const OPEN_FILES: u64 = 65_535;
+
 /// Starts, says when it is ready, and returns when it was told to end.
 pub async fn run(home: &Home, args: &Up, ready: impl FnOnce(&Running)) -> Result<(), Failure> {
     check(args)?;
+    raise_open_files()?;
     home.create()?;
     let Some(_lock) = home.lock()? else { return Err(already_running(home)) };
     home.withdraw();
@@ -64,6 +70,18 @@ fn check(args: &Up) -> Result<(), Failure> {
             .advise("Run it with sudo, or try it without containers: --simulated-nodes 3."));
     }
     Ok(())
+}
+
+/// Shells and services start with a soft limit of 1024, which a thousand clients would use up.
+fn raise_open_files() -> Result<(), Failure> {
+    let raise = || {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        match OPEN_FILES.min(hard) {
+            wanted if wanted > soft => setrlimit(Resource::RLIMIT_NOFILE, wanted, hard),
+            _ => Ok(()),
+        }
+    };
+    raise().context(|| "the limit of open files could not be raised".to_owned())
 }
 
 fn already_running(home: &Home) -> Failure {
