@@ -57,5 +57,5 @@ bench: ## Print the figures of docs/performance.md, each against its peer (as ro
 	$(RELEASE) bench all
 
 fuzz: ## A minute of fuzzing for each decoder of outside bytes
-	@scripts/need build
+	@scripts/need fuzz
 	fuzz/run
