@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn addresses_are_given_once_return_late_and_run_out() {
         let (mut ledger, config) = (Ledger::default(), config());
-        let mut give = |ledger: &mut Ledger, task: u128| {
+        let give = |ledger: &mut Ledger, task: u128| {
             ledger.give_address(&config, id(task)).ok().map(|address| address.address.octets()[3])
         };
         assert_eq!([1, 2, 1, 3].map(|task| give(&mut ledger, task)), [Some(2), Some(3), Some(2), Some(4)]);
