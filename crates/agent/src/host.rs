@@ -52,22 +52,9 @@ fn memory_of(meminfo: &str) -> Option<MemoryMib> {
     Some(MemoryMib(u32::try_from(kib / 1024).ok()?))
 }
 
-/// What this agent can do, in the names of ecs-semantics §5.1. Only what is built is listed, since placement takes it
-/// at its word.
+/// What this agent can do, and what the machine is (ecs-semantics §5.1). Placement takes it at its word.
 fn attributes() -> Vec<Attribute> {
-    const CAPABILITIES: [&str; 8] = [
-        "com.amazonaws.ecs.capability.privileged-container",
-        "com.amazonaws.ecs.capability.logging-driver.awslogs",
-        "com.amazonaws.ecs.capability.logging-driver.none",
-        "ecs.capability.task-eni",
-        "ecs.capability.execution-role-awslogs",
-        "ecs.capability.container-health-check",
-        "ecs.capability.container-ordering",
-        "ecs.capability.task-cpu-mem-limit",
-    ];
-    // The levels of docker's API whose features the runtime has: 1.17 to 1.44, as definitions ask for them.
-    let api_levels = (17..=44).map(|minor| format!("com.amazonaws.ecs.capability.docker-remote-api.1.{minor}"));
-    let capabilities = CAPABILITIES.into_iter().map(str::to_owned).chain(api_levels);
+    let capabilities = model::capability::ALL.map(str::to_owned).into_iter();
     let valued = [
         ("ecs.os-type", "linux".to_owned()),
         ("ecs.os-family", "LINUX".to_owned()),
