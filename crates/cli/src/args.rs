@@ -45,6 +45,8 @@ pub enum Command {
     Image(Image),
     /// Run a web page as a task, through the public API
     Demo,
+    /// Measure this gantry against docker, ctr and moto, on instances of its own
+    Bench(Bench),
     /// Print a shell's completion script
     Completions { shell: clap_complete::Shell },
     /// Serve a page that shows the task it runs in (the demo's container)
@@ -94,6 +96,35 @@ pub struct Down {
     /// Stop all tasks first, and remove the network and a private containerd too
     #[arg(long)]
     pub tasks: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure
+    #[arg(value_enum, default_value_t = What::All)]
+    pub what: What,
+    /// moto's server, the peer of the API benches
+    #[arg(long, default_value = "target/bench-venv/bin/moto_server", value_name = "PATH")]
+    pub moto: PathBuf,
+    /// Starts to measure for each side of `launch`
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub samples: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// All of the others
+    All,
+    /// RunTask to RUNNING, against `docker run -d` (as root)
+    Launch,
+    /// Fifty tasks at once, against fifty `ctr run -d` (as root)
+    Burst,
+    /// DescribeTasks and ListTasks a second, against moto
+    Reads,
+    /// Durable RunTask a second on simulated nodes, against moto
+    Writes,
+    /// Memory at rest and time to readiness, against dockerd (as root)
+    Idle,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,6 @@
 //! `gantry demo`: a page served by a FARGATE task, through the public API, with nothing from outside the machine.
 
-mod image;
+pub mod image;
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! `gantry`: arguments, configuration, wiring. Everything else is in the crates that it wires.
 
 mod args;
+mod bench;
 mod client;
 mod demo;
 mod detach;
@@ -72,6 +73,7 @@ async fn run_async(cli: &Cli, home: &Home) -> Result<ExitCode, Failure> {
         Command::Status => return status::run(home, cli.output).await,
         Command::Image(command) => image::run(home, command, cli.output).await?,
         Command::Demo => demo::run(home).await?,
+        Command::Bench(args) => bench::run(args, cli.output).await?,
         Command::Page { listen } => page::serve(*listen).await?,
         Command::Env | Command::Doctor | Command::Completions { .. } => unreachable!("answered without a runtime"),
     }

@@ -17,20 +17,15 @@ const LOADERS: [&str; 2] = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch6
 /// Writes a `docker save` tar of the image.
 pub fn write(path: &Path) -> Result<(), Failure> {
     let layer = path.with_extension("layer");
-    let result = write_layer(&layer).and_then(|()| write_archive(path, &layer));
+    let process = serde_json::json!({"Entrypoint": ["/gantry"], "Cmd": ["page"], "Env": ["PATH=/"]});
+    let result = write_layer(&layer).and_then(|()| write_archive(path, &layer, REFERENCE, &process));
     let _ = std::fs::remove_file(&layer);
     result.context(|| "the demo's image could not be assembled".to_owned())
 }
 
 fn write_layer(path: &Path) -> io::Result<()> {
     let mut layer = tar::Builder::new(File::create(path)?);
-    for directory in ["proc", "sys", "dev", "tmp", "etc"] {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Directory);
-        header.set_mode(if directory == "tmp" { 0o1777 } else { 0o755 });
-        header.set_size(0);
-        layer.append_data(&mut header, directory, io::empty())?;
-    }
+    add_directories(&mut layer)?;
     add_file(&mut layer, &std::env::current_exe()?, Path::new("gantry"))?;
     for library in libraries()? {
         add_file(&mut layer, &library, library.strip_prefix("/").unwrap_or(&library))?;
@@ -50,7 +45,19 @@ fn libraries() -> io::Result<BTreeSet<PathBuf>> {
     Ok(paths.filter(|path| path.starts_with('/') && path.contains(".so")).map(PathBuf::from).collect())
 }
 
-fn add_file(layer: &mut tar::Builder<File>, from: &Path, to: &Path) -> io::Result<()> {
+/// Those that every container expects.
+pub fn add_directories(layer: &mut tar::Builder<File>) -> io::Result<()> {
+    for directory in ["proc", "sys", "dev", "tmp", "etc"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(if directory == "tmp" { 0o1777 } else { 0o755 });
+        header.set_size(0);
+        layer.append_data(&mut header, directory, io::empty())?;
+    }
+    Ok(())
+}
+
+pub fn add_file(layer: &mut tar::Builder<File>, from: &Path, to: &Path) -> io::Result<()> {
     let file = File::open(from)?;
     let mut header = tar::Header::new_gnu();
     header.set_size(file.metadata()?.len());
@@ -58,16 +65,17 @@ fn add_file(layer: &mut tar::Builder<File>, from: &Path, to: &Path) -> io::Resul
     layer.append_data(&mut header, to, file)
 }
 
-fn write_archive(path: &Path, layer: &Path) -> io::Result<()> {
+/// A `docker save` tar of one layer. `process`: the image's entry point, command and environment.
+pub fn write_archive(path: &Path, layer: &Path, reference: &str, process: &serde_json::Value) -> io::Result<()> {
     let layer_digest = digest_of(layer)?;
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let config = serde_json::json!({
         "architecture": architecture,
         "os": "linux",
-        "config": {"Entrypoint": ["/gantry"], "Cmd": ["page"], "Env": ["PATH=/"]},
+        "config": process,
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer_digest}")]},
     });
-    let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": [REFERENCE], "Layers": ["layer.tar"]}]);
+    let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": [reference], "Layers": ["layer.tar"]}]);
     let mut archive = tar::Builder::new(File::create(path)?);
     add_bytes(&mut archive, "manifest.json", manifest.to_string().as_bytes())?;
     add_bytes(&mut archive, "config.json", config.to_string().as_bytes())?;

@@ -1,0 +1,58 @@
+//! Memory of `gantry up` at rest, and the time from its start until it is ready, containerd running; against dockerd.
+
+use std::time::Duration;
+
+use super::docker::Docker;
+use super::figure::{Figure, Goal, Peer, Sorted, millis};
+use super::instance::Ground;
+use super::process;
+use crate::failure::Failure;
+
+/// The first start makes the state, the others find it.
+const STARTS: usize = 10;
+/// What starting needed is given back by then.
+const REST: Duration = Duration::from_secs(5);
+const RESIDENT_GOAL_MIB: f64 = 60.0;
+const READY_GOAL_MS: f64 = 300.0;
+
+pub async fn measure() -> Result<Vec<Figure>, Failure> {
+    let ground = Ground::make().await?;
+    let measured = measure_on(&ground).await;
+    let cleared = ground.clear(None).await;
+    let figures = measured?;
+    cleared.map(|()| figures)
+}
+
+async fn measure_on(ground: &Ground) -> Result<Vec<Figure>, Failure> {
+    let mut ready = Vec::new();
+    let mut resident = 0.0;
+    for start in 0..STARTS {
+        let instance = ground.start()?;
+        ready.push(millis(instance.ready_after));
+        if start == 0 {
+            tokio::time::sleep(REST).await;
+            resident = process::resident_mib(instance.pid())?;
+        }
+    }
+    let docker = Docker::start(&ground.path("docker")).await?;
+    let docker_ready = millis(docker.ready_after);
+    tokio::time::sleep(REST).await;
+    let docker_resident = docker.resident_mib();
+    docker.clear().await?;
+    let peer = |value| Some(Peer { name: "dockerd", value });
+    let first = ready[0];
+    let ready = Sorted::new(ready);
+    let at_most = Goal::AtMost(READY_GOAL_MS);
+    Ok(vec![
+        Figure::new(
+            "Resident memory at rest",
+            "MiB",
+            resident,
+            peer(docker_resident?),
+            Goal::AtMost(RESIDENT_GOAL_MIB),
+        ),
+        Figure::new("Ready after the first start", "ms", first, peer(docker_ready), at_most),
+        Figure::new("Ready after a start, p50", "ms", ready.percentile(50.0), peer(docker_ready), at_most),
+        Figure::new("Ready after a start, p99", "ms", ready.percentile(99.0), peer(docker_ready), Goal::None),
+    ])
+}
