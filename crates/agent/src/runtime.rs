@@ -30,6 +30,7 @@ mod manifest;
 mod pull;
 pub mod reference;
 mod registry;
+mod shim;
 mod snapshot;
 pub mod spec;
 mod view;

@@ -289,10 +289,11 @@ impl Task {
         }
         match found {
             Some(FoundStatus::Running { .. }) => self.learn_start(container, now),
-            Some(FoundStatus::Stopped { exit_code, at, out_of_memory }) => {
+            Some(FoundStatus::Stopped { exit_code, at, out_of_memory }) if state.start_asked => {
                 self.learn_exit(container, exit_code, at, out_of_memory);
             }
-            Some(FoundStatus::Created) => state.phase = Phase::Waiting,
+            // The agent went away while it was made, and the runtime gave it up: its exit is no exit of the task's.
+            Some(FoundStatus::Created | FoundStatus::Stopped { .. }) => state.phase = Phase::Waiting,
             None | Some(FoundStatus::Lost) if state.start_asked => self.vanish(container, now),
             None | Some(FoundStatus::Lost) => state.phase = Phase::Waiting,
         }
@@ -321,7 +322,7 @@ impl Task {
 
     fn learn_exit(&mut self, container: usize, exit_code: i32, at: Timestamp, out_of_memory: bool) {
         let state = &mut self.state.containers[container];
-        if state.phase == Phase::Stopped {
+        if state.phase == Phase::Stopped || !state.start_asked {
             return;
         }
         state.phase = Phase::Stopped;

@@ -16,7 +16,7 @@ use super::api::containerd::services::containers::v1::{
     Container, CreateContainerRequest, DeleteContainerRequest, GetContainerRequest, ListContainersRequest,
 };
 use super::api::containerd::services::tasks::v1::{
-    CreateTaskRequest, DeleteTaskRequest, GetRequest, KillRequest, ListTasksRequest, StartRequest, WaitRequest,
+    CreateTaskRequest, DeleteTaskRequest, KillRequest, ListTasksRequest, StartRequest, WaitRequest,
 };
 use super::api::containerd::types::Mount;
 use super::api::containerd::v1::types::{Process, Status};
@@ -24,7 +24,7 @@ use super::client::{Failure, PROCESS_LIMIT, RECORD_LIMIT, Result};
 use super::image::Facts;
 use super::spec::document::Spec;
 use super::spec::{self, Inputs};
-use super::{Containerd, device, snapshot, timestamp};
+use super::{Containerd, device, shim, snapshot, timestamp};
 use crate::driver::{ContainerRequest, DriverError, Exit, Found, FoundStatus};
 
 /// Where the container's group is; ours, not shown to callers.
@@ -40,13 +40,6 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_')
 const CANNOT_CREATE: &str = "CannotCreateContainerError";
 const CANNOT_START: &str = "CannotStartContainerError";
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Put {
-    New,
-    /// It was there with its process.
-    Taken,
-}
-
 impl Containerd {
     pub(super) async fn create_container(&self, request: &ContainerRequest) -> crate::driver::Result<()> {
         let refuse = |error: &dyn std::fmt::Display| DriverError::new(CANNOT_CREATE, error);
@@ -54,9 +47,7 @@ impl Containerd {
         let cgroup = self.groups().container_path(request.task, &request.id);
         let spec = self.container_spec(request, &facts, &cgroup).await?;
         let record = self.record(request, &spec, cgroup).map_err(|failure| refuse(&failure))?;
-        if self.put_record(record).await.map_err(|failure| refuse(&failure))? == Put::Taken {
-            return Ok(());
-        }
+        self.put_record(record).await.map_err(|failure| refuse(&failure))?;
         let made = self.make(request, &facts).await;
         if made.is_err()
             && let Err(failure) = self.delete_container(&request.id).await
@@ -140,19 +131,15 @@ impl Containerd {
         })
     }
 
-    /// A record without a process, left by a killed agent, gives way to a new attempt; one with a process is taken.
-    async fn put_record(&self, record: Container) -> Result<Put> {
+    /// What a killed agent left gives way to a new attempt, its process too: containerd gives up what it was making when
+    /// the agent went away, and may be about to remove it.
+    async fn put_record(&self, record: Container) -> Result<()> {
         match self.try_put_record(record.clone()).await {
-            Ok(()) => return Ok(Put::New),
             Err(failure) if failure.is_already_there() => {}
-            Err(failure) => return Err(failure),
-        }
-        if self.task_exists(&record.id).await? {
-            return Ok(Put::Taken);
+            put => return put,
         }
         self.delete_container(&record.id).await?;
-        self.try_put_record(record).await?;
-        Ok(Put::New)
+        self.try_put_record(record).await
     }
 
     async fn try_put_record(&self, record: Container) -> Result<()> {
@@ -176,15 +163,6 @@ impl Containerd {
         Ok(())
     }
 
-    async fn task_exists(&self, id: &str) -> Result<bool> {
-        let request = GetRequest { container_id: id.to_owned(), exec_id: String::new() };
-        match self.client().call("tasks.Get", RECORD_LIMIT, self.client().tasks().get(request)).await {
-            Ok(_) => Ok(true),
-            Err(failure) if failure.is_not_found() => Ok(false),
-            Err(failure) => Err(failure),
-        }
-    }
-
     pub(super) async fn start_container(&self, id: &str) -> crate::driver::Result<u32> {
         let request = StartRequest { container_id: id.to_owned(), exec_id: String::new() };
         let client = self.client();
@@ -204,6 +182,7 @@ impl Containerd {
     /// Each part on its own, so that one that is gone does not keep the others.
     pub(super) async fn delete_container(&self, id: &str) -> Result<()> {
         self.delete_task(id).await?;
+        self.end_forgotten_shim(id).await?;
         let (record, snapshot) =
             tokio::join!(self.delete_record(id), snapshot::remove(self.client(), self.snapshotter(), id));
         record.and(snapshot)
@@ -233,6 +212,14 @@ impl Containerd {
             Err(failure) if failure.is_not_found() => Ok(()),
             Err(failure) => Err(failure),
         }
+    }
+
+    async fn end_forgotten_shim(&self, id: &str) -> Result<()> {
+        let client = self.client();
+        let (address, namespace) = (client.address().to_owned(), client.namespace().to_owned());
+        let owner = shim::Owner { address, namespace, id: id.to_owned() };
+        let ended = tokio::task::spawn_blocking(move || shim::end_forgotten(&owner)).await;
+        ended.map_err(|error| Failure::io("ending a shim", error.into()))
     }
 
     async fn delete_record(&self, id: &str) -> Result<()> {

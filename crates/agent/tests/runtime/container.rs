@@ -222,15 +222,37 @@ async fn what_cannot_start_says_why_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_call_takes_over_what_is_there() {
+async fn a_repeated_call_begins_anew() {
     let mut fixture = Fixture::new().await;
     let request = fixture.request("twice", &["sh", "-c", "echo once"]);
     fixture.runtime.create(&request).await.expect("created");
-    fixture.runtime.create(&request).await.expect("taken over");
+    fixture.runtime.create(&request).await.expect("created anew");
     fixture.runtime.start("twice").await.expect("started");
     fixture.exit("twice").await;
     fixture.runtime.delete("twice").await.expect("deleted");
     assert_eq!(fixture.output("twice"), "once\n");
+    fixture.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shim_that_containerd_forgot_goes_with_its_container() {
+    let mut fixture = Fixture::new().await;
+    for name in ["remade", "deleted"] {
+        fixture.runtime.create(&fixture.request(name, &["sh", "-c", "sleep 12345"])).await.expect("created");
+        fixture.runtime.start(name).await.expect("started");
+    }
+    fixture.kill_containerd().await;
+    for name in ["remade", "deleted"] {
+        fixture.forget(name);
+    }
+    fixture.start_containerd().await;
+    fixture.gap().await;
+    let found = fixture.runtime.list().await.expect("listed");
+    assert!(found.iter().all(|found| found.status == FoundStatus::Lost), "{found:?}");
+    fixture.runtime.delete("deleted").await.expect("deleted");
+    let (exit, output) = fixture.run(fixture.request("remade", &["sh", "-c", "echo anew"])).await;
+    assert_eq!((exit.exit_code, output.as_str()), (0, "anew\n"));
+    fixture.gone_process("sleep 12345").await;
     fixture.end().await;
 }
 

@@ -108,6 +108,13 @@ impl Fixture {
         daemon::find_or_start_private(&self.directory).await.expect("containerd starts again");
     }
 
+    /// Removes what containerd, which is down, knows of a container's process; the process goes on.
+    pub fn forget(&self, id: &str) {
+        let bundle = self.directory.join("containerd/state/io.containerd.runtime.v2.task/gantry").join(id);
+        nix::mount::umount2(&bundle.join("rootfs"), nix::mount::MntFlags::MNT_DETACH).expect("unmounted");
+        std::fs::remove_dir_all(bundle).expect("removed");
+    }
+
     pub fn kill_shims(&self) {
         shims(&self.directory).into_iter().for_each(|(pid, _)| kill(pid));
     }

@@ -222,6 +222,20 @@ fn what_was_made_but_not_started_is_made_again_and_started_once() {
 }
 
 #[test]
+fn the_end_of_a_container_that_was_never_to_start_is_none_of_the_tasks() {
+    let mut rig = Rig::new(spec(vec![container("a")]));
+    rig.check(&[("begin", "*"), ("attach", ""), ("image a", ""), ("group", "create a")]);
+    // The agent died while it was made, and the runtime gave it up.
+    let stopped = FoundStatus::Stopped { exit_code: 137, at: rig.now, out_of_memory: false };
+    let (mut adopted, asked) = Rig::adopt(&rig.task, &[Some(stopped)], BOOT, rig.now);
+    assert_eq!(asked, "group, attach");
+    adopted.check(&[("exit a 137", ""), ("group", ""), ("attach", "create a"), ("create a", "start a")]);
+    adopted.check(&[("start a", "")]);
+    assert_eq!(adopted.report().status, ReportedStatus::Running);
+    assert_eq!(adopted.report().containers[0].exit_code, None);
+}
+
+#[test]
 fn a_container_that_may_have_run_and_is_gone_has_vanished() {
     let mut rig = Rig::new(spec(vec![container("a")]));
     rig.check(&[("until ready", "")]);
