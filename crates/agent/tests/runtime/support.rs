@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agent::driver::{ContainerRequest, Exit, Image, Runtime, RuntimeEvent};
+use agent::driver::{ContainerRequest, Exit, FoundStatus, Image, Runtime, RuntimeEvent};
 use agent::runtime::{Containerd, Settings, daemon};
 use model::{ContainerDefinition, TaskId};
 use tokio::sync::mpsc;
@@ -85,6 +85,21 @@ impl Fixture {
             }
         };
         tokio::time::timeout(WAIT, waiting).await.expect("output");
+    }
+
+    /// What the runtime says of a container, once that is what is waited for.
+    pub async fn settled(&self, id: &str, is_settled: impl Fn(&FoundStatus) -> bool) -> FoundStatus {
+        let waiting = async {
+            loop {
+                let found = self.runtime.list().await.expect("listed");
+                let found = found.into_iter().find(|found| found.id == id).expect("kept");
+                if is_settled(&found.status) {
+                    return found.status;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(WAIT, waiting).await.expect("a status")
     }
 
     /// Until no process of this machine has these words in its command line.
