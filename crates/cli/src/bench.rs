@@ -20,6 +20,7 @@ use crate::args::{self, Output, What};
 use crate::failure::Failure;
 use crate::output;
 use figure::Figure;
+use instance::until_interrupted;
 
 pub async fn run(args: &args::Bench, format: Output) -> Result<(), Failure> {
     let mut figures = Vec::new();
@@ -42,8 +43,8 @@ async fn measure(what: What, args: &args::Bench) -> Result<Vec<Figure>, Failure>
     match what {
         What::Launch => launch::measure(args.samples).await,
         What::Burst => burst::measure().await,
-        What::Reads => calls::measure_reads(&args.moto).await,
-        What::Writes => calls::measure_writes(&args.moto).await,
+        What::Reads => until_interrupted(calls::measure_reads(&args.moto)).await,
+        What::Writes => until_interrupted(calls::measure_writes(&args.moto)).await,
         What::Idle => idle::measure().await,
         What::All => unreachable!("all stands for the others"),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::docker::Docker;
 use super::figure::{Figure, Goal, Peer, Sorted, millis};
-use super::instance::Ground;
+use super::instance::{Ground, until_interrupted};
 use super::process;
 use crate::failure::Failure;
 
@@ -23,7 +23,8 @@ pub async fn measure() -> Result<Vec<Figure>, Failure> {
     cleared.map(|()| figures)
 }
 
-async fn measure_on(ground: &Ground) -> Result<Vec<Figure>, Failure> {
+/// Times to readiness in ms, the first start's first, and resident memory in MiB.
+async fn measure_starts(ground: &Ground) -> Result<(Vec<f64>, f64), Failure> {
     let mut ready = Vec::new();
     let mut resident = 0.0;
     for start in 0..STARTS {
@@ -34,6 +35,11 @@ async fn measure_on(ground: &Ground) -> Result<Vec<Figure>, Failure> {
             resident = process::resident_mib(instance.pid())?;
         }
     }
+    Ok((ready, resident))
+}
+
+async fn measure_on(ground: &Ground) -> Result<Vec<Figure>, Failure> {
+    let (ready, resident) = until_interrupted(measure_starts(ground)).await?;
     let docker = Docker::start(&ground.path("docker")).await?;
     let docker_ready = millis(docker.ready_after);
     tokio::time::sleep(REST).await;
