@@ -15,7 +15,7 @@ use crate::node_key::{NodeKey, NodeKeyError};
 use crate::session::{self, Sessions};
 use crate::signing_keys::SigningKeys;
 use crate::throttle::Throttle;
-use crate::{Caller, Clock, Config, Cx, Ledger, retention};
+use crate::{Caller, Clock, Config, Cx, Ledger, reconcile, retention};
 
 const STATE_FILE: &str = "state.redb";
 const LOGS_DIRECTORY: &str = "logs";
@@ -93,6 +93,7 @@ impl Control {
         });
         session::start(&control).await?;
         retention::start(&control);
+        reconcile::start(&control);
         Ok(control)
     }
 

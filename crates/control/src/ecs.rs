@@ -9,6 +9,7 @@ pub mod container_instance;
 pub mod convert;
 pub mod identifier;
 pub mod listing;
+pub mod service;
 pub mod setting;
 pub mod tag;
 pub mod task;
@@ -89,20 +90,23 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         Request::PutAttributes(request) => attribute::put_attributes(cx, request).map(Response::PutAttributes),
         Request::DeleteAttributes(request) => attribute::delete_attributes(cx, request).map(Response::DeleteAttributes),
         Request::ListAttributes(request) => attribute::list_attributes(cx, request).map(Response::ListAttributes),
+        Request::CreateService(request) => service::create_service(cx, request).map(Response::CreateService),
+        Request::UpdateService(request) => service::update_service(cx, request).map(Response::UpdateService),
+        Request::DescribeServices(request) => service::describe_services(cx, request).map(Response::DescribeServices),
+        Request::ListServices(request) => service::list_services(cx, request).map(Response::ListServices),
+        Request::DeleteService(request) => service::delete_service(cx, request).map(Response::DeleteService),
         Request::AssociateGatewayWithCluster(_)
         | Request::ContinueServiceDeployment(_)
         | Request::CreateCapacityProvider(_)
         | Request::CreateDaemon(_)
         | Request::CreateExpressGatewayService(_)
         | Request::CreateGateway(_)
-        | Request::CreateService(_)
         | Request::CreateTaskSet(_)
         | Request::DeleteCapacityProvider(_)
         | Request::DeleteDaemon(_)
         | Request::DeleteDaemonTaskDefinition(_)
         | Request::DeleteExpressGatewayService(_)
         | Request::DeleteGateway(_)
-        | Request::DeleteService(_)
         | Request::DeleteTaskSet(_)
         | Request::DescribeCapacityProviders(_)
         | Request::DescribeDaemon(_)
@@ -115,7 +119,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::DescribeGatewayRoute(_)
         | Request::DescribeServiceDeployments(_)
         | Request::DescribeServiceRevisions(_)
-        | Request::DescribeServices(_)
         | Request::DescribeTaskSets(_)
         | Request::DisassociateGatewayFromCluster(_)
         | Request::DiscoverPollEndpoint(_)
@@ -128,7 +131,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::ListGatewayRoutes(_)
         | Request::ListGateways(_)
         | Request::ListServiceDeployments(_)
-        | Request::ListServices(_)
         | Request::ListServicesByNamespace(_)
         | Request::PutClusterCapacityProviders(_)
         | Request::RegisterContainerInstance(_)
@@ -142,7 +144,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::UpdateDaemon(_)
         | Request::UpdateExpressGatewayService(_)
         | Request::UpdateGateway(_)
-        | Request::UpdateService(_)
         | Request::UpdateServicePrimaryTaskSet(_)
         | Request::UpdateTaskProtection(_)
         | Request::UpdateTaskSet(_) => Err(not_built::refuse("ecs", operation).into()),

@@ -29,6 +29,7 @@ pub mod node_key;
 pub mod not_built;
 pub mod page;
 pub mod private_file;
+pub mod reconcile;
 pub mod retention;
 pub mod serve;
 pub mod session;

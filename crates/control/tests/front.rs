@@ -269,10 +269,10 @@ async fn bad_bodies_are_refused_and_nothing_breaks() {
     }
     let unknown = front.ecs("NoSuchOperation", "{}").await;
     unknown.assert_refused(400, "UnknownOperationException", "NoSuchOperation");
-    front.ecs("CreateService", "{\"serviceName\":\"s\"}").await.assert_refused(
+    front.ecs("DescribeCapacityProviders", "{}").await.assert_refused(
         400,
         "UnsupportedOperationException",
-        "ecs:CreateService",
+        "ecs:DescribeCapacityProviders",
     );
     front.form("sts", "Action=AssumeRole&Version=2011-06-15").await.assert_refused(
         400,

@@ -60,6 +60,10 @@ impl Arn {
         Self::ecs(scope, format!("container-instance/{cluster}/{id}"))
     }
 
+    pub fn service(scope: &Scope, cluster: &str, name: &str) -> Self {
+        Self::ecs(scope, format!("service/{cluster}/{name}"))
+    }
+
     pub fn task_definition(scope: &Scope, family: &str, revision: u32) -> Self {
         Self::ecs(scope, format!("task-definition/{family}:{revision}"))
     }

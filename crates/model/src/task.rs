@@ -170,6 +170,9 @@ pub struct Task {
     /// The newest report of the node that was folded in.
     #[serde(default)]
     pub report_sequence: u64,
+    /// Its service has taken its end into account.
+    #[serde(default)]
+    pub counted: bool,
 }
 
 /// One container of a task, as Describe shows it.

@@ -116,6 +116,7 @@ fn task(id: u128) -> Task {
         stopped_at: None,
         version: 1,
         report_sequence: 0,
+        counted: false,
     }
 }
 

@@ -40,7 +40,7 @@ pub use client_token::ClientToken;
 pub use log::{Log, LogError};
 pub use node_tasks::NodeTasks;
 pub use row::{Key, Row, decode, encode};
-pub use rows::{Family, Meta};
+pub use rows::{Family, Meta, service_of};
 pub use store::{Store, WriteError};
 pub use table::Table;
 pub use tables::{Changes, Stored, Tables};

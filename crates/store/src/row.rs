@@ -73,6 +73,12 @@ impl Key for u32 {
     }
 }
 
+impl Key for u64 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.to_be_bytes());
+    }
+}
+
 impl Key for TaskId {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend(self.0.to_be_bytes());
@@ -104,6 +110,15 @@ impl<A: Key, B: Key> Key for (A, B) {
     fn encode(&self, out: &mut Vec<u8>) {
         self.0.encode(out);
         self.1.encode(out);
+    }
+}
+
+impl<A: Key, B: Key, C: Key, D: Key> Key for (A, B, C, D) {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+        self.1.encode(out);
+        self.2.encode(out);
+        self.3.encode(out);
     }
 }
 

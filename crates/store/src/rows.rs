@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use imbl::OrdSet;
 use model::logs::{LogGroup, LogStream};
+use model::service::{GROUP_PREFIX, Service, ServiceEvent, ServiceKey};
 use model::setting::AccountSetting;
 use model::{
     Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface, Node, NodeId, Scope, Task,
@@ -84,6 +85,14 @@ pub struct TaskIndex {
     /// Tasks that are not yet STOPPED: those that hold something on the node.
     pub(crate) by_node: Groups<NodeId, TaskId>,
     pub(crate) by_stopped_at: OrdSet<(Timestamp, TaskId)>,
+    /// A service's tasks, but for those whose end it has taken into account.
+    pub(crate) by_service: Groups<ServiceKey, TaskId>,
+}
+
+/// The service that a task is of, by its group.
+pub fn service_of(task: &Task) -> Option<ServiceKey> {
+    let name = task.group.strip_prefix(GROUP_PREFIX)?;
+    Some((task.scope.clone(), task.cluster.clone(), name.to_owned()))
 }
 
 impl Index<Task> for TaskIndex {
@@ -99,6 +108,30 @@ impl Index<Task> for TaskIndex {
         self.on_nodes.replace(before, after);
         self.by_node.replace(before.and_then(node), after.and_then(node));
         replace_in(&mut self.by_stopped_at, before.and_then(stopped), after.and_then(stopped));
+        let service = |task: &Task| Some((service_of(task).filter(|_| !task.counted)?, task.id));
+        self.by_service.replace(before.and_then(service), after.and_then(service));
+    }
+}
+
+impl Row for Service {
+    type Key = ServiceKey;
+    type Index = ();
+    const TABLE: &'static str = "services";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        Service::key(self)
+    }
+}
+
+impl Row for ServiceEvent {
+    type Key = (Scope, String, String, u64);
+    type Index = ();
+    const TABLE: &'static str = "service_events";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.cluster.clone(), self.service.clone(), self.number)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use model::logs::{LogGroup, LogStream};
+use model::service::{Service, ServiceEvent, ServiceKey};
 use model::setting::AccountSetting;
 use model::{
     Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface, Node, NodeId, Scope, Task,
@@ -104,6 +105,8 @@ tables! {
     task_definitions: TaskDefinition,
     families: Family,
     tasks: Task,
+    services: Service,
+    service_events: ServiceEvent,
     nodes: Node,
     container_instances: ContainerInstance,
     interfaces: NetworkInterface,
@@ -178,6 +181,27 @@ impl Tables {
     pub fn tasks_stopped_before(&self, time: Timestamp) -> impl Iterator<Item = &Arc<Task>> {
         let stopped = self.tasks.index().by_stopped_at.range(..(time, TaskId(0)));
         stopped.map(|(_, id)| present(self.tasks.get(id)))
+    }
+
+    /// A cluster's services by name, INACTIVE ones too.
+    pub fn services_in_cluster<'a>(
+        &'a self,
+        scope: &'a Scope,
+        cluster: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Service>> {
+        let from = (scope.clone(), cluster.to_owned(), String::new());
+        self.services.range(from..).take_while(move |row| row.scope == *scope && row.cluster == cluster)
+    }
+
+    /// A service's tasks by id, but for those whose end it has taken into account.
+    pub fn tasks_of_service(&self, service: &ServiceKey) -> impl Iterator<Item = &Arc<Task>> {
+        self.tasks.index().by_service.of(service).map(|id| present(self.tasks.get(id)))
+    }
+
+    /// A service's events, oldest first.
+    pub fn events_of_service(&self, service: &ServiceKey) -> impl Iterator<Item = &Arc<ServiceEvent>> {
+        let key = |number| (service.0.clone(), service.1.clone(), service.2.clone(), number);
+        self.service_events.range(key(0)..=key(u64::MAX))
     }
 
     pub fn nodes_in_scope<'a>(&'a self, scope: &Scope) -> impl Iterator<Item = &'a Arc<Node>> + use<'a> {

@@ -1,5 +1,6 @@
 //! The listings of tasks that ListTasks asks for, each in the order of the task ids.
 
+use model::service::GROUP_PREFIX;
 use model::{ContainerInstanceId, DesiredStatus, LaunchType, Scope, Task, TaskId};
 
 use crate::table::Groups;
@@ -12,6 +13,8 @@ pub enum TaskListing {
     LaunchType(LaunchType),
     StartedBy(String),
     ContainerInstance(ContainerInstanceId),
+    /// By the service's name.
+    Service(String),
 }
 
 pub(crate) type ListingKey = (Scope, String, DesiredStatus, TaskListing);
@@ -45,7 +48,8 @@ fn listings_of(task: &Task) -> impl Iterator<Item = TaskListing> {
     let instance = task.container_instance.map(TaskListing::ContainerInstance);
     let launch_type = TaskListing::LaunchType(task.launch_type);
     let always = [TaskListing::All, TaskListing::Family(task.family.clone()), launch_type];
-    always.into_iter().chain(started_by).chain(instance)
+    let service = task.group.strip_prefix(GROUP_PREFIX).map(|name| TaskListing::Service(name.to_owned()));
+    always.into_iter().chain(started_by).chain(instance).chain(service)
 }
 
 fn key(task: &Task, listing: TaskListing) -> ListingKey {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::cluster::{Cluster, ClusterStatus as Status, DEFAULT_CLUSTER};
+use model::service::ServiceStatus;
 use model::{Arn, DesiredStatus, InstanceStatus, LaunchType, Scope, TaskStatus, Timestamp};
 use plan::task_definition::is_name;
 use store::{Tables, Txn};
@@ -205,6 +206,10 @@ pub fn delete_cluster(
             "The Cluster cannot be deleted while Container Instances are active or draining.",
         ));
     }
+    let is_there = |service: &Arc<model::Service>| service.status != ServiceStatus::Inactive;
+    if cx.txn.services_in_cluster(&row.scope, &row.name).any(is_there) {
+        return Err(Error::cluster_contains_services("The Cluster cannot be deleted while Services are active."));
+    }
     if cx.txn.tasks_in_cluster(&row.scope, &row.name).any(|task| task.last_status < TaskStatus::Stopped) {
         return Err(Error::cluster_contains_tasks("The Cluster cannot be deleted while Tasks are active."));
     }
@@ -247,6 +252,18 @@ fn take_census(tables: &Tables, cluster: &Cluster) -> convert::Census {
                 count.pending += 1;
             }
             _ => {}
+        }
+    }
+    for service in tables.services_in_cluster(&cluster.scope, &cluster.name) {
+        let count = match service.launch_type {
+            LaunchType::Ec2 => &mut census.ec2,
+            LaunchType::Fargate => &mut census.fargate,
+            LaunchType::External => &mut census.external,
+        };
+        match service.status {
+            ServiceStatus::Active => count.active_services += 1,
+            ServiceStatus::Draining => count.draining_services += 1,
+            ServiceStatus::Inactive => {}
         }
     }
     census

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod container_definition;
 pub mod container_instance;
+pub mod service;
 pub mod tag;
 pub mod task;
 pub mod task_definition;

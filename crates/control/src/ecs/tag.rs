@@ -1,11 +1,12 @@
-//! Tags of clusters, task definitions, tasks and container instances, by ARN (ecs-semantics §0.2).
+//! Tags of clusters, task definitions, tasks, services and container instances, by ARN (ecs-semantics §0.2).
 
 use std::str::FromStr;
 use std::sync::Arc;
 
 use model::cluster::{Cluster, ClusterStatus};
+use model::service::ServiceStatus;
 use model::tag::TAGS_MAX;
-use model::{Arn, ContainerInstance, InstanceStatus, Tag, Task, TaskDefinition, TaskStatus};
+use model::{Arn, ContainerInstance, InstanceStatus, Service, Tag, Task, TaskDefinition, TaskStatus};
 use store::Txn;
 use wire::ecs;
 use wire::ecs::Error;
@@ -19,6 +20,7 @@ enum Resource {
     TaskDefinition(Arc<TaskDefinition>),
     Task(Arc<Task>),
     ContainerInstance(Arc<ContainerInstance>),
+    Service(Arc<Service>),
 }
 
 const NOT_FOUND: &str = "The specified resource wasn't found.";
@@ -83,8 +85,16 @@ fn find(cx: &Cx<'_>, text: &str) -> Result<Option<Resource>, Error> {
             let row = row.filter(|row| row.scope == *cx.scope() && row.cluster == cluster.name);
             row.cloned().map(Resource::ContainerInstance)
         }
+        "service" => {
+            let (cluster, name) = rest.split_once('/').ok_or_else(invalid_arn)?;
+            cx.txn
+                .services
+                .get(&(cx.scope().clone(), cluster.to_owned(), name.to_owned()))
+                .cloned()
+                .map(Resource::Service)
+        }
         // Kinds that have ARNs, too; nothing of them exists here.
-        "service" | "capacity-provider" | "task-set" => None,
+        "capacity-provider" | "task-set" => None,
         _ => return Err(invalid_arn()),
     })
 }
@@ -119,6 +129,7 @@ impl Resource {
             Self::TaskDefinition(row) => &row.tags,
             Self::Task(row) => &row.tags,
             Self::ContainerInstance(row) => &row.tags,
+            Self::Service(row) => &row.tags,
         }
     }
 
@@ -134,6 +145,9 @@ impl Resource {
             Self::ContainerInstance(row) if row.status == InstanceStatus::Inactive => Err(Error::invalid_parameter(
                 "The specified container instance is inactive. Specify an active container instance and try again.",
             )),
+            Self::Service(row) if row.status == ServiceStatus::Inactive => Err(Error::invalid_parameter(
+                "The specified service is inactive. Specify an active service and try again.",
+            )),
             _ => Ok(()),
         }
     }
@@ -144,6 +158,7 @@ impl Resource {
             Self::TaskDefinition(row) => txn.put(TaskDefinition { tags, ..TaskDefinition::clone(row) }),
             Self::Task(row) => txn.put(Task { tags, ..Task::clone(row) }),
             Self::ContainerInstance(row) => txn.put(ContainerInstance { tags, ..ContainerInstance::clone(row) }),
+            Self::Service(row) => txn.put(Service { tags, ..Service::clone(row) }),
         }
     }
 }

@@ -5,16 +5,16 @@
 //! StopTask ─▶ desired status STOPPED ─────────────────────────▲
 //! ```
 //! A task is written with its place, its reservation on the node and its interface in one transaction, or not at all.
-//! Services, ECS Exec, capacity providers but FARGATE, EBS volumes and task roles are not built: what asks for them is
+//! ECS Exec, capacity providers but FARGATE, EBS volumes and task roles are not built: what asks for them is
 //! refused.
 
-mod network;
+pub(super) mod network;
 mod overrides;
-mod placement;
+pub(super) mod placement;
 pub mod run;
 mod token;
 
-use model::{Arn, Cluster, DesiredStatus, LaunchType, Scope, StopCode, Task, TaskId};
+use model::{Arn, Cluster, ContainerInstanceId, DesiredStatus, LaunchType, Scope, StopCode, Task, TaskId};
 use store::{Tables, TaskListing};
 use wire::ecs;
 use wire::ecs::Error;
@@ -111,14 +111,15 @@ pub fn list_tasks(cx: &mut Cx<'_>, request: ecs::ListTasksRequest) -> Result<ecs
     let limit = listing::limit(request.max_results, listing::PAGE_MAX, listing::PAGE_MAX)?;
     let after = listing::start(request.next_token.as_deref())?.map(|text| text.parse::<TaskId>());
     let after = after.transpose().map_err(|_| Error::invalid_parameter("Invalid token."))?;
-    let Filter { desired_status, listing, family, launch_type } = Filter::of(cx, &cluster, request)?;
+    let Filter { desired_status, listing, family, launch_type, instance } = Filter::of(cx, &cluster, request)?;
     let Some(desired_status) = desired_status else {
         return Ok(ecs::ListTasksResponse { task_arns: Some(Vec::new()), next_token: None });
     };
     let listed = cx.txn.tasks_listed(cx.scope(), &cluster.name, desired_status, listing, after);
     let wanted = listed
         .filter(|task| family.as_ref().is_none_or(|family| task.family == *family))
-        .filter(|task| launch_type.is_none_or(|launch_type| task.launch_type == launch_type));
+        .filter(|task| launch_type.is_none_or(|launch_type| task.launch_type == launch_type))
+        .filter(|task| instance.is_none_or(|instance| task.container_instance == Some(instance)));
     let (tasks, next_token) = page::cut(wanted, limit, |task| task.id.to_string());
     let arns = tasks.iter().map(|task| Arn::task_text(&task.scope, &task.cluster, task.id));
     Ok(ecs::ListTasksResponse { task_arns: Some(arns.collect()), next_token })
@@ -131,6 +132,7 @@ struct Filter {
     listing: TaskListing,
     family: Option<String>,
     launch_type: Option<LaunchType>,
+    instance: Option<ContainerInstanceId>,
 }
 
 impl Filter {
@@ -148,23 +150,24 @@ impl Filter {
                 return Err(Error::invalid_parameter("startedBy must be the only filter."));
             }
             let listing = TaskListing::StartedBy(started_by);
-            return Ok(Self { desired_status, listing, family: None, launch_type: None });
+            return Ok(Self { desired_status, listing, family: None, launch_type: None, instance: None });
         }
-        if service.is_some() {
-            return Err(Error::service_not_found("Service not found."));
-        }
-        let (listing, family) = match (instance, family) {
-            (Some(instance), family) => {
-                let found = super::container_instance::find(cx.txn, cx.scope(), &cluster.name, &instance)?;
-                let found = found
-                    .ok_or_else(|| Error::invalid_parameter("The referenced container instance was not found."))?;
-                (TaskListing::ContainerInstance(found.id), family)
-            }
-            (None, Some(family)) => (TaskListing::Family(family), None),
-            (None, None) => (launch_type.map_or(TaskListing::All, TaskListing::LaunchType), None),
+        let service = service.map(|text| super::service::find(cx.txn, cx.scope(), &cluster.name, &text)).transpose()?;
+        let instance = instance.map(|text| instance_id(cx, cluster, &text)).transpose()?;
+        let listing = match (&service, instance, &family) {
+            (Some(service), _, _) => TaskListing::Service(service.name.clone()),
+            (None, Some(instance), _) => TaskListing::ContainerInstance(instance),
+            (None, None, Some(family)) => TaskListing::Family(family.clone()),
+            (None, None, None) => launch_type.map_or(TaskListing::All, TaskListing::LaunchType),
         };
-        Ok(Self { desired_status, listing, family, launch_type })
+        Ok(Self { desired_status, listing, family, launch_type, instance })
     }
+}
+
+fn instance_id(cx: &Cx<'_>, cluster: &Cluster, text: &str) -> Result<ContainerInstanceId, Error> {
+    let found = super::container_instance::find(cx.txn, cx.scope(), &cluster.name, text)?;
+    let found = found.ok_or_else(|| Error::invalid_parameter("The referenced container instance was not found."))?;
+    Ok(found.id)
 }
 
 fn desired_status(status: Option<ecs::DesiredStatus>) -> Result<Option<DesiredStatus>, Error> {
@@ -180,7 +183,7 @@ fn desired_status(status: Option<ecs::DesiredStatus>) -> Result<Option<DesiredSt
 
 /// # Errors
 /// `InvalidParameterException` for a launch type that nothing here has.
-fn launch_type(launch_type: ecs::LaunchType) -> Result<LaunchType, Error> {
+pub(super) fn launch_type(launch_type: ecs::LaunchType) -> Result<LaunchType, Error> {
     match launch_type {
         ecs::LaunchType::Ec2 => Ok(LaunchType::Ec2),
         ecs::LaunchType::Fargate => Ok(LaunchType::Fargate),

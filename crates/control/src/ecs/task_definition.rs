@@ -312,7 +312,7 @@ fn delete(cx: &mut Cx<'_>, text: &str) -> Result<TaskDefinition, String> {
     }
 }
 
-/// Removes the deleted definitions that no task uses any more. Answers how many.
+/// Removes the deleted definitions that no task and no service uses any more. Answers how many.
 pub fn sweep(txn: &mut Txn) -> usize {
     let deleted = txn.task_definitions.iter().filter(|row| row.status == Status::DeleteInProgress);
     let mut keys: Vec<_> = deleted.map(|row| (row.scope.clone(), row.family.clone(), row.revision)).collect();
@@ -320,7 +320,11 @@ pub fn sweep(txn: &mut Txn) -> usize {
         return 0;
     }
     let running = txn.tasks.iter().filter(|task| task.last_status < TaskStatus::Stopped);
-    let used: BTreeSet<_> = running.map(|task| (task.scope.clone(), task.family.clone(), task.revision)).collect();
+    let mut used: BTreeSet<_> = running.map(|task| (task.scope.clone(), task.family.clone(), task.revision)).collect();
+    for service in txn.services.iter() {
+        let deployments = service.deployments.iter().chain(&service.last_completed);
+        used.extend(deployments.map(|row| (service.scope.clone(), row.family.clone(), row.revision)));
+    }
     keys.retain(|key| !used.contains(key));
     for key in &keys {
         txn.remove::<TaskDefinition>(key);

@@ -8,6 +8,7 @@ mod fleet;
 mod registration;
 mod retention;
 mod run_task;
+mod service;
 mod setting;
 mod tag;
 mod task;

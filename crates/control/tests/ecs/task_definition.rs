@@ -45,6 +45,7 @@ pub fn put_task(world: &mut World, id: u128, cluster: &str, family: &str, revisi
         stopped_at: None,
         version: 1,
         report_sequence: 0,
+        counted: false,
     });
     id
 }

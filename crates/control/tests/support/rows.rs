@@ -111,6 +111,7 @@ pub fn task(id: TaskId, node: NodeId) -> Task {
         stopped_at: None,
         version: 1,
         report_sequence: 0,
+        counted: false,
     }
 }
 

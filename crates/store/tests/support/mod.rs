@@ -66,6 +66,7 @@ pub fn task(id: u128, cluster: &str, node: u128) -> Task {
         stopped_at: None,
         version: 1,
         report_sequence: 0,
+        counted: false,
     }
 }
 

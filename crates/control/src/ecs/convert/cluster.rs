@@ -15,15 +15,17 @@ const DISABLED: &str = "disabled";
 pub struct Census {
     /// ACTIVE and DRAINING container instances.
     pub instances: usize,
-    pub ec2: TaskCount,
-    pub fargate: TaskCount,
-    pub external: TaskCount,
+    pub ec2: Count,
+    pub fargate: Count,
+    pub external: Count,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub struct TaskCount {
+pub struct Count {
     pub running: usize,
     pub pending: usize,
+    pub active_services: usize,
+    pub draining_services: usize,
 }
 
 /// Which of a cluster's lists are filled in; the others are shown empty.
@@ -123,7 +125,7 @@ fn check_container_insights(value: &str) -> Result<(), Error> {
 
 pub fn to_wire(cluster: &Cluster, census: &Census, detail: Detail) -> ecs::Cluster {
     let all = [census.ec2, census.fargate, census.external];
-    let count = |of: fn(&TaskCount) -> usize| Some(number(all.iter().map(of).sum()));
+    let count = |of: fn(&Count) -> usize| Some(number(all.iter().map(of).sum()));
     ecs::Cluster {
         cluster_arn: Some(Arn::cluster(&cluster.scope, &cluster.name).to_string()),
         cluster_name: Some(cluster.name.clone()),
@@ -131,7 +133,7 @@ pub fn to_wire(cluster: &Cluster, census: &Census, detail: Detail) -> ecs::Clust
         registered_container_instances_count: Some(number(census.instances)),
         running_tasks_count: count(|tasks| tasks.running),
         pending_tasks_count: count(|tasks| tasks.pending),
-        active_services_count: Some(0),
+        active_services_count: count(|counted| counted.active_services),
         statistics: Some(if detail.statistics { statistics(census) } else { vec![] }),
         tags: Some(if detail.tags { tag::to_wire(&cluster.tags) } else { vec![] }),
         settings: Some(if detail.settings { settings_to_wire(cluster) } else { vec![] }),
@@ -156,7 +158,6 @@ fn settings_to_wire(cluster: &Cluster) -> Vec<ecs::ClusterSetting> {
     cluster.settings.iter().map(setting).collect()
 }
 
-/// There are no services yet, so their counts are zero.
 fn statistics(census: &Census) -> Vec<ecs::KeyValuePair> {
     let by_type =
         [(LaunchType::Ec2, census.ec2), (LaunchType::Fargate, census.fargate), (LaunchType::External, census.external)];
@@ -164,9 +165,12 @@ fn statistics(census: &Census) -> Vec<ecs::KeyValuePair> {
         let name = statistics_name(*launch_type);
         [(format!("running{name}TasksCount"), tasks.running), (format!("pending{name}TasksCount"), tasks.pending)]
     });
-    let of_services = by_type.iter().flat_map(|(launch_type, _)| {
+    let of_services = by_type.iter().flat_map(|(launch_type, counted)| {
         let name = statistics_name(*launch_type);
-        [(format!("active{name}ServiceCount"), 0), (format!("draining{name}ServiceCount"), 0)]
+        [
+            (format!("active{name}ServiceCount"), counted.active_services),
+            (format!("draining{name}ServiceCount"), counted.draining_services),
+        ]
     });
     let all = of_tasks.chain(of_services);
     all.map(|(name, count)| ecs::KeyValuePair { name: Some(name), value: Some(count.to_string()) }).collect()

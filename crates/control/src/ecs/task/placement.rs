@@ -9,7 +9,7 @@ use wire::ecs::Error;
 use crate::Cx;
 
 /// When FARGATE has no room (ecs-semantics §4.2).
-const NO_CAPACITY: &str =
+pub const NO_CAPACITY: &str =
     "Capacity is unavailable at this time. Please try again later or in a different availability zone";
 /// Nodes that the detail of a FARGATE failure names.
 const DETAILED_NODES_MAX: usize = 5;

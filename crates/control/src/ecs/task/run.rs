@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use model::service::PropagateTags;
 use model::task::{Attachment, Container, ContainerStatus, TaskOverride};
 use model::{
-    Arn, Cluster, ContainerInstanceId, DesiredStatus, HealthStatus, LaunchType, NetworkMode, Node, NodeId, Resources,
-    Tag, Task, TaskDefinition, TaskId, TaskStatus,
+    Arn, Cluster, ContainerInstanceId, Deployment, DesiredStatus, HealthStatus, LaunchType, NetworkMode, Node, NodeId,
+    Resources, Service, Tag, Task, TaskDefinition, TaskId, TaskStatus,
 };
-use plan::place::{self, Assignment, Placement, Request, Target};
+use plan::place::{self, Assignment, Placement, Request, Strategy, Target};
 use rand::RngCore;
 use wire::ecs;
 use wire::ecs::Error;
@@ -18,7 +19,7 @@ use super::network::{self, Network};
 use super::token::Token;
 use super::{overrides, placement, to_wire};
 use crate::Cx;
-use crate::ecs::convert::tag;
+use crate::ecs::convert::{service, tag};
 use crate::ecs::identifier::Kind;
 use crate::ecs::{cluster, container_instance, setting, task_definition};
 
@@ -160,8 +161,8 @@ struct Asked {
     reference_id: Option<String>,
 }
 
-/// The same, judged: every task of the request is made from it.
-struct Run {
+/// The same, judged: every task of the request is made from it. So are the tasks of a service's deployment.
+pub(in crate::ecs) struct Run {
     cluster: Arc<Cluster>,
     /// With the overrides in it.
     definition: Arc<TaskDefinition>,
@@ -205,6 +206,60 @@ impl Run {
             platform_version: None,
             overrides,
         })
+    }
+
+    /// For the tasks of a service's deployment. The definition need not be ACTIVE any more.
+    pub(in crate::ecs) fn of_deployment(
+        cx: &Cx<'_>,
+        service: &Service,
+        deployment: &Deployment,
+    ) -> Result<Self, Error> {
+        let cluster = cluster::find_active(cx.txn, cx.scope(), Some(&service.cluster))?;
+        let key = (cx.scope().clone(), deployment.family.clone(), deployment.revision);
+        let definition = cx.txn.task_definitions.get(&key).cloned();
+        let definition = definition.ok_or_else(|| Error::client("TaskDefinition not found."))?;
+        let launch_type = service.launch_type;
+        let (mut overrides, definition) = overrides::resolve(definition, launch_type, None)?;
+        overrides.log_driver_mode = Some(setting::effective(cx.txn, cx.caller, "defaultLogDriverMode"));
+        let network = deployment.network.as_ref().map(service::network_to_wire);
+        Ok(Self {
+            group: service.group(),
+            started_by: Some(deployment.id.clone()),
+            tags: service_tags(service, &definition),
+            network: network::resolve(cx, definition.network_mode, launch_type, network)?,
+            cluster,
+            definition,
+            launch_type,
+            capacity_provider: None,
+            platform_version: deployment.platform_version.clone(),
+            overrides,
+        })
+    }
+
+    /// Places and writes up to `count` tasks of a service.
+    pub(in crate::ecs) fn start_for(
+        &self,
+        cx: &mut Cx<'_>,
+        service: &Service,
+        count: usize,
+    ) -> Result<(Vec<Task>, Placement), Error> {
+        let mut addresses = self.addresses(cx, count);
+        let strategies = service::strategies_to_wire(service);
+        let mut strategies = placement::strategies(self.launch_type, Some(strategies))?;
+        if strategies.is_empty() {
+            let zones = Strategy::SpreadAttribute("ecs.availability-zone".to_owned());
+            strategies = vec![zones, Strategy::SpreadInstances];
+        }
+        let constraints = service::constraints_to_wire(service);
+        let wanted = Request {
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            constraints: placement::constraints(&self.definition, self.launch_type, Some(constraints))?,
+            strategies,
+            ..self.request(cx, &addresses)
+        };
+        let mut placed = cx.ledger.place(cx.txn, cx.scope(), &wanted);
+        let assigned = std::mem::take(&mut placed.assigned);
+        Ok((self.write(cx, &mut addresses, assigned), placed))
     }
 
     /// Free addresses for up to `count` tasks in each of the subnets.
@@ -314,6 +369,7 @@ impl Run {
             stopped_at: None,
             version: 1,
             report_sequence: 0,
+            counted: false,
         }
     }
 }
@@ -372,7 +428,10 @@ fn check_weights(item: &ecs::CapacityProviderStrategyItem) -> Result<(), Error> 
     Ok(())
 }
 
-fn platform_version(launch_type: LaunchType, given: Option<String>) -> Result<Option<String>, Error> {
+pub(in crate::ecs) fn platform_version(
+    launch_type: LaunchType,
+    given: Option<String>,
+) -> Result<Option<String>, Error> {
     let given = given.filter(|version| !version.is_empty());
     match (launch_type, given.as_deref()) {
         (LaunchType::Fargate, None | Some("LATEST" | PLATFORM_VERSION)) => Ok(Some(PLATFORM_VERSION.to_owned())),
@@ -440,6 +499,20 @@ fn tags(
     Ok(tags)
 }
 
+/// Of a service's task: those that are to be propagated, and ECS's own.
+fn service_tags(service: &Service, definition: &TaskDefinition) -> Vec<Tag> {
+    let mut tags = match service.propagate_tags {
+        PropagateTags::None => Vec::new(),
+        PropagateTags::Service => service.tags.clone(),
+        PropagateTags::TaskDefinition => definition.tags.clone(),
+    };
+    if service.enable_ecs_managed_tags {
+        tags.push(Tag { key: "aws:ecs:clusterName".to_owned(), value: service.cluster.clone() });
+        tags.push(Tag { key: "aws:ecs:serviceName".to_owned(), value: service.name.clone() });
+    }
+    tags
+}
+
 fn container_instance_of(cx: &Cx<'_>, node: NodeId) -> Option<ContainerInstanceId> {
     cx.txn.container_instance_of_node(node).map(|instance| instance.id)
 }
@@ -471,10 +544,10 @@ fn containers(random: &mut dyn RngCore, definition: &TaskDefinition, reservation
     containers
 }
 
-fn random_u128(random: &mut dyn RngCore) -> u128 {
+pub(in crate::ecs) fn random_u128(random: &mut dyn RngCore) -> u128 {
     u128::from(random.next_u64()) << 64 | u128::from(random.next_u64())
 }
 
-pub(super) fn random_uuid(random: &mut dyn RngCore) -> String {
+pub(in crate::ecs) fn random_uuid(random: &mut dyn RngCore) -> String {
     model::id::uuid(random_u128(random))
 }

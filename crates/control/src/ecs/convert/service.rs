@@ -1,0 +1,354 @@
+//! Services between wire and model. What is not built is refused by name.
+
+use std::collections::BTreeMap;
+
+use model::service::{
+    CircuitBreaker, Deployment, DeploymentConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags,
+    Rollout, Service, ServiceNetwork, ServiceStatus,
+};
+use model::{Arn, LaunchType, Task, TaskStatus};
+use store::Tables;
+use wire::ecs;
+use wire::ecs::Error;
+
+use super::task::launch_type_to_wire;
+use super::{has_items, is_true, items, non_empty, refuse_unbuilt, signed, tag, time};
+
+const MINIMUM_HEALTHY_PERCENT: u32 = 100;
+const MAXIMUM_PERCENT: u32 = 200;
+
+/// What CreateService and UpdateService have in common and is not built.
+#[derive(Default)]
+pub struct Unbuilt<'a> {
+    pub availability_zone_rebalancing: Option<&'a ecs::AvailabilityZoneRebalancing>,
+    pub capacity_provider_strategy: bool,
+    pub deployment_controller: Option<&'a ecs::DeploymentController>,
+    pub enable_execute_command: Option<bool>,
+    pub gateway_connectors: bool,
+    pub load_balancers: bool,
+    pub monitoring: bool,
+    pub service_connect_configuration: Option<&'a ecs::ServiceConnectConfiguration>,
+    pub service_registries: bool,
+    pub volume_configurations: bool,
+    pub vpc_lattice_configurations: bool,
+}
+
+impl Unbuilt<'_> {
+    /// # Errors
+    /// `ClientException` that names the first field that asks for what is not built.
+    pub fn refuse(&self) -> Result<(), Error> {
+        let rebalances =
+            self.availability_zone_rebalancing.is_some_and(|v| *v != ecs::AvailabilityZoneRebalancing::Disabled);
+        let controlled = self.deployment_controller.is_some_and(|c| c.r#type != ecs::DeploymentControllerType::Ecs);
+        refuse_unbuilt(
+            "the service",
+            &[
+                ("availabilityZoneRebalancing", rebalances),
+                ("capacityProviderStrategy", self.capacity_provider_strategy),
+                ("deploymentController", controlled),
+                ("enableExecuteCommand", is_true(self.enable_execute_command)),
+                ("gatewayConnectors", self.gateway_connectors),
+                ("loadBalancers", self.load_balancers),
+                ("monitoring", self.monitoring),
+                ("serviceConnectConfiguration", self.service_connect_configuration.is_some_and(|c| c.enabled)),
+                ("serviceRegistries", self.service_registries),
+                ("volumeConfigurations", self.volume_configurations),
+                ("vpcLatticeConfigurations", self.vpc_lattice_configurations),
+            ],
+        )
+    }
+}
+
+pub fn is_given<T>(list: &Option<Vec<T>>) -> bool {
+    has_items(list)
+}
+
+pub fn default_configuration() -> DeploymentConfiguration {
+    DeploymentConfiguration {
+        minimum_healthy_percent: MINIMUM_HEALTHY_PERCENT,
+        maximum_percent: MAXIMUM_PERCENT,
+        circuit_breaker: None,
+    }
+}
+
+/// Over `present`: what is not given stays.
+///
+/// # Errors
+/// `InvalidParameterException` for percentages that cannot be, `ClientException` for what is not built.
+pub fn configuration(
+    present: DeploymentConfiguration,
+    given: ecs::DeploymentConfiguration,
+) -> Result<DeploymentConfiguration, Error> {
+    let ecs::DeploymentConfiguration {
+        alarms,
+        bake_time_in_minutes,
+        canary_configuration,
+        deployment_circuit_breaker,
+        early_success_criteria,
+        lifecycle_hooks,
+        linear_configuration,
+        maximum_percent,
+        minimum_healthy_percent,
+        strategy,
+    } = given;
+    let alarmed = alarms.is_some_and(|alarms| alarms.enable || !alarms.alarm_names.is_empty());
+    refuse_unbuilt(
+        "the deployment configuration",
+        &[
+            ("alarms", alarmed),
+            ("bakeTimeInMinutes", bake_time_in_minutes.is_some_and(|minutes| minutes != 0)),
+            ("canaryConfiguration", canary_configuration.is_some()),
+            ("earlySuccessCriteria", early_success_criteria.is_some()),
+            ("lifecycleHooks", has_items(&lifecycle_hooks)),
+            ("linearConfiguration", linear_configuration.is_some()),
+            ("strategy", strategy.is_some_and(|strategy| strategy != ecs::DeploymentStrategy::Rolling)),
+        ],
+    )?;
+    Ok(DeploymentConfiguration {
+        minimum_healthy_percent: percent("minimumHealthyPercent", minimum_healthy_percent, 0, 100)?
+            .unwrap_or(present.minimum_healthy_percent),
+        maximum_percent: percent("maximumPercent", maximum_percent, 100, i32::MAX)?.unwrap_or(present.maximum_percent),
+        circuit_breaker: match deployment_circuit_breaker {
+            Some(breaker) => Some(circuit_breaker(breaker)?),
+            None => present.circuit_breaker,
+        },
+    })
+}
+
+fn percent(field: &str, value: Option<i32>, least: i32, most: i32) -> Result<Option<u32>, Error> {
+    let Some(value) = value else { return Ok(None) };
+    if !(least..=most).contains(&value) {
+        let bound = if most == i32::MAX { format!("at least {least}") } else { format!("between {least} and {most}") };
+        return Err(Error::invalid_parameter(format!("{field} must be {bound}.")));
+    }
+    Ok(u32::try_from(value).ok())
+}
+
+fn circuit_breaker(given: ecs::DeploymentCircuitBreaker) -> Result<CircuitBreaker, Error> {
+    let ecs::DeploymentCircuitBreaker { enable, reset_on_healthy_task, rollback, threshold_configuration } = given;
+    refuse_unbuilt(
+        "the deployment circuit breaker",
+        &[
+            ("resetOnHealthyTask", reset_on_healthy_task == Some(false)),
+            ("thresholdConfiguration", threshold_configuration.is_some()),
+        ],
+    )?;
+    Ok(CircuitBreaker { enable, rollback })
+}
+
+pub fn network_from_wire(given: Option<ecs::NetworkConfiguration>) -> Result<Option<ServiceNetwork>, Error> {
+    let Some(given) = given.and_then(|given| given.awsvpc_configuration) else { return Ok(None) };
+    let ecs::AwsVpcConfiguration { assign_public_ip, security_groups, subnets } = given;
+    let assign_public_ip = match assign_public_ip {
+        None => None,
+        Some(ecs::AssignPublicIp::Enabled) => Some(true),
+        Some(ecs::AssignPublicIp::Disabled) => Some(false),
+        Some(ecs::AssignPublicIp::Unknown(_)) => {
+            return Err(Error::invalid_parameter("assignPublicIp should be one of [ENABLED,DISABLED]"));
+        }
+    };
+    Ok(Some(ServiceNetwork { subnets, security_groups: items(security_groups), assign_public_ip }))
+}
+
+pub fn network_to_wire(network: &ServiceNetwork) -> ecs::NetworkConfiguration {
+    let assign = |yes| if yes { ecs::AssignPublicIp::Enabled } else { ecs::AssignPublicIp::Disabled };
+    ecs::NetworkConfiguration {
+        awsvpc_configuration: Some(ecs::AwsVpcConfiguration {
+            assign_public_ip: Some(assign(network.assign_public_ip == Some(true))),
+            security_groups: Some(network.security_groups.clone()),
+            subnets: network.subnets.clone(),
+        }),
+    }
+}
+
+pub fn constraints_from_wire(given: Option<Vec<ecs::PlacementConstraint>>) -> Vec<PlacementConstraint> {
+    let constraint = |ecs::PlacementConstraint { expression, r#type }| PlacementConstraint {
+        kind: r#type.as_ref().map_or("", |kind| kind.as_str()).to_owned(),
+        expression: non_empty(expression),
+    };
+    items(given).into_iter().map(constraint).collect()
+}
+
+pub fn constraints_to_wire(service: &Service) -> Vec<ecs::PlacementConstraint> {
+    let constraint = |row: &PlacementConstraint| ecs::PlacementConstraint {
+        r#type: Some(row.kind.as_str().into()),
+        expression: row.expression.clone(),
+    };
+    service.placement_constraints.iter().map(constraint).collect()
+}
+
+pub fn strategies_from_wire(given: Option<Vec<ecs::PlacementStrategy>>) -> Vec<PlacementStrategy> {
+    let strategy = |ecs::PlacementStrategy { field, r#type }| PlacementStrategy {
+        kind: r#type.as_ref().map_or("", |kind| kind.as_str()).to_owned(),
+        field: non_empty(field),
+    };
+    items(given).into_iter().map(strategy).collect()
+}
+
+pub fn strategies_to_wire(service: &Service) -> Vec<ecs::PlacementStrategy> {
+    let strategy = |row: &PlacementStrategy| ecs::PlacementStrategy {
+        r#type: Some(row.kind.as_str().into()),
+        field: row.field.clone(),
+    };
+    service.placement_strategies.iter().map(strategy).collect()
+}
+
+pub fn propagate_tags(given: Option<ecs::PropagateTags>) -> Result<PropagateTags, Error> {
+    match given {
+        None | Some(ecs::PropagateTags::None) => Ok(PropagateTags::None),
+        Some(ecs::PropagateTags::Service) => Ok(PropagateTags::Service),
+        Some(ecs::PropagateTags::TaskDefinition) => Ok(PropagateTags::TaskDefinition),
+        Some(ecs::PropagateTags::Unknown(_)) => {
+            Err(Error::invalid_parameter("propagateTags should be one of [TASK_DEFINITION,SERVICE,NONE]"))
+        }
+    }
+}
+
+/// # Errors
+/// `ClientException` for what is not built.
+pub fn check_scheduling(given: Option<&ecs::SchedulingStrategy>, role: &Option<String>) -> Result<(), Error> {
+    let is_other = given.is_some_and(|strategy| *strategy != ecs::SchedulingStrategy::Replica);
+    refuse_unbuilt("the service", &[("schedulingStrategy", is_other), ("role", super::given(role))])
+}
+
+/// RUNNING and pending tasks.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    running: u32,
+    pending: u32,
+}
+
+/// A service as Describe shows it. Tags are shown when they are asked for.
+pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
+    let key = service.key();
+    let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
+    for task in tables.tasks_of_service(&key) {
+        count(counts.entry(task.started_by.as_deref().unwrap_or_default()).or_default(), task);
+    }
+    let all: Count = counts.values().fold(Count::default(), |sum, count| Count {
+        running: sum.running + count.running,
+        pending: sum.pending + count.pending,
+    });
+    let primary = service.primary();
+    let deployments = service.deployments.iter().enumerate().map(|(index, row)| {
+        deployment_to_wire(service, row, index == 0, counts.get(row.id.as_str()).copied().unwrap_or_default())
+    });
+    let mut events: Vec<_> = tables.events_of_service(&key).map(|event| event_to_wire(event)).collect();
+    events.reverse();
+    ecs::Service {
+        availability_zone_rebalancing: Some(ecs::AvailabilityZoneRebalancing::Disabled),
+        capacity_provider_strategy: None,
+        cluster_arn: Some(Arn::cluster(&service.scope, &service.cluster).to_string()),
+        created_at: Some(time(service.created_at)),
+        created_by: Some(service.created_by.clone()),
+        current_service_deployment: None,
+        current_service_revisions: None,
+        deployment_configuration: Some(configuration_to_wire(&service.configuration)),
+        deployment_controller: None,
+        deployments: Some(deployments.collect()),
+        desired_count: Some(signed(service.desired_count)),
+        enable_ecs_managed_tags: Some(service.enable_ecs_managed_tags),
+        enable_execute_command: Some(false),
+        events: Some(events),
+        health_check_grace_period_seconds: Some(signed(service.health_check_grace_seconds)),
+        launch_type: Some(launch_type_to_wire(service.launch_type)),
+        load_balancers: Some(Vec::new()),
+        network_configuration: primary.and_then(|row| row.network.as_ref()).map(network_to_wire),
+        pending_count: Some(signed(all.pending)),
+        placement_constraints: Some(constraints_to_wire(service)),
+        placement_strategy: Some(strategies_to_wire(service)),
+        platform_family: platform_family(service),
+        platform_version: primary.and_then(|row| row.platform_version.clone()),
+        propagate_tags: Some(propagate_tags_to_wire(service.propagate_tags)),
+        resource_management_type: None,
+        role_arn: None,
+        running_count: Some(signed(all.running)),
+        scheduling_strategy: Some(ecs::SchedulingStrategy::Replica),
+        service_arn: Some(Arn::service(&service.scope, &service.cluster, &service.name).to_string()),
+        service_name: Some(service.name.clone()),
+        service_registries: Some(Vec::new()),
+        status: Some(service.status.as_str().to_owned()),
+        tags: tags.then(|| tag::to_wire(&service.tags)),
+        task_definition: primary.map(|row| definition_arn(service, row)),
+        task_sets: None,
+    }
+}
+
+fn count(count: &mut Count, task: &Task) {
+    match task.last_status {
+        TaskStatus::Running => count.running += 1,
+        status if status < TaskStatus::Running => count.pending += 1,
+        _ => {}
+    }
+}
+
+fn definition_arn(service: &Service, deployment: &Deployment) -> String {
+    Arn::task_definition(&service.scope, &deployment.family, deployment.revision).to_string()
+}
+
+fn platform_family(service: &Service) -> Option<String> {
+    (service.launch_type == LaunchType::Fargate).then(|| "Linux".to_owned())
+}
+
+fn deployment_to_wire(service: &Service, row: &Deployment, is_primary: bool, count: Count) -> ecs::Deployment {
+    let rollout = match row.rollout {
+        Rollout::InProgress => ecs::DeploymentRolloutState::InProgress,
+        Rollout::Completed => ecs::DeploymentRolloutState::Completed,
+        Rollout::Failed => ecs::DeploymentRolloutState::Failed,
+    };
+    let is_draining = service.status != ServiceStatus::Active || !is_primary;
+    ecs::Deployment {
+        capacity_provider_strategy: None,
+        created_at: Some(time(row.created_at)),
+        desired_count: Some(if is_draining { 0 } else { signed(service.desired_count) }),
+        failed_tasks: Some(signed(row.failed_tasks)),
+        fargate_ephemeral_storage: None,
+        id: Some(row.id.clone()),
+        launch_type: Some(launch_type_to_wire(service.launch_type)),
+        network_configuration: row.network.as_ref().map(network_to_wire),
+        pending_count: Some(signed(count.pending)),
+        platform_family: platform_family(service),
+        platform_version: row.platform_version.clone(),
+        rollout_state: Some(rollout),
+        rollout_state_reason: Some(row.rollout_reason.clone()),
+        running_count: Some(signed(count.running)),
+        service_connect_configuration: None,
+        service_connect_resources: None,
+        status: Some(if is_primary { "PRIMARY" } else { "ACTIVE" }.to_owned()),
+        task_definition: Some(definition_arn(service, row)),
+        updated_at: Some(time(row.updated_at)),
+        volume_configurations: None,
+        vpc_lattice_configurations: None,
+    }
+}
+
+fn configuration_to_wire(row: &DeploymentConfiguration) -> ecs::DeploymentConfiguration {
+    ecs::DeploymentConfiguration {
+        maximum_percent: Some(signed(row.maximum_percent)),
+        minimum_healthy_percent: Some(signed(row.minimum_healthy_percent)),
+        deployment_circuit_breaker: row.circuit_breaker.map(|breaker| ecs::DeploymentCircuitBreaker {
+            enable: breaker.enable,
+            rollback: breaker.rollback,
+            ..Default::default()
+        }),
+        strategy: Some(ecs::DeploymentStrategy::Rolling),
+        bake_time_in_minutes: Some(0),
+        ..Default::default()
+    }
+}
+
+fn propagate_tags_to_wire(value: PropagateTags) -> ecs::PropagateTags {
+    match value {
+        PropagateTags::None => ecs::PropagateTags::None,
+        PropagateTags::Service => ecs::PropagateTags::Service,
+        PropagateTags::TaskDefinition => ecs::PropagateTags::TaskDefinition,
+    }
+}
+
+fn event_to_wire(event: &model::ServiceEvent) -> ecs::ServiceEvent {
+    ecs::ServiceEvent {
+        created_at: Some(time(event.created_at)),
+        id: Some(event.id.clone()),
+        message: Some(event.message.clone()),
+    }
+}

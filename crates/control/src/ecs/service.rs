@@ -1,0 +1,455 @@
+//! Services: CreateService, UpdateService, DescribeServices, ListServices, DeleteService.
+//!
+//! The operations only write what is wanted; [`round`] brings the tasks to it, one transaction at a time, whenever
+//! something changes (see [`reconcile`](crate::reconcile)).
+//!
+//! REPLICA services with rolling deployments are built. Daemons, load balancers, registries, Service Connect, capacity
+//! provider strategies, volumes, other controllers and strategies are not: what asks for them is refused.
+
+pub mod round;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::service::{ServiceKey, ServiceNetwork, ServiceStatus};
+use model::{Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, TaskDefinition, Timestamp};
+use plan::task_definition::is_name;
+use rand::Rng;
+use store::{Tables, Txn};
+use wire::ecs;
+use wire::ecs::Error;
+
+use super::convert::service::{self as convert, Unbuilt, is_given, to_wire};
+use super::convert::tag;
+use super::identifier::{is_arn, named_by_arn};
+use super::task::{network, placement, run};
+use super::{cluster, listing, task, task_definition};
+use crate::{Cx, page};
+
+/// Services in one DescribeServices call; a page of ListServices by default (ecs-semantics §4.3).
+const DESCRIBE_MAX: usize = 10;
+const PAGE_DEFAULT: usize = 10;
+/// ecs-semantics §4.4.
+const SERVICES_MAX: usize = 5_000;
+const DESIRED_MAX: u32 = 5_000;
+const CLIENT_TOKEN_LENGTH_MAX: usize = 64;
+/// How long a deleted service can still be described.
+pub const INACTIVE_RETENTION: Duration = Duration::from_secs(3600);
+
+const NOT_FOUND: &str = "Service not found.";
+
+/// The service's name in `text`: a name or an ARN. `None` for one of another cluster.
+///
+/// # Errors
+/// `InvalidParameterException` for an ARN of somebody or something else.
+fn name_of<'a>(scope: &Scope, cluster: &str, text: &'a str) -> Result<Option<&'a str>, Error> {
+    if !is_arn(text) {
+        return Ok(Some(text));
+    }
+    let named = named_by_arn(scope, "service", text)?;
+    let (its_cluster, name) = named.split_once('/').unwrap_or((cluster, named));
+    Ok((its_cluster == cluster).then_some(name))
+}
+
+/// The service that `text` names, in whatever status.
+///
+/// # Errors
+/// `ServiceNotFoundException`; as [`name_of`].
+pub fn find(tables: &Tables, scope: &Scope, cluster: &str, text: &str) -> Result<Arc<Service>, Error> {
+    let name = name_of(scope, cluster, text)?;
+    let row = name.and_then(|name| tables.services.get(&(scope.clone(), cluster.to_owned(), name.to_owned())));
+    row.cloned().ok_or_else(|| Error::service_not_found(NOT_FOUND))
+}
+
+fn find_active(cx: &Cx<'_>, cluster: &Cluster, text: &str) -> Result<Service, Error> {
+    if text.is_empty() {
+        return Err(Error::invalid_parameter("Service can not be blank."));
+    }
+    let service = find(cx.txn, cx.scope(), &cluster.name, text)?;
+    match service.status {
+        ServiceStatus::Active => Ok(Service::clone(&service)),
+        ServiceStatus::Draining | ServiceStatus::Inactive => Err(Error::service_not_active("Service was not ACTIVE.")),
+    }
+}
+
+/// CreateService. One that is there already and equal is answered as it is.
+pub fn create_service(
+    cx: &mut Cx<'_>,
+    request: ecs::CreateServiceRequest,
+) -> Result<ecs::CreateServiceResponse, Error> {
+    let ecs::CreateServiceRequest {
+        availability_zone_rebalancing,
+        capacity_provider_strategy,
+        client_token,
+        cluster,
+        deployment_configuration,
+        deployment_controller,
+        desired_count,
+        enable_ecs_managed_tags,
+        enable_execute_command,
+        gateway_connectors,
+        health_check_grace_period_seconds,
+        launch_type,
+        load_balancers,
+        monitoring,
+        network_configuration,
+        placement_constraints,
+        placement_strategy,
+        platform_version,
+        propagate_tags,
+        role,
+        scheduling_strategy,
+        service_connect_configuration,
+        service_name,
+        service_registries,
+        tags,
+        task_definition,
+        volume_configurations,
+        vpc_lattice_configurations,
+    } = request;
+    Unbuilt {
+        availability_zone_rebalancing: availability_zone_rebalancing.as_ref(),
+        capacity_provider_strategy: is_given(&capacity_provider_strategy),
+        deployment_controller: deployment_controller.as_ref(),
+        enable_execute_command,
+        gateway_connectors: is_given(&gateway_connectors),
+        load_balancers: is_given(&load_balancers),
+        monitoring: monitoring.is_some(),
+        service_connect_configuration: service_connect_configuration.as_ref(),
+        service_registries: is_given(&service_registries),
+        volume_configurations: is_given(&volume_configurations),
+        vpc_lattice_configurations: is_given(&vpc_lattice_configurations),
+    }
+    .refuse()?;
+    convert::check_scheduling(scheduling_strategy.as_ref(), &role)?;
+    // The name makes a repeated request the same one, with a token or without.
+    if client_token.is_some_and(|token| token.len() > CLIENT_TOKEN_LENGTH_MAX) {
+        return Err(Error::invalid_parameter(format!(
+            "clientToken can have at most {CLIENT_TOKEN_LENGTH_MAX} characters."
+        )));
+    }
+    let cluster = cluster::find_active(cx.txn, cx.scope(), cluster.as_deref())?;
+    if !is_name(&service_name) {
+        return Err(Error::invalid_parameter(
+            "Invalid service name. It must have 1 to 255 letters, digits, underscores or hyphens.",
+        ));
+    }
+    let launch_type = launch_type.map_or(Ok(LaunchType::Ec2), task::launch_type)?;
+    let definition = task_definition::find_active(cx.txn, cx.scope(), task_definition.as_deref().unwrap_or_default())?;
+    let desired_count = desired_count.ok_or_else(|| Error::invalid_parameter("desiredCount is required."))?;
+    let asked = Asked { definition: &definition, network: convert::network_from_wire(network_configuration)? };
+    let deployment = asked.begin(cx, launch_type, platform_version)?;
+    let service = Service {
+        scope: cx.scope().clone(),
+        cluster: cluster.name.clone(),
+        name: service_name,
+        status: ServiceStatus::Active,
+        launch_type,
+        desired_count: desired(desired_count)?,
+        configuration: convert::configuration(
+            convert::default_configuration(),
+            deployment_configuration.unwrap_or_default(),
+        )?,
+        deployments: vec![deployment],
+        last_completed: None,
+        placement_constraints: convert::constraints_from_wire(placement_constraints),
+        placement_strategies: convert::strategies_from_wire(placement_strategy),
+        propagate_tags: convert::propagate_tags(propagate_tags)?,
+        enable_ecs_managed_tags: enable_ecs_managed_tags == Some(true),
+        health_check_grace_seconds: grace(health_check_grace_period_seconds)?.unwrap_or(0),
+        tags: tag::from_wire(tags.unwrap_or_default())?,
+        created_by: cx.caller.principal_arn.to_string(),
+        created_at: cx.now,
+        inactive_at: None,
+        steady_at: None,
+        obstacle: None,
+        next_event: 1,
+    };
+    check_placement(&service, &definition)?;
+    let service = match cx.txn.services.get(&service.key()).cloned() {
+        Some(present) if present.status != ServiceStatus::Inactive => {
+            if !is_same(&present, &service) {
+                return Err(Error::invalid_parameter("Creation of service was not idempotent."));
+            }
+            Service::clone(&present)
+        }
+        _ => {
+            check_count(cx.txn, &cluster)?;
+            forget_events(cx.txn, &service.key());
+            cx.txn.put(service.clone());
+            service
+        }
+    };
+    Ok(ecs::CreateServiceResponse { service: Some(to_wire(cx.txn, &service, true)) })
+}
+
+/// Whether a request for `new` asks for what is there already.
+fn is_same(present: &Service, new: &Service) -> bool {
+    let revision = |service: &Service| {
+        let row = service.primary()?;
+        Some((row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone()))
+    };
+    let asked = |service: &Service| Service {
+        deployments: Vec::new(),
+        last_completed: None,
+        created_at: Timestamp(0),
+        steady_at: None,
+        obstacle: None,
+        next_event: 0,
+        ..service.clone()
+    };
+    revision(present) == revision(new) && asked(present) == asked(new)
+}
+
+fn check_count(tables: &Tables, cluster: &Cluster) -> Result<(), Error> {
+    let services = tables.services_in_cluster(&cluster.scope, &cluster.name);
+    if services.filter(|row| row.status != ServiceStatus::Inactive).count() >= SERVICES_MAX {
+        return Err(Error::client(format!("You have reached the limit of {SERVICES_MAX} services in the cluster.")));
+    }
+    Ok(())
+}
+
+/// What a deployment is made of.
+struct Asked<'a> {
+    definition: &'a TaskDefinition,
+    network: Option<ServiceNetwork>,
+}
+
+impl Asked<'_> {
+    /// A new deployment, once it is sure that tasks can be made from it.
+    fn begin(self, cx: &mut Cx<'_>, launch_type: LaunchType, version: Option<String>) -> Result<Deployment, Error> {
+        let Self { definition, network } = self;
+        if !definition.compatibilities.contains(&launch_type) {
+            return Err(Error::invalid_parameter(format!(
+                "Task definition does not support launch_type {}.",
+                launch_type.as_str()
+            )));
+        }
+        let platform_version = run::platform_version(launch_type, version)?;
+        network::resolve(cx, definition.network_mode, launch_type, network.as_ref().map(convert::network_to_wire))?;
+        let id = format!("ecs-svc/{:019}", cx.random.random_range(0..10_000_000_000_000_000_000_u64));
+        let revision = (definition.family.clone(), definition.revision);
+        Ok(plan::service::begin(id, revision, network, platform_version, cx.now))
+    }
+}
+
+fn check_placement(service: &Service, definition: &TaskDefinition) -> Result<(), Error> {
+    placement::constraints(definition, service.launch_type, Some(convert::constraints_to_wire(service)))?;
+    placement::strategies(service.launch_type, Some(convert::strategies_to_wire(service)))?;
+    Ok(())
+}
+
+fn desired(count: i32) -> Result<u32, Error> {
+    let count = u32::try_from(count).ok().filter(|count| *count <= DESIRED_MAX);
+    count.ok_or_else(|| Error::invalid_parameter(format!("desiredCount must be between 0 and {DESIRED_MAX}.")))
+}
+
+fn grace(seconds: Option<i32>) -> Result<Option<u32>, Error> {
+    let Some(seconds) = seconds else { return Ok(None) };
+    let seconds = u32::try_from(seconds);
+    seconds.map(Some).map_err(|_| Error::invalid_parameter("healthCheckGracePeriodSeconds cannot be negative."))
+}
+
+/// UpdateService: what is not given stays. A new revision, network or platform version, or force, begins a new
+/// deployment; the one before is drained.
+pub fn update_service(
+    cx: &mut Cx<'_>,
+    request: ecs::UpdateServiceRequest,
+) -> Result<ecs::UpdateServiceResponse, Error> {
+    let ecs::UpdateServiceRequest {
+        availability_zone_rebalancing,
+        capacity_provider_strategy,
+        cluster,
+        deployment_configuration,
+        deployment_controller,
+        desired_count,
+        enable_ecs_managed_tags,
+        enable_execute_command,
+        force_new_deployment,
+        gateway_connectors,
+        health_check_grace_period_seconds,
+        load_balancers,
+        monitoring,
+        network_configuration,
+        placement_constraints,
+        placement_strategy,
+        platform_version,
+        propagate_tags,
+        service,
+        service_connect_configuration,
+        service_registries,
+        task_definition,
+        volume_configurations,
+        vpc_lattice_configurations,
+    } = request;
+    Unbuilt {
+        availability_zone_rebalancing: availability_zone_rebalancing.as_ref(),
+        capacity_provider_strategy: is_given(&capacity_provider_strategy),
+        deployment_controller: deployment_controller.as_ref(),
+        enable_execute_command,
+        gateway_connectors: is_given(&gateway_connectors),
+        load_balancers: is_given(&load_balancers),
+        monitoring: monitoring.is_some(),
+        service_connect_configuration: service_connect_configuration.as_ref(),
+        service_registries: is_given(&service_registries),
+        volume_configurations: is_given(&volume_configurations),
+        vpc_lattice_configurations: is_given(&vpc_lattice_configurations),
+    }
+    .refuse()?;
+    let cluster = cluster::find_active(cx.txn, cx.scope(), cluster.as_deref())?;
+    let mut row = find_active(cx, &cluster, &service)?;
+    if let Some(count) = desired_count {
+        row.desired_count = desired(count)?;
+    }
+    if let Some(given) = deployment_configuration {
+        row.configuration = convert::configuration(row.configuration, given)?;
+    }
+    if let Some(given) = enable_ecs_managed_tags {
+        row.enable_ecs_managed_tags = given;
+    }
+    if let Some(seconds) = grace(health_check_grace_period_seconds)? {
+        row.health_check_grace_seconds = seconds;
+    }
+    if placement_constraints.is_some() {
+        row.placement_constraints = convert::constraints_from_wire(placement_constraints);
+    }
+    if placement_strategy.is_some() {
+        row.placement_strategies = convert::strategies_from_wire(placement_strategy);
+    }
+    if propagate_tags.is_some() {
+        row.propagate_tags = convert::propagate_tags(propagate_tags)?;
+    }
+    let change = Change {
+        task_definition: task_definition.filter(|text| !text.is_empty()),
+        network: convert::network_from_wire(network_configuration)?,
+        platform_version,
+        force: force_new_deployment == Some(true),
+    };
+    change.deploy(cx, &mut row)?;
+    cx.txn.put(row.clone());
+    Ok(ecs::UpdateServiceResponse { service: Some(to_wire(cx.txn, &row, true)) })
+}
+
+/// What of an update may begin a new deployment.
+struct Change {
+    task_definition: Option<String>,
+    network: Option<ServiceNetwork>,
+    platform_version: Option<String>,
+    force: bool,
+}
+
+impl Change {
+    fn deploy(self, cx: &mut Cx<'_>, service: &mut Service) -> Result<(), Error> {
+        let present = service.primary().expect("an ACTIVE service has a deployment").clone();
+        let definition = match &self.task_definition {
+            Some(text) => task_definition::find_active(cx.txn, cx.scope(), text)?,
+            None => registered(cx, &present)?,
+        };
+        check_placement(service, &definition)?;
+        let network = self.network.or(present.network.clone());
+        let version = self.platform_version.or(present.platform_version.clone());
+        let new = Asked { definition: &definition, network }.begin(cx, service.launch_type, version)?;
+        let runs =
+            |row: &Deployment| (row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone());
+        if self.force || runs(&new) != runs(&present) {
+            service.deployments.insert(0, new);
+            service.steady_at = None;
+            service.obstacle = None;
+        }
+        Ok(())
+    }
+}
+
+fn registered(cx: &Cx<'_>, deployment: &Deployment) -> Result<Arc<TaskDefinition>, Error> {
+    let key = (cx.scope().clone(), deployment.family.clone(), deployment.revision);
+    cx.txn.task_definitions.get(&key).cloned().ok_or_else(|| Error::client("TaskDefinition not found."))
+}
+
+/// DescribeServices: what is not there is a failure of its own.
+pub fn describe_services(
+    cx: &mut Cx<'_>,
+    request: ecs::DescribeServicesRequest,
+) -> Result<ecs::DescribeServicesResponse, Error> {
+    let cluster = cluster::find(cx.txn, cx.scope(), request.cluster.as_deref())?;
+    let include = request.include.unwrap_or_default();
+    if let Some(field) = include.iter().find(|field| **field != ecs::ServiceField::Tags) {
+        return Err(Error::invalid_parameter(format!("include should be one of [TAGS], not '{}'", field.as_str())));
+    }
+    if request.services.is_empty() {
+        return Err(Error::invalid_parameter("Services cannot be empty."));
+    }
+    if request.services.len() > DESCRIBE_MAX {
+        return Err(Error::invalid_parameter(format!("services can have at most {DESCRIBE_MAX} items.")));
+    }
+    let (mut services, mut failures) = (Vec::new(), Vec::new());
+    for text in &request.services {
+        let name = name_of(cx.scope(), &cluster.name, text)?;
+        let key = |name: &str| (cx.scope().clone(), cluster.name.clone(), name.to_owned());
+        match name.and_then(|name| cx.txn.services.get(&key(name))) {
+            Some(service) => services.push(to_wire(cx.txn, service, !include.is_empty())),
+            None => failures.push(missing(cx.scope(), &cluster.name, text)),
+        }
+    }
+    Ok(ecs::DescribeServicesResponse { services: Some(services), failures: Some(failures) })
+}
+
+fn missing(scope: &Scope, cluster: &str, text: &str) -> ecs::Failure {
+    let arn = if is_arn(text) { text.to_owned() } else { Arn::service(scope, cluster, text).to_string() };
+    ecs::Failure { arn: Some(arn), reason: Some("MISSING".to_owned()), detail: None }
+}
+
+/// ListServices: the ACTIVE ones by name.
+pub fn list_services(cx: &mut Cx<'_>, request: ecs::ListServicesRequest) -> Result<ecs::ListServicesResponse, Error> {
+    let cluster = cluster::find(cx.txn, cx.scope(), request.cluster.as_deref())?;
+    let limit = listing::limit(request.max_results, PAGE_DEFAULT, listing::PAGE_MAX)?;
+    let after = listing::start(request.next_token.as_deref())?;
+    let launch_type = request.launch_type.map(task::launch_type).transpose()?;
+    // There are no daemons, and none that ECS manages for its own ends.
+    let is_empty = request.scheduling_strategy.is_some_and(|given| given != ecs::SchedulingStrategy::Replica)
+        || request.resource_management_type.is_some_and(|given| given != ecs::ResourceManagementType::Customer);
+    let rows = cx.txn.services_in_cluster(cx.scope(), &cluster.name).filter(|_| !is_empty);
+    let rows = rows
+        .filter(|row| row.status == ServiceStatus::Active)
+        .filter(|row| launch_type.is_none_or(|launch_type| row.launch_type == launch_type))
+        .filter(|row| after.as_ref().is_none_or(|after| row.name > *after));
+    let (rows, next_token) = page::cut(rows, limit, |row| row.name.clone());
+    let arns = rows.iter().map(|row| Arn::service(&row.scope, &row.cluster, &row.name).to_string());
+    Ok(ecs::ListServicesResponse { service_arns: Some(arns.collect()), next_token })
+}
+
+/// DeleteService: DRAINING from now on, INACTIVE when its tasks are to stop.
+pub fn delete_service(
+    cx: &mut Cx<'_>,
+    request: ecs::DeleteServiceRequest,
+) -> Result<ecs::DeleteServiceResponse, Error> {
+    let cluster = cluster::find(cx.txn, cx.scope(), request.cluster.as_deref())?;
+    let mut row = Service::clone(&*find(cx.txn, cx.scope(), &cluster.name, &request.service)?);
+    if row.status == ServiceStatus::Inactive {
+        return Err(Error::service_not_found(NOT_FOUND));
+    }
+    if row.desired_count > 0 && row.status == ServiceStatus::Active && request.force != Some(true) {
+        return Err(Error::invalid_parameter("The service cannot be stopped while it is scaled above 0."));
+    }
+    row.status = ServiceStatus::Draining;
+    row.desired_count = 0;
+    cx.txn.put(row.clone());
+    Ok(ecs::DeleteServiceResponse { service: Some(to_wire(cx.txn, &row, true)) })
+}
+
+/// Removes the deleted services whose retention is over. Answers how many.
+pub fn sweep(txn: &mut Txn, now: Timestamp) -> usize {
+    let is_over = |row: &&Arc<Service>| row.inactive_at.is_some_and(|at| now.since(at) >= INACTIVE_RETENTION);
+    let over: Vec<ServiceKey> = txn.services.iter().filter(is_over).map(|row| row.key()).collect();
+    for key in &over {
+        forget_events(txn, key);
+        txn.remove::<Service>(key);
+    }
+    over.len()
+}
+
+fn forget_events(txn: &mut Txn, service: &ServiceKey) {
+    let numbers: Vec<u64> = txn.events_of_service(service).map(|event| event.number).collect();
+    for number in numbers {
+        txn.remove::<ServiceEvent>(&(service.0.clone(), service.1.clone(), service.2.clone(), number));
+    }
+}

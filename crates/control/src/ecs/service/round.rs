@@ -1,0 +1,102 @@
+//! One round of one service, as one transaction: gather its tasks, decide, stop, place and start, and say so.
+//!
+//! Invariant: a round that changes nothing writes nothing, so that rounds end.
+
+use model::service::{EVENTS_MAX, ServiceKey};
+use model::{Service, ServiceEvent, StopCode, Task, TaskId, Timestamp};
+use plan::place::{Placement, Reason};
+use plan::service::{ServiceInput, ServicePlan, ServiceTask, Stop, event, reconcile};
+use wire::error::Failure;
+
+use crate::Cx;
+use crate::ecs::task::placement::NO_CAPACITY;
+use crate::ecs::task::run::{Run, random_uuid};
+
+/// What is left to be done after a round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// When the next round is due though nothing changes.
+    pub wake_at: Option<Timestamp>,
+    /// Tasks are waiting for a place.
+    pub waits_for_room: bool,
+}
+
+/// A service that is gone needs nothing.
+pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
+    let Some(service) = cx.txn.services.get(key).cloned() else { return Rest::default() };
+    let tasks: Vec<ServiceTask> = cx.txn.tasks_of_service(key).map(|task| ServiceTask::of(task)).collect();
+    let mut plan = reconcile(&ServiceInput { service: &service, tasks: &tasks }, cx.now);
+    for id in &plan.counted {
+        cx.txn.update::<Task, _>(id, |task| task.counted = true);
+    }
+    for stop in &plan.stop {
+        stop_task(cx, stop);
+    }
+    let waits_for_room = plan.start > 0 && !start(cx, &mut plan);
+    let events = std::mem::take(&mut plan.events);
+    events.into_iter().for_each(|message| tell(cx, &mut plan.service, message));
+    let rest = Rest { wake_at: plan.wake_at, waits_for_room };
+    cx.txn.put(plan.service);
+    rest
+}
+
+fn stop_task(cx: &mut Cx<'_>, stop: &Stop) {
+    let now = cx.now;
+    cx.txn.update::<Task, _>(&stop.task, |task| {
+        if task.stop(StopCode::ServiceSchedulerInitiated, &stop.reason, now) {
+            task.tags.clear();
+        }
+    });
+}
+
+/// Whether all found a place.
+fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan) -> bool {
+    let primary = plan.service.primary().expect("a service that starts tasks has a deployment");
+    let started =
+        Run::of_deployment(cx, &plan.service, primary).and_then(|run| run.start_for(cx, &plan.service, plan.start));
+    let (tasks, placement) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            let message = Failure::from(error).message;
+            let message = event::unplaced_because(&plan.service.name, message.trim_end_matches('.'));
+            plan.meet(message, cx.now);
+            return false;
+        }
+    };
+    if !tasks.is_empty() {
+        let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+        plan.events.push(event::started(&plan.service.name, ids.into_iter()));
+    }
+    if placement.unplaced == 0 {
+        plan.service.obstacle = None;
+        return true;
+    }
+    let message = unplaced(cx, &plan.service, &placement);
+    plan.meet(message, cx.now);
+    false
+}
+
+fn unplaced(cx: &Cx<'_>, service: &Service, placement: &Placement) -> String {
+    if service.launch_type == model::LaunchType::Fargate {
+        let lacks_address = placement.refused.iter().any(|refusal| refusal.reason == Reason::Interface);
+        let reason = if lacks_address { Reason::Interface.as_str() } else { NO_CAPACITY };
+        return event::unplaced_because(&service.name, reason);
+    }
+    let closest = placement.refused.iter().find_map(|refusal| {
+        let instance = cx.txn.container_instance_of_node(refusal.node)?;
+        Some((instance.id, &refusal.reason))
+    });
+    event::unplaced(&service.name, closest)
+}
+
+/// Adds an event, and lets the oldest go.
+fn tell(cx: &mut Cx<'_>, service: &mut Service, message: String) {
+    let number = service.next_event;
+    service.next_event += 1;
+    let (scope, cluster, name) = service.key();
+    if let Some(old) = number.checked_sub(EVENTS_MAX) {
+        cx.txn.remove::<ServiceEvent>(&(scope.clone(), cluster.clone(), name.clone(), old));
+    }
+    let id = random_uuid(cx.random);
+    cx.txn.put(ServiceEvent { scope, cluster, service: name, number, id, message, created_at: cx.now });
+}

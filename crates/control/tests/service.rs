@@ -1,0 +1,278 @@
+//! Services kept by the loop, with a node moved by hand and a clock that stands still until it is moved.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::link::{FromAgent, FromControl, ReportedStatus, TaskReport};
+use model::service::{Rollout, ServiceStatus};
+use model::{DesiredStatus, NodeId, Service, StopCode, Task, TaskId, TaskStatus};
+use plan::service::PROVING;
+use serde_json::{Value, json};
+use store::Tables;
+use support::World;
+use support::node::{Desired, Link, report};
+
+const NODE: NodeId = NodeId(7);
+
+/// What the node does with a task of a revision, named by its image.
+fn obey(task: &model::link::DesiredTask, sequence: &mut u64) -> TaskReport {
+    *sequence += 1;
+    if task.desired_status == DesiredStatus::Stopped {
+        return report(task.spec.id, *sequence, ReportedStatus::Stopped);
+    }
+    if task.spec.containers[0].definition.image == "broken" {
+        let failure = Some("CannotPullContainerError: no".to_owned());
+        return TaskReport { failure, ..report(task.spec.id, *sequence, ReportedStatus::Stopped) };
+    }
+    report(task.spec.id, *sequence, ReportedStatus::Running)
+}
+
+/// A node that does at once what is desired, until the link ends.
+async fn serve(mut link: Link, first: Desired) {
+    let mut done: BTreeMap<TaskId, (u64, Option<DesiredStatus>)> = BTreeMap::new();
+    let mut tasks = first.tasks;
+    loop {
+        let mut reports = Vec::new();
+        for task in &tasks {
+            let (sequence, last) = done.entry(task.spec.id).or_default();
+            if *last != Some(task.desired_status) {
+                *last = Some(task.desired_status);
+                reports.push(obey(task, sequence));
+            }
+        }
+        if !reports.is_empty() {
+            link.report(reports).await;
+        }
+        tasks = loop {
+            let Some(message) = link.hear_or_end().await else { return };
+            let FromControl::Desired { generation, tasks } = message else { continue };
+            link.say(&FromAgent::Applied { generation }).await;
+            break tasks;
+        };
+    }
+}
+
+async fn register(world: &World, image: &str) {
+    let definition = json!({
+        "family": "web", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512",
+        "containerDefinitions": [{"name": "app", "image": image}],
+    });
+    world.call("RegisterTaskDefinition", definition).await;
+}
+
+async fn world() -> World {
+    let world = World::new().await;
+    let (link, desired) = Link::join(&world, NODE).await;
+    tokio::spawn(serve(link, desired));
+    register(&world, "one").await;
+    world
+}
+
+fn subnets(world: &World) -> Value {
+    let subnet = model::network::Vpc::default_of(&world.scope()).subnets[0].id.clone();
+    json!({"awsvpcConfiguration": {"subnets": [subnet]}})
+}
+
+async fn create(world: &World, desired: u32, configuration: Value) -> Value {
+    let request = json!({
+        "serviceName": "web", "taskDefinition": "web", "desiredCount": desired, "launchType": "FARGATE",
+        "networkConfiguration": subnets(world), "deploymentConfiguration": configuration,
+    });
+    world.call("CreateService", request).await["service"].clone()
+}
+
+fn service(tables: &Tables) -> Service {
+    Service::clone(tables.services.iter().next().expect("the service is there"))
+}
+
+fn running(tables: &Tables, revision: u32) -> usize {
+    tables.tasks.iter().filter(|task| task.last_status == TaskStatus::Running && task.revision == revision).count()
+}
+
+/// The service's messages, oldest first.
+fn events(world: &World) -> Vec<String> {
+    world.view().service_events.iter().map(|event| event.message.clone()).collect()
+}
+
+/// Waits until this many tasks of the revision run, lets them prove themselves, and waits until it is steady.
+async fn steady(world: &World, revision: u32, count: usize) {
+    world.until("all run", |tables| running(tables, revision) == count).await;
+    world.clock.advance(PROVING);
+    let is_steady = |tables: &Tables| {
+        let row = service(tables);
+        row.steady_at.is_some() && row.deployments[0].rollout == Rollout::Completed && row.deployments.len() == 1
+    };
+    world.until("it is steady", is_steady).await;
+    world
+        .until("the old ones are gone", |tables| {
+            tables
+                .tasks
+                .iter()
+                .all(|task| task.last_status >= TaskStatus::Stopped || task.desired_status == DesiredStatus::Running)
+        })
+        .await;
+    world.check_ledger();
+}
+
+async fn described(world: &World) -> Value {
+    world.call("DescribeServices", json!({"services": ["web"]})).await["services"][0].clone()
+}
+
+#[tokio::test]
+async fn a_service_reaches_its_count_and_follows_it() {
+    let world = world().await;
+    let created = create(&world, 2, json!({})).await;
+    let deployment = created["deployments"][0]["id"].as_str().unwrap().to_owned();
+    steady(&world, 1, 2).await;
+    let shown = described(&world).await;
+    assert_eq!((&shown["runningCount"], &shown["pendingCount"]), (&json!(2), &json!(0)));
+    assert_eq!(shown["deployments"].as_array().unwrap().len(), 1);
+    assert_eq!(shown["deployments"][0]["rolloutState"], "COMPLETED");
+    let messages: Vec<_> = shown["events"].as_array().unwrap().iter().map(|event| event["message"].clone()).collect();
+    assert_eq!(messages[0], "(service web) has reached a steady state.");
+    assert_eq!(messages[1], format!("(service web) (deployment {deployment}) deployment completed."));
+    assert!(messages[2].as_str().unwrap().starts_with("(service web) has started 2 tasks: (task "));
+
+    let listed = world.call("ListTasks", json!({"serviceName": "web"})).await;
+    assert_eq!(listed["taskArns"].as_array().unwrap().len(), 2);
+    for task in world.view().tasks.iter() {
+        assert_eq!((task.group.as_str(), task.started_by.as_deref()), ("service:web", Some(deployment.as_str())));
+    }
+
+    world.call("UpdateService", json!({"service": "web", "desiredCount": 4})).await;
+    steady(&world, 1, 4).await;
+    world.call("UpdateService", json!({"service": "web", "desiredCount": 1})).await;
+    steady(&world, 1, 1).await;
+    let reason = format!("Scaling activity initiated by (deployment {deployment})");
+    let view = world.view();
+    let stopped: Vec<&Task> = view.tasks.iter().filter(|task| task.stopped_at.is_some()).map(AsRef::as_ref).collect();
+    assert_eq!(stopped.len(), 3);
+    for task in stopped {
+        assert_eq!(
+            (task.stop_code, task.stopped_reason.as_deref()),
+            (Some(StopCode::ServiceSchedulerInitiated), Some(&*reason))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_is_stopped_is_replaced() {
+    let world = world().await;
+    create(&world, 2, json!({})).await;
+    steady(&world, 1, 2).await;
+    let victim = world.view().tasks.iter().next().unwrap().id;
+    world.call("StopTask", json!({"task": victim.to_string()})).await;
+    world.until("it is replaced", |tables| running(tables, 1) == 2 && tables.tasks.len() == 3).await;
+    steady(&world, 1, 2).await;
+    assert!(world.task(victim).counted);
+}
+
+#[tokio::test]
+async fn a_rolling_update_never_runs_fewer() {
+    let world = world().await;
+    create(&world, 2, json!({})).await;
+    steady(&world, 1, 2).await;
+    register(&world, "two").await;
+    let updated = world.call("UpdateService", json!({"service": "web", "taskDefinition": "web"})).await;
+    let statuses = updated["service"]["deployments"].as_array().unwrap().iter().map(|row| row["status"].clone());
+    assert_eq!(statuses.collect::<Vec<_>>(), ["PRIMARY", "ACTIVE"]);
+    world.until("both revisions run", |tables| running(tables, 2) == 2).await;
+    assert_eq!(running(&world.view(), 1), 2, "the new ones have not proven themselves");
+    steady(&world, 2, 2).await;
+    assert_eq!(running(&world.view(), 1), 0);
+
+    let deployment = described(&world).await["deployments"][0]["id"].clone();
+    world.call("UpdateService", json!({"service": "web", "taskDefinition": "web:2"})).await;
+    assert_eq!(described(&world).await["deployments"][0]["id"], deployment, "nothing new");
+    world.call("UpdateService", json!({"service": "web", "forceNewDeployment": true})).await;
+    assert_ne!(described(&world).await["deployments"][0]["id"], deployment);
+    world.until("the forced ones run", |tables| running(tables, 2) == 4).await;
+    steady(&world, 2, 4).await;
+    world.until("the old ones are gone", |tables| running(tables, 2) == 2).await;
+}
+
+#[tokio::test]
+async fn a_broken_revision_is_rolled_back() {
+    let world = world().await;
+    let breaker = json!({"deploymentCircuitBreaker": {"enable": true, "rollback": true}});
+    create(&world, 2, breaker).await;
+    steady(&world, 1, 2).await;
+    let good = service(&world.view()).deployments[0].id.clone();
+    register(&world, "broken").await;
+    world.call("UpdateService", json!({"service": "web", "taskDefinition": "web:2"})).await;
+    let bad = service(&world.view()).deployments[0].id.clone();
+    world.until("a failure", |tables| service(tables).deployments[0].failed_tasks == 2).await;
+    world.clock.advance(Duration::from_secs(1));
+    world
+        .until("it is rolled back", |tables| {
+            let row = service(tables);
+            row.deployments.len() == 1 && row.deployments[0].id == good
+        })
+        .await;
+    let events = events(&world);
+    for text in [
+        format!("(service web) (deployment {bad}) deployment failed: tasks failed to start."),
+        format!("(service web) rolling back to deployment {good}."),
+    ] {
+        assert!(events.contains(&text), "{text}: {events:?}");
+    }
+    assert_eq!(running(&world.view(), 1), 2);
+    world.check_ledger();
+}
+
+#[tokio::test]
+async fn a_service_without_room_waits_for_it() {
+    let world = World::new().await;
+    register(&world, "one").await;
+    world.call("CreateCluster", json!({})).await;
+    create(&world, 1, json!({})).await;
+    world.until("it says so", |tables| !tables.service_events.is_empty()).await;
+    assert_eq!(
+        events(&world),
+        ["(service web) was unable to place a task. Reason: Capacity is unavailable at this time. Please try again \
+          later or in a different availability zone."]
+    );
+    let (link, desired) = Link::join(&world, NODE).await;
+    tokio::spawn(serve(link, desired));
+    steady(&world, 1, 1).await;
+}
+
+#[tokio::test]
+async fn a_deleted_service_stops_its_tasks() {
+    let world = world().await;
+    create(&world, 2, json!({})).await;
+    steady(&world, 1, 2).await;
+    let refused = world.try_call("DeleteService", json!({"service": "web"})).await;
+    let text = "InvalidParameterException: The service cannot be stopped while it is scaled above 0.";
+    assert_eq!(refused, Err(text.to_owned()));
+    let refused = world.try_call("DeleteCluster", json!({"cluster": "default"})).await.unwrap_err();
+    assert!(refused.contains("while "), "{refused}");
+    let deleted = world.call("DeleteService", json!({"service": "web", "force": true})).await;
+    assert_eq!(deleted["service"]["status"], "DRAINING");
+    world.until("it is over", |tables| service(tables).status == ServiceStatus::Inactive).await;
+    world
+        .until("its tasks too", |tables| tables.tasks.iter().all(|task| task.stopped_at.is_some() && task.counted))
+        .await;
+    assert_eq!(described(&world).await["status"], "INACTIVE");
+    assert_eq!(world.call("ListServices", json!({})).await["serviceArns"], json!([]));
+    create(&world, 1, json!({})).await;
+    steady(&world, 1, 1).await;
+    world.clock.advance(control::ecs::service::INACTIVE_RETENTION);
+    control::retention::sweep(&world.control).await.unwrap();
+    assert_eq!(described(&world).await["status"], "ACTIVE");
+}
+
+#[tokio::test]
+async fn a_restarted_control_plane_goes_on() {
+    let mut world = world().await;
+    create(&world, 2, json!({})).await;
+    steady(&world, 1, 2).await;
+    world.restart().await;
+    let (link, desired) = Link::join(&world, NODE).await;
+    assert_eq!(desired.tasks.len(), 2);
+    tokio::spawn(serve(link, desired));
+    world.call("UpdateService", json!({"service": "web", "desiredCount": 1})).await;
+    steady(&world, 1, 1).await;
+}

@@ -1,0 +1,174 @@
+//! Services and their deployments (ecs-semantics §3.1, §3.2).
+//!
+//! ```text
+//! service:     ACTIVE ─DeleteService─▶ DRAINING ─(every task is to stop)─▶ INACTIVE ─(retention)─▶ gone
+//! deployment:  PRIMARY IN_PROGRESS ─(steady)─▶ COMPLETED
+//!                │        └─(circuit breaker)─▶ FAILED ─(rollback)─▶ the last COMPLETED one is PRIMARY again
+//!                └─(a newer one)─▶ ACTIVE ─(no task left)─▶ gone
+//! ```
+//! Counts of running and pending tasks are not kept here: they are what the task rows say.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{LaunchType, Scope, Tag, Timestamp};
+
+/// Events that a service shows, newest first (ecs-semantics §3.1).
+pub const EVENTS_MAX: u64 = 100;
+/// What the group of a service's tasks begins with.
+pub const GROUP_PREFIX: &str = "service:";
+
+/// Scope, cluster, name.
+pub type ServiceKey = (Scope, String, String);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceStatus {
+    Active,
+    Draining,
+    Inactive,
+}
+
+impl ServiceStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    pub scope: Scope,
+    pub cluster: String,
+    pub name: String,
+    pub status: ServiceStatus,
+    pub launch_type: LaunchType,
+    pub desired_count: u32,
+    pub configuration: DeploymentConfiguration,
+    /// Newest first: the first one is PRIMARY, the others are ACTIVE and drained. Empty once INACTIVE.
+    pub deployments: Vec<Deployment>,
+    /// What a rollback goes back to.
+    pub last_completed: Option<Deployment>,
+    pub placement_constraints: Vec<PlacementConstraint>,
+    pub placement_strategies: Vec<PlacementStrategy>,
+    pub propagate_tags: PropagateTags,
+    pub enable_ecs_managed_tags: bool,
+    /// How long after a task's start a failed container health check counts for nothing.
+    pub health_check_grace_seconds: u32,
+    pub tags: Vec<Tag>,
+    /// Principal ARN.
+    pub created_by: String,
+    pub created_at: Timestamp,
+    pub inactive_at: Option<Timestamp>,
+    /// Since when it is steady, or when that was last said.
+    pub steady_at: Option<Timestamp>,
+    /// What keeps it from starting tasks, as last said, and when.
+    pub obstacle: Option<(String, Timestamp)>,
+    /// The number of the next event.
+    pub next_event: u64,
+}
+
+impl Service {
+    pub fn key(&self) -> ServiceKey {
+        (self.scope.clone(), self.cluster.clone(), self.name.clone())
+    }
+
+    /// The group of its tasks.
+    pub fn group(&self) -> String {
+        format!("{GROUP_PREFIX}{}", self.name)
+    }
+
+    pub fn primary(&self) -> Option<&Deployment> {
+        self.deployments.first()
+    }
+}
+
+/// `minimumHealthyPercent`, `maximumPercent`, `deploymentCircuitBreaker`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentConfiguration {
+    pub minimum_healthy_percent: u32,
+    pub maximum_percent: u32,
+    pub circuit_breaker: Option<CircuitBreaker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CircuitBreaker {
+    pub enable: bool,
+    pub rollback: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rollout {
+    InProgress,
+    Completed,
+    Failed,
+}
+
+/// One revision of the service on its way in, in, or on its way out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// `ecs-svc/<19 digits>`: the `startedBy` of its tasks.
+    pub id: String,
+    pub family: String,
+    pub revision: u32,
+    pub network: Option<ServiceNetwork>,
+    pub platform_version: Option<String>,
+    pub rollout: Rollout,
+    pub rollout_reason: String,
+    /// Failures in a row that the circuit breaker counts: tasks that never ran, once one has run those that failed
+    /// their health checks.
+    pub failed_tasks: u32,
+    /// One of its tasks was RUNNING.
+    pub has_run: bool,
+    /// When the newest task started that has shown that it works.
+    pub proven_at: Option<Timestamp>,
+    /// Attempts in a row whose tasks never ran, and before when the next one is not made.
+    pub failed_attempts: u32,
+    pub retry_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// `awsvpcConfiguration` as it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceNetwork {
+    pub subnets: Vec<String>,
+    pub security_groups: Vec<String>,
+    pub assign_public_ip: Option<bool>,
+}
+
+/// As it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementConstraint {
+    pub kind: String,
+    pub expression: Option<String>,
+}
+
+/// As it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementStrategy {
+    pub kind: String,
+    pub field: Option<String>,
+}
+
+/// Where the tags of a service's tasks come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PropagateTags {
+    None,
+    Service,
+    TaskDefinition,
+}
+
+/// What happened to a service, in AWS's words (ecs-semantics §3.9).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEvent {
+    pub scope: Scope,
+    pub cluster: String,
+    pub service: String,
+    pub number: u64,
+    /// Dashed UUID.
+    pub id: String,
+    pub message: String,
+    pub created_at: Timestamp,
+}

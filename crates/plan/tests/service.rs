@@ -1,0 +1,145 @@
+//! Services: the worked examples of ecs-semantics §8, and what holds whatever happens.
+
+mod service_world;
+
+use std::time::Duration;
+
+use model::HealthStatus;
+use plan::service::{Life, bounds, rollout};
+use proptest::prelude::*;
+use service_world::{World, configuration};
+
+#[test]
+fn bounds_are_those_of_the_worked_examples() {
+    for (desired, minimum, maximum, expected) in [
+        (4, 50, 200, (2, 8)),
+        (2, 75, 100, (2, 2)),
+        (3, 100, 125, (3, 3)),
+        (1, 100, 200, (1, 2)),
+        (1, 0, 100, (0, 1)),
+        (0, 100, 200, (0, 0)),
+        (u32::MAX, 100, 200, (u32::MAX as usize, 2 * u32::MAX as usize)),
+    ] {
+        assert_eq!(bounds(desired, minimum, maximum), expected, "{desired} {minimum} {maximum}");
+    }
+}
+
+#[test]
+fn the_circuit_breaker_trips_at() {
+    let expected = [(1, 3), (5, 3), (6, 3), (7, 4), (25, 13), (400, 200), (800, 200), (0, 3), (u32::MAX, 200)];
+    for (desired, threshold) in expected {
+        assert_eq!(rollout::threshold(desired), threshold, "{desired}");
+    }
+}
+
+#[test]
+fn delays_grow_to_27_minutes() {
+    let seconds = |attempts| rollout::delay(attempts).as_secs();
+    assert_eq!([1, 2, 3, 4, 11, 12, 33, u32::MAX].map(seconds), [1, 2, 4, 8, 1024, 1620, 1620, 1620]);
+    assert_eq!(rollout::delay(0), Duration::from_secs(1));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Run(usize),
+    Fail(usize),
+    Exit(usize),
+    End,
+    Health(usize, bool),
+    Pass(u64),
+    Deploy,
+    Scale(u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..6usize).prop_map(Step::Run),
+        1 => (0..4usize).prop_map(Step::Fail),
+        1 => (0..3usize).prop_map(Step::Exit),
+        3 => Just(Step::End),
+        2 => ((0..4usize), any::<bool>()).prop_map(|(count, is_healthy)| Step::Health(count, is_healthy)),
+        4 => (0..60u64).prop_map(Step::Pass),
+        1 => Just(Step::Deploy),
+        1 => (0..9u32).prop_map(Step::Scale),
+    ]
+}
+
+fn take(world: &mut World, step: Step, number: usize) {
+    match step {
+        Step::Run(count) => world.run(count),
+        Step::Fail(count) => world.fail(count),
+        Step::Exit(count) => world.exit(count),
+        Step::End => world.end(),
+        Step::Health(count, is_healthy) => {
+            let health = if is_healthy { HealthStatus::Healthy } else { HealthStatus::Unhealthy };
+            world.change(count, Life::Running, |task, _| task.health = health);
+        }
+        Step::Pass(seconds) => world.pass(seconds),
+        Step::Deploy => world.deploy(&format!("d{number}")),
+        Step::Scale(desired) => world.service.desired_count = desired,
+    }
+}
+
+/// Carries plans out until nothing is left to do, and holds each of them to the bounds.
+fn settle(world: &mut World) {
+    let plan = world.plan();
+    let (healthy, alive) = (world.healthy(), world.alive());
+    let stopped = plan.stop.len();
+    let primary = world.service.deployments[0].id.clone();
+    world.apply(&plan);
+    let (lower, upper) = world.bounds();
+    if world.service.deployments[0].id == primary {
+        assert!(world.healthy() >= lower.min(healthy), "{} healthy of {lower}: {}", world.healthy(), world.show());
+    }
+    assert!(plan.start == 0 || world.alive() <= upper, "{} of {upper}: {}", world.alive(), world.show());
+    assert!(plan.start > 0 || world.alive() + stopped <= alive, "tasks from nowhere");
+    let again = world.plan();
+    let is_empty = again.service == world.service && again.stop.is_empty() && again.start == 0;
+    assert!(is_empty && again.counted.is_empty(), "a second plan: {again:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn plans_keep_to_the_bounds_and_end(
+        desired in 0..7u32,
+        minimum in 0..=100u32,
+        maximum in 100..=200u32,
+        breaker in proptest::option::of(any::<bool>()),
+        has_health_check in any::<bool>(),
+        steps in proptest::collection::vec(step(), 1..40),
+    ) {
+        let mut world = World::new(desired, configuration(minimum, maximum));
+        if let Some(rollback) = breaker {
+            world = world.with_breaker(rollback);
+        }
+        world.has_health_check = has_health_check;
+        settle(&mut world);
+        for (number, step) in steps.into_iter().enumerate() {
+            take(&mut world, step, number);
+            settle(&mut world);
+        }
+    }
+
+    /// Once nothing goes wrong any more, every service whose bounds leave room becomes steady.
+    #[test]
+    fn services_converge(desired in 0..7u32, steps in proptest::collection::vec(step(), 0..30)) {
+        let mut world = World::new(desired, configuration(50, 200));
+        settle(&mut world);
+        for (number, step) in steps.into_iter().enumerate() {
+            take(&mut world, step, number);
+            settle(&mut world);
+        }
+        world.change(usize::MAX, Life::Running, |task, _| task.health = HealthStatus::Unknown);
+        for _ in 0..40 {
+            world.pass(1700);
+            world.run(usize::MAX);
+            world.end();
+            settle(&mut world);
+        }
+        prop_assert_eq!(world.alive(), world.service.desired_count as usize);
+        prop_assert_eq!(world.service.deployments.len(), 1);
+        prop_assert!(world.service.steady_at.is_some(), "{}", world.show());
+    }
+}

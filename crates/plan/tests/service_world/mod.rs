@@ -1,0 +1,171 @@
+//! A service and its tasks, moved by hand: plans are carried out as the control plane does, and tasks do what a test
+//! says.
+#![allow(dead_code)]
+
+use std::time::Duration;
+
+use model::service::{CircuitBreaker, DeploymentConfiguration, PropagateTags, Rollout, Service, ServiceStatus};
+use model::{HealthStatus, LaunchType, Scope, TaskId, Timestamp};
+use plan::service::{Life, ServiceInput, ServicePlan, ServiceTask, begin, bounds, event, reconcile};
+
+pub struct World {
+    pub service: Service,
+    pub tasks: Vec<ServiceTask>,
+    pub now: Timestamp,
+    /// Tasks get a health check.
+    pub has_health_check: bool,
+    next_task: u128,
+}
+
+pub fn configuration(minimum: u32, maximum: u32) -> DeploymentConfiguration {
+    DeploymentConfiguration { minimum_healthy_percent: minimum, maximum_percent: maximum, circuit_breaker: None }
+}
+
+impl World {
+    pub fn new(desired: u32, configuration: DeploymentConfiguration) -> Self {
+        let now = Timestamp(1_000_000);
+        let service = Service {
+            scope: Scope::new("000000000000", "us-east-1"),
+            cluster: "default".to_owned(),
+            name: "web".to_owned(),
+            status: ServiceStatus::Active,
+            launch_type: LaunchType::Fargate,
+            desired_count: desired,
+            configuration,
+            deployments: Vec::new(),
+            last_completed: None,
+            placement_constraints: Vec::new(),
+            placement_strategies: Vec::new(),
+            propagate_tags: PropagateTags::None,
+            enable_ecs_managed_tags: false,
+            health_check_grace_seconds: 0,
+            tags: Vec::new(),
+            created_by: String::new(),
+            created_at: now,
+            inactive_at: None,
+            steady_at: None,
+            obstacle: None,
+            next_event: 1,
+        };
+        let mut world = Self { service, tasks: Vec::new(), now, has_health_check: false, next_task: 1 };
+        world.deploy("a");
+        world
+    }
+
+    pub fn with_breaker(mut self, rollback: bool) -> Self {
+        self.service.configuration.circuit_breaker = Some(CircuitBreaker { enable: true, rollback });
+        self
+    }
+
+    pub fn deploy(&mut self, id: &str) {
+        let new = begin(id.to_owned(), ("f".to_owned(), 1), None, None, self.now);
+        self.service.deployments.insert(0, new);
+        self.service.steady_at = None;
+    }
+
+    pub fn plan(&self) -> ServicePlan {
+        reconcile(&ServiceInput { service: &self.service, tasks: &self.tasks }, self.now)
+    }
+
+    /// Carries the plan out; every task to start finds a place.
+    pub fn apply(&mut self, plan: &ServicePlan) -> Vec<String> {
+        let mut events = plan.events.clone();
+        self.service = plan.service.clone();
+        self.tasks.retain(|task| !plan.counted.contains(&task.id));
+        for task in &mut self.tasks {
+            if plan.stop.iter().any(|stop| stop.task == task.id) {
+                task.life = Life::Stopping;
+            }
+        }
+        let mut started = Vec::new();
+        for _ in 0..plan.start {
+            let id = TaskId(self.next_task);
+            self.next_task += 1;
+            started.push(id);
+            self.tasks.push(ServiceTask {
+                id,
+                deployment: self.service.deployments[0].id.clone(),
+                life: Life::Pending,
+                health: HealthStatus::Unknown,
+                has_health_check: self.has_health_check,
+                started_at: None,
+                created_at: self.now,
+                zone: Some(["a", "b", "c"][id.0 as usize % 3].to_owned()),
+            });
+        }
+        if !started.is_empty() {
+            self.service.obstacle = None;
+            events.push(event::started("web", started.into_iter()));
+        }
+        events
+    }
+
+    pub fn pass(&mut self, seconds: u64) {
+        self.now = self.now.plus(Duration::from_secs(seconds));
+    }
+
+    /// Changes up to `count` tasks of this life, the oldest first.
+    pub fn change(&mut self, count: usize, life: Life, change: impl Fn(&mut ServiceTask, Timestamp)) {
+        let now = self.now;
+        self.tasks.iter_mut().filter(|task| task.life == life).take(count).for_each(|task| change(task, now));
+    }
+
+    pub fn run(&mut self, count: usize) {
+        self.change(count, Life::Pending, |task, now| {
+            task.life = Life::Running;
+            task.started_at = Some(now);
+        });
+    }
+
+    pub fn fail(&mut self, count: usize) {
+        self.change(count, Life::Pending, |task, _| task.life = Life::Stopped { failed_to_start: true });
+    }
+
+    pub fn exit(&mut self, count: usize) {
+        self.change(count, Life::Running, |task, _| task.life = Life::Stopped { failed_to_start: false });
+    }
+
+    pub fn end(&mut self) {
+        self.change(usize::MAX, Life::Stopping, |task, _| task.life = Life::Stopped { failed_to_start: false });
+    }
+
+    pub fn alive(&self) -> usize {
+        self.tasks.iter().filter(|task| matches!(task.life, Life::Pending | Life::Running)).count()
+    }
+
+    pub fn count(&self, life: Life) -> usize {
+        self.tasks.iter().filter(|task| task.life == life).count()
+    }
+
+    /// RUNNING, not failing, and, when of the PRIMARY deployment without a health check, for long enough.
+    pub fn healthy(&self) -> usize {
+        let primary = self.service.deployments.first().map_or("", |row| row.id.as_str());
+        let works = |task: &&ServiceTask| match (task.deployment == primary, task.has_health_check) {
+            (true, true) => task.health == HealthStatus::Healthy,
+            (true, false) => task.started_at.is_some_and(|at| self.now >= at.plus(plan::service::PROVING)),
+            (false, _) => true,
+        };
+        let running = self.tasks.iter().filter(|task| task.life == Life::Running);
+        running.filter(|task| task.health != HealthStatus::Unhealthy).filter(works).count()
+    }
+
+    pub fn bounds(&self) -> (usize, usize) {
+        let row = &self.service.configuration;
+        bounds(self.service.desired_count, row.minimum_healthy_percent, row.maximum_percent)
+    }
+
+    pub fn show(&self) -> String {
+        let rollout = |row: &model::Deployment| match row.rollout {
+            Rollout::InProgress => "in progress",
+            Rollout::Completed => "completed",
+            Rollout::Failed => "failed",
+        };
+        let shown = self.service.deployments.iter().map(|row| {
+            let mine = |life| self.tasks.iter().filter(|t| t.deployment == row.id && t.life == life).count();
+            let (running, pending) = (mine(Life::Running), mine(Life::Pending));
+            format!("{} {}: {running} running, {pending} pending, {} failed", row.id, rollout(row), row.failed_tasks)
+        });
+        let shown: Vec<_> = shown.collect();
+        format!("{}; {}", self.service.status.as_str(), shown.join("; "))
+    }
+}

@@ -1,0 +1,85 @@
+"""Services from creation to deletion, on simulated nodes, with the clients' own waiters."""
+
+import pytest
+from checks import pages_join_to_whole, refused
+
+WAIT = {"Delay": 1, "MaxAttempts": 60}
+
+
+@pytest.fixture
+def definition(ecs, unique):
+    arn = ecs.register_task_definition(
+        family=unique,
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        containerDefinitions=[{"name": "app", "image": "busybox"}],
+    )["taskDefinition"]["taskDefinitionArn"]
+    yield arn
+    ecs.deregister_task_definition(taskDefinition=arn)
+
+
+@pytest.fixture
+def network(ec2):
+    return {"awsvpcConfiguration": {"subnets": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]]}}
+
+
+@pytest.fixture
+def service(ecs, unique, definition, network):
+    ecs.create_cluster(clusterName=unique)
+    yield ecs.create_service(
+        cluster=unique,
+        serviceName=unique,
+        taskDefinition=definition,
+        desiredCount=2,
+        launchType="FARGATE",
+        networkConfiguration=network,
+        deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+    )["service"]
+    if ecs.describe_services(cluster=unique, services=[unique])["services"][0]["status"] == "ACTIVE":
+        ecs.delete_service(cluster=unique, service=unique, force=True)
+    ecs.get_waiter("services_inactive").wait(cluster=unique, services=[unique], WaiterConfig=WAIT)
+
+
+def stable(ecs, name):
+    ecs.get_waiter("services_stable").wait(cluster=name, services=[name], WaiterConfig=WAIT)
+    return ecs.describe_services(cluster=name, services=[name])["services"][0]
+
+
+def test_a_service_becomes_stable_scales_and_ends(ecs, service, unique, endpoint):
+    assert service["availabilityZoneRebalancing"] == "DISABLED"
+    assert stable(ecs, unique)["runningCount"] == 2
+    ecs.update_service(cluster=unique, service=unique, desiredCount=3)
+    assert stable(ecs, unique)["runningCount"] == 3
+    tasks = pages_join_to_whole(ecs, "list_tasks", "taskArns", 2, cluster=unique, serviceName=unique)
+    assert len(tasks) == 3
+    assert service["serviceArn"] in endpoint.aws("ecs", "list-services", "--cluster", unique)["serviceArns"]
+
+    ecs.stop_task(cluster=unique, task=tasks[0])
+    assert stable(ecs, unique)["runningCount"] == 3
+    assert tasks[0] not in ecs.list_tasks(cluster=unique, serviceName=unique)["taskArns"]
+
+    with refused("InvalidParameterException", "scaled above 0", 400):
+        ecs.delete_service(cluster=unique, service=unique)
+    ecs.update_service(cluster=unique, service=unique, desiredCount=0)
+    ecs.delete_service(cluster=unique, service=unique)
+    ecs.get_waiter("services_inactive").wait(cluster=unique, services=[unique], WaiterConfig=WAIT)
+
+
+def test_a_new_revision_begins_a_deployment(ecs, service, unique):
+    stable(ecs, unique)
+    updated = ecs.update_service(cluster=unique, service=unique, forceNewDeployment=True)["service"]
+    assert [deployment["status"] for deployment in updated["deployments"]] == ["PRIMARY", "ACTIVE"]
+    assert updated["deployments"][0]["rolloutState"] == "IN_PROGRESS"
+    assert updated["deployments"][1]["id"] == service["deployments"][0]["id"]
+
+
+def test_what_is_not_there(ecs, unique):
+    ecs.create_cluster(clusterName=unique)
+    (failure,) = ecs.describe_services(cluster=unique, services=[unique])["failures"]
+    assert failure["reason"] == "MISSING"
+    with refused("ServiceNotFoundException", "Service not found.", 400):
+        ecs.update_service(cluster=unique, service=unique, desiredCount=1)
+    with refused("ClientException", "'schedulingStrategy'"):
+        ecs.create_service(cluster=unique, serviceName=unique, taskDefinition="x", schedulingStrategy="DAEMON")
