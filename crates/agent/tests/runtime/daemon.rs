@@ -30,7 +30,9 @@ async fn a_stale_socket_and_a_stranger_with_its_pid_are_not_taken_for_it() {
     assert!(!daemon::stop_private(&fixture.directory).await.expect("nothing of ours"));
     fixture.start_containerd().await;
     fixture.gap().await;
-    fixture.runtime.version().await.expect("connected again");
+    // Also makes containerd clear up what it had not yet removed when it was killed: it looks only where something goes.
+    fixture.runtime.create(&fixture.request("again", &["true"])).await.expect("connected again");
+    fixture.runtime.delete("again").await.expect("deleted");
     fixture.end().await;
 }
 
