@@ -1,6 +1,7 @@
 //! A containerd of a test's own, and what it takes to make containers in it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent::driver::{ContainerRequest, Exit, FoundStatus, Image, Runtime, RuntimeEvent};
@@ -20,6 +21,8 @@ pub struct Fixture {
     /// busybox
     pub image: Image,
     cgroup: String,
+    /// How often containerd was killed. Each time it may leave the files of a snapshot that it had removed by name only.
+    kills: AtomicUsize,
 }
 
 impl Fixture {
@@ -48,7 +51,7 @@ impl Fixture {
         let mut events = runtime.events();
         let first = tokio::time::timeout(WAIT, events.recv()).await.expect("the stream begins");
         assert_eq!(first, Some(RuntimeEvent::Gap));
-        Self { directory, runtime, events, image, cgroup }
+        Self { directory, runtime, events, image, cgroup, kills: AtomicUsize::new(0) }
     }
 
     pub fn request(&self, name: &str, command: &[&str]) -> ContainerRequest {
@@ -116,6 +119,7 @@ impl Fixture {
     pub async fn kill_containerd(&self) {
         let pid = std::fs::read_to_string(self.directory.join("containerd/containerd.pid")).expect("a pid");
         kill(pid.parse().expect("a pid"));
+        self.kills.fetch_add(1, Ordering::Relaxed);
         self.gone_process(&self.directory.join("containerd/config.toml").display().to_string()).await;
     }
 
@@ -180,6 +184,7 @@ impl Fixture {
 
     /// With so many image layers more than none.
     pub async fn end_with_images(self, layers: usize) {
+        let layers = layers + self.kills.load(Ordering::Relaxed);
         for task in self.runtime.task_groups().await.expect("listed") {
             self.runtime.remove_task_group(task).await.expect("removed");
         }
