@@ -22,6 +22,9 @@ use crate::driver::{Exit, RuntimeEvent};
 /// Exits that wait for the listener. containerd keeps the rest.
 pub const QUEUE: usize = 1024;
 const EXIT_TOPIC: &str = "/tasks/exit";
+/// From the subscription to the first probe that comes back. A containerd that is just starting may take a subscription
+/// and never serve it: then another attempt is better than patience.
+const BEGIN_LIMIT: Duration = Duration::from_secs(3);
 /// Between two probes while a subscription begins.
 const PROBE_PAUSE: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -68,8 +71,8 @@ async fn listen(runtime: &Containerd, listener: &mpsc::Sender<RuntimeEvent>) -> 
         let stream = client.events().subscribe(SubscribeRequest { filters }).await;
         stream.map_err(|status| client.failure("events.Subscribe", status))
     };
-    let begun = tokio::time::timeout(RECORD_LIMIT, until_first(subscribe, publish(client, &probe))).await;
-    let late = Failure::Late { call: "events.Subscribe", limit: RECORD_LIMIT };
+    let begun = tokio::time::timeout(BEGIN_LIMIT, until_first(subscribe, publish(client, &probe))).await;
+    let late = Failure::Late { call: "events.Subscribe", limit: BEGIN_LIMIT };
     let begun = begun.unwrap_or(Err(late)).map_err(|failure| broken(false, failure))?;
     let mut stream = begun.into_inner();
     while let Some(envelope) = stream.next().await {
