@@ -121,6 +121,14 @@ impl Fixture {
         kill(pid.parse().expect("a pid"));
         self.kills.fetch_add(1, Ordering::Relaxed);
         self.gone_process(&self.directory.join("containerd/config.toml").display().to_string()).await;
+        // A dying process still takes connections for a moment after its command line is gone.
+        let socket = self.directory.join("containerd/containerd.sock");
+        let refused = async {
+            while tokio::net::UnixStream::connect(&socket).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(WAIT, refused).await.expect("containerd's socket is closed");
     }
 
     pub async fn start_containerd(&self) {
