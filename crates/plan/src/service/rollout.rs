@@ -33,7 +33,7 @@ pub fn delay(failed_attempts: u32) -> Duration {
 }
 
 /// Takes into account how tasks ended and which have shown that they work.
-pub(super) fn take_stock(plan: &mut ServicePlan, tasks: &[ServiceTask], now: Timestamp) {
+pub(super) fn take_stock(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
     for index in 0..plan.service.deployments.len() {
         let deployment = &mut plan.service.deployments[index];
         let id = deployment.id.clone();
@@ -49,7 +49,7 @@ pub(super) fn take_stock(plan: &mut ServicePlan, tasks: &[ServiceTask], now: Tim
 }
 
 /// A task without a health check has shown that it works when it was RUNNING.
-fn proves(task: &ServiceTask) -> bool {
+fn proves(task: &ServiceTask<'_>) -> bool {
     !task.has_health_check || task.health == HealthStatus::Healthy
 }
 

@@ -10,7 +10,7 @@ use plan::service::{Life, ServiceInput, ServicePlan, ServiceTask, begin, bounds,
 
 pub struct World {
     pub service: Service,
-    pub tasks: Vec<ServiceTask>,
+    pub tasks: Vec<ServiceTask<'static>>,
     pub now: Timestamp,
     /// Tasks get a health check.
     pub has_health_check: bool,
@@ -84,13 +84,13 @@ impl World {
             started.push(id);
             self.tasks.push(ServiceTask {
                 id,
-                deployment: self.service.deployments[0].id.clone(),
+                deployment: self.service.deployments[0].id.clone().into(),
                 life: Life::Pending,
                 health: HealthStatus::Unknown,
                 has_health_check: self.has_health_check,
                 started_at: None,
                 created_at: self.now,
-                zone: Some(["a", "b", "c"][id.0 as usize % 3].to_owned()),
+                zone: Some(["a", "b", "c"][id.0 as usize % 3].into()),
             });
         }
         if !started.is_empty() {
@@ -105,7 +105,7 @@ impl World {
     }
 
     /// Changes up to `count` tasks of this life, the oldest first.
-    pub fn change(&mut self, count: usize, life: Life, change: impl Fn(&mut ServiceTask, Timestamp)) {
+    pub fn change(&mut self, count: usize, life: Life, change: impl Fn(&mut ServiceTask<'_>, Timestamp)) {
         let now = self.now;
         self.tasks.iter_mut().filter(|task| task.life == life).take(count).for_each(|task| change(task, now));
     }
@@ -140,7 +140,7 @@ impl World {
     /// RUNNING, not failing, and, when of the PRIMARY deployment without a health check, for long enough.
     pub fn healthy(&self) -> usize {
         let primary = self.service.deployments.first().map_or("", |row| row.id.as_str());
-        let works = |task: &&ServiceTask| match (task.deployment == primary, task.has_health_check) {
+        let works = |task: &&ServiceTask<'_>| match (task.deployment == primary, task.has_health_check) {
             (true, true) => task.health == HealthStatus::Healthy,
             (true, false) => task.started_at.is_some_and(|at| self.now >= at.plus(plan::service::PROVING)),
             (false, _) => true,

@@ -24,8 +24,7 @@ pub struct Rest {
 /// A service that is gone needs nothing.
 pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     let Some(service) = cx.txn.services.get(key).cloned() else { return Rest::default() };
-    let tasks: Vec<ServiceTask> = cx.txn.tasks_of_service(key).map(|task| ServiceTask::of(task)).collect();
-    let mut plan = reconcile(&ServiceInput { service: &service, tasks: &tasks }, cx.now);
+    let mut plan = decide(cx, key, &service);
     for id in &plan.counted {
         cx.txn.update::<Task, _>(id, |task| task.counted = true);
     }
@@ -38,6 +37,12 @@ pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     let rest = Rest { wake_at: plan.wake_at, waits_for_room };
     cx.txn.put(plan.service);
     rest
+}
+
+fn decide(cx: &Cx<'_>, key: &ServiceKey, service: &Service) -> ServicePlan {
+    let rows = cx.txn.tasks_of_service(key);
+    let tasks: Vec<ServiceTask<'_>> = rows.map(|task| ServiceTask::of(task)).collect();
+    reconcile(&ServiceInput { service, tasks: &tasks }, cx.now)
 }
 
 fn stop_task(cx: &mut Cx<'_>, stop: &Stop) {
