@@ -12,8 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{LaunchType, Scope, Tag, Timestamp};
 
-/// Events that a service shows, newest first (ecs-semantics §3.1).
-pub const EVENTS_MAX: u64 = 100;
 /// What the group of a service's tasks begins with.
 pub const GROUP_PREFIX: &str = "service:";
 
@@ -158,17 +156,4 @@ pub enum PropagateTags {
     None,
     Service,
     TaskDefinition,
-}
-
-/// What happened to a service, in AWS's words (ecs-semantics §3.9).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceEvent {
-    pub scope: Scope,
-    pub cluster: String,
-    pub service: String,
-    pub number: u64,
-    /// Dashed UUID.
-    pub id: String,
-    pub message: String,
-    pub created_at: Timestamp,
 }

@@ -25,6 +25,8 @@ use std::time::Duration;
 use model::service::{Deployment, Rollout, Service, ServiceStatus};
 use model::{DesiredStatus, HealthStatus, StopCode, Task, TaskId, TaskStatus, Timestamp};
 
+use event::Event;
+
 /// How long a task without a health check must be RUNNING to count as healthy (ecs-semantics §3.2).
 pub const PROVING: Duration = Duration::from_secs(40);
 /// After how long what is still so is said again (ecs-semantics §3.2).
@@ -127,7 +129,7 @@ pub struct ServicePlan {
     /// How many tasks of the PRIMARY deployment to start.
     pub start: usize,
     /// In their order.
-    pub events: Vec<String>,
+    pub events: Vec<Event>,
     /// When to plan again though nothing has changed.
     pub wake_at: Option<Timestamp>,
 }
@@ -182,18 +184,18 @@ fn drain(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
 }
 
 impl ServicePlan {
-    fn say(&mut self, message: String) {
-        self.events.push(message);
+    fn say(&mut self, event: Event) {
+        self.events.push(event);
     }
 
     /// Says what keeps the service from going on, once, and again when that is long ago.
-    pub fn meet(&mut self, message: String, now: Timestamp) {
+    pub fn meet(&mut self, event: Event, now: Timestamp) {
         let obstacle = self.service.obstacle.as_ref();
-        if obstacle.is_some_and(|(said, at)| *said == message && now.since(*at) < REPEAT) {
+        if obstacle.is_some_and(|(said, at)| *said == event.message && now.since(*at) < REPEAT) {
             return;
         }
-        self.service.obstacle = Some((message.clone(), now));
-        self.say(message);
+        self.service.obstacle = Some((event.message.clone(), now));
+        self.say(event);
     }
 
     /// Stops tasks as part of scaling and replacing.

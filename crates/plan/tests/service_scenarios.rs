@@ -110,7 +110,7 @@ fn settle(world: &mut World, output: &mut String) {
             return;
         }
         for event in world.apply(&plan) {
-            writeln!(output, "| {}", short(&event)).unwrap();
+            writeln!(output, "| {}", short(&event.message)).unwrap();
         }
     }
     panic!("plans do not end: {}", world.show());

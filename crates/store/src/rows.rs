@@ -4,11 +4,11 @@ use std::net::Ipv4Addr;
 
 use imbl::OrdSet;
 use model::logs::{LogGroup, LogStream};
-use model::service::{GROUP_PREFIX, Service, ServiceEvent, ServiceKey};
+use model::service::{GROUP_PREFIX, Service, ServiceKey};
 use model::setting::AccountSetting;
 use model::{
-    Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface, Node, NodeId, Scope, Task,
-    TaskDefinition, TaskId, TaskStatus, Timestamp,
+    Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface, Node, NodeId, Scope,
+    ServiceEvent, Task, TaskDefinition, TaskId, TaskStatus, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 

@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use model::logs::{LogGroup, LogStream};
-use model::service::{Service, ServiceEvent, ServiceKey};
+use model::service::{Service, ServiceKey};
 use model::setting::AccountSetting;
 use model::{
-    Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface, Node, NodeId, Scope, Task,
-    TaskDefinition, TaskId, Timestamp,
+    Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface, Node, NodeId, Scope,
+    ServiceEvent, Task, TaskDefinition, TaskId, Timestamp,
 };
 
 use crate::changes::{RowChange, TableChanges};

@@ -1,9 +1,11 @@
-//! What services say, in AWS's words (ecs-semantics §3.9, §3.2, §1.3).
+//! What services say, in AWS's words (ecs-semantics §3.9, §3.2, §1.3), and its name for machines where there is one
+//! (ecs-semantics §6.1).
 
 use std::fmt::Write;
 
 use model::resources::Shortage;
-use model::{ContainerInstanceId, TaskId};
+use model::service_event::ActionName;
+use model::{ContainerInstanceId, ServiceAction, TaskId};
 
 use crate::place::Reason;
 
@@ -11,6 +13,29 @@ pub const HEALTH_CHECKS_FAILED: &str = "Task failed container health checks";
 pub const BREAKER_TRIPPED: &str = "ECS deployment circuit breaker: tasks failed to start.";
 const UNMET: &str = "was unable to place a task because no container instance met all of its requirements.";
 const SEE_GUIDE: &str = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.";
+
+/// Something that a service says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub message: String,
+    /// `None`: only people are told.
+    pub action: Option<ServiceAction>,
+}
+
+impl Event {
+    const fn told(message: String) -> Self {
+        Self { message, action: None }
+    }
+
+    const fn named(name: ActionName, message: String) -> Self {
+        Self { message, action: Some(ServiceAction::named(name)) }
+    }
+
+    fn because(self, reason: &str) -> Self {
+        let reason = Some(reason.to_owned());
+        Self { action: self.action.map(|action| ServiceAction { reason, ..action }), ..self }
+    }
+}
 
 /// The `stoppedReason` of a task that is scaled in or replaced.
 pub fn scaling(deployment: &str) -> String {
@@ -29,14 +54,14 @@ pub fn rollback_reason(deployment: &str) -> String {
     format!("ECS deployment circuit breaker: rolling back to deploymentId {deployment}.")
 }
 
-pub fn started(service: &str, tasks: impl Iterator<Item = TaskId>) -> String {
+pub fn started(service: &str, tasks: impl Iterator<Item = TaskId>) -> Event {
     let (count, list) = listed(tasks);
-    format!("(service {service}) has started {count} tasks:{list}.")
+    Event::named(ActionName::TasksStarted, format!("(service {service}) has started {count} tasks:{list}."))
 }
 
-pub fn stopped_running(service: &str, tasks: impl Iterator<Item = TaskId>) -> String {
+pub fn stopped_running(service: &str, tasks: impl Iterator<Item = TaskId>) -> Event {
     let (count, list) = listed(tasks);
-    format!("(service {service}) has stopped {count} running tasks:{list}.")
+    Event::named(ActionName::TasksStopped, format!("(service {service}) has stopped {count} running tasks:{list}."))
 }
 
 fn listed(tasks: impl Iterator<Item = TaskId>) -> (usize, String) {
@@ -48,57 +73,60 @@ fn listed(tasks: impl Iterator<Item = TaskId>) -> (usize, String) {
     (count, list)
 }
 
-pub fn stopped_pending(service: &str, count: usize) -> String {
-    format!("(service {service}) stopped {count} pending tasks.")
+pub fn stopped_pending(service: &str, count: usize) -> Event {
+    Event::named(ActionName::TasksStopped, format!("(service {service}) stopped {count} pending tasks."))
 }
 
-pub fn steady(service: &str) -> String {
-    format!("(service {service}) has reached a steady state.")
+pub fn steady(service: &str) -> Event {
+    Event::named(ActionName::SteadyState, format!("(service {service}) has reached a steady state."))
 }
 
-pub fn completed(service: &str, deployment: &str) -> String {
-    format!("(service {service}) (deployment {deployment}) deployment completed.")
+pub fn completed(service: &str, deployment: &str) -> Event {
+    Event::told(format!("(service {service}) (deployment {deployment}) deployment completed."))
 }
 
-pub fn failed(service: &str, deployment: &str) -> String {
-    format!("(service {service}) (deployment {deployment}) deployment failed: tasks failed to start.")
+pub fn failed(service: &str, deployment: &str) -> Event {
+    Event::told(format!("(service {service}) (deployment {deployment}) deployment failed: tasks failed to start."))
 }
 
-pub fn rolling_back(service: &str, deployment: &str) -> String {
-    format!("(service {service}) rolling back to deployment {deployment}.")
+pub fn rolling_back(service: &str, deployment: &str) -> Event {
+    Event::told(format!("(service {service}) rolling back to deployment {deployment}."))
 }
 
-pub fn failed_health_checks(service: &str, task: TaskId) -> String {
-    format!("(service {service}) (task {task}) failed container health checks.")
+pub fn failed_health_checks(service: &str, task: TaskId) -> Event {
+    Event::told(format!("(service {service}) (task {task}) failed container health checks."))
 }
 
-pub fn throttled(service: &str) -> String {
-    format!(
-        "(service {service}) is unable to consistently start tasks successfully. For more information, see the \
+pub fn throttled(service: &str) -> Event {
+    Event::named(
+        ActionName::TaskStartImpaired,
+        format!(
+            "(service {service}) is unable to consistently start tasks successfully. For more information, see the \
          Troubleshooting section."
+        ),
     )
 }
 
-pub fn stuck(service: &str) -> String {
-    format!(
+pub fn stuck(service: &str) -> Event {
+    Event::told(format!(
         "(service {service}) was unable to stop or start tasks during a deployment because of the service deployment \
          configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
-    )
+    ))
 }
 
 /// No place for a task of launch type EC2 or EXTERNAL: the container instance that was closest, and what it lacks.
-pub fn unplaced(service: &str, closest: Option<(ContainerInstanceId, &Reason)>) -> String {
-    match closest {
-        Some((id, reason)) => {
-            let tail = tail(reason);
-            format!("(service {service}) {UNMET} The closest matching (container-instance {id}) {tail}. {SEE_GUIDE}")
-        }
-        None => {
-            format!(
-                "(service {service}) {UNMET} Reason: No Container Instances were found in your cluster. {SEE_GUIDE}"
-            )
-        }
-    }
+pub fn unplaced(service: &str, closest: Option<(ContainerInstanceId, &Reason)>) -> Event {
+    let Some((id, reason)) = closest else {
+        let why = "No Container Instances were found in your cluster.";
+        let message = format!("(service {service}) {UNMET} Reason: {why} {SEE_GUIDE}");
+        return Event::named(ActionName::TaskPlacementFailure, message).because(why);
+    };
+    let tail = tail(reason);
+    let message =
+        format!("(service {service}) {UNMET} The closest matching (container-instance {id}) {tail}. {SEE_GUIDE}");
+    let reason = Some(reason.as_str().to_owned());
+    let action = ServiceAction { name: ActionName::TaskPlacementFailure, reason, container_instances: vec![id] };
+    Event { message, action: Some(action) }
 }
 
 fn tail(reason: &Reason) -> String {
@@ -112,7 +140,16 @@ fn tail(reason: &Reason) -> String {
     }
 }
 
-/// No place for a task, for this reason.
-pub fn unplaced_because(service: &str, reason: &str) -> String {
-    format!("(service {service}) was unable to place a task. Reason: {reason}.")
+/// No place for a task, for a reason in words and by name.
+pub fn unplaced_because(service: &str, words: &str, reason: &str) -> Event {
+    Event::named(ActionName::TaskPlacementFailure, without_place(service, words)).because(reason)
+}
+
+/// No task can be made of what the service asks for.
+pub fn misconfigured(service: &str, words: &str) -> Event {
+    Event::named(ActionName::TaskConfigurationFailure, without_place(service, words)).because(words)
+}
+
+fn without_place(service: &str, words: &str) -> String {
+    format!("(service {service}) was unable to place a task. Reason: {words}.")
 }

@@ -130,8 +130,7 @@ impl<'a> Census<'a> {
         plan.start = self.missing().min(self.room()).min(STARTS_MAX);
         let is_stuck = plan.start == 0 && !self.old.is_empty() && !self.has_unproven();
         if is_stuck {
-            let message = event::stuck(&plan.service.name);
-            plan.meet(message, now);
+            plan.meet(event::stuck(&plan.service.name), now);
         }
     }
 

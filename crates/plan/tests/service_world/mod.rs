@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use model::service::{CircuitBreaker, DeploymentConfiguration, PropagateTags, Rollout, Service, ServiceStatus};
 use model::{HealthStatus, LaunchType, Scope, TaskId, Timestamp};
-use plan::service::{Life, ServiceInput, ServicePlan, ServiceTask, begin, bounds, event, reconcile};
+use plan::service::event::{self, Event};
+use plan::service::{Life, ServiceInput, ServicePlan, ServiceTask, begin, bounds, reconcile};
 
 pub struct World {
     pub service: Service,
@@ -68,7 +69,7 @@ impl World {
     }
 
     /// Carries the plan out; every task to start finds a place.
-    pub fn apply(&mut self, plan: &ServicePlan) -> Vec<String> {
+    pub fn apply(&mut self, plan: &ServicePlan) -> Vec<Event> {
         let mut events = plan.events.clone();
         self.service = plan.service.clone();
         self.tasks.retain(|task| !plan.counted.contains(&task.id));

@@ -2,15 +2,20 @@
 //!
 //! Invariant: a round that changes nothing writes nothing, so that rounds end.
 
-use model::service::{EVENTS_MAX, ServiceKey};
+use model::service::ServiceKey;
+use model::service_event::EVENTS_MAX;
 use model::{Service, ServiceEvent, StopCode, Task, TaskId, Timestamp};
 use plan::place::{Placement, Reason};
-use plan::service::{ServiceInput, ServicePlan, ServiceTask, Stop, event, reconcile};
+use plan::service::event::{self, Event};
+use plan::service::{ServiceInput, ServicePlan, ServiceTask, Stop, reconcile};
 use wire::error::Failure;
 
 use crate::Cx;
 use crate::ecs::task::placement::NO_CAPACITY;
 use crate::ecs::task::run::{Run, random_uuid};
+
+/// The reason of an event, when FARGATE has no room (ecs-semantics §4.2).
+const FARGATE_IS_FULL: &str = "RESOURCE:FARGATE";
 
 /// What is left to be done after a round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +38,7 @@ pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     }
     let waits_for_room = plan.start > 0 && !start(cx, &mut plan);
     let events = std::mem::take(&mut plan.events);
-    events.into_iter().for_each(|message| tell(cx, &mut plan.service, message));
+    events.into_iter().for_each(|event| tell(cx, &mut plan.service, event));
     let rest = Rest { wake_at: plan.wake_at, waits_for_room };
     cx.txn.put(plan.service);
     rest
@@ -62,9 +67,8 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan) -> bool {
     let (tasks, placement) = match started {
         Ok(started) => started,
         Err(error) => {
-            let message = Failure::from(error).message;
-            let message = event::unplaced_because(&plan.service.name, message.trim_end_matches('.'));
-            plan.meet(message, cx.now);
+            let words = Failure::from(error).message;
+            plan.meet(event::misconfigured(&plan.service.name, words.trim_end_matches('.')), cx.now);
             return false;
         }
     };
@@ -76,16 +80,18 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan) -> bool {
         plan.service.obstacle = None;
         return true;
     }
-    let message = unplaced(cx, &plan.service, &placement);
-    plan.meet(message, cx.now);
+    let event = unplaced(cx, &plan.service, &placement);
+    plan.meet(event, cx.now);
     false
 }
 
-fn unplaced(cx: &Cx<'_>, service: &Service, placement: &Placement) -> String {
+fn unplaced(cx: &Cx<'_>, service: &Service, placement: &Placement) -> Event {
     if service.launch_type == model::LaunchType::Fargate {
         let lacks_address = placement.refused.iter().any(|refusal| refusal.reason == Reason::Interface);
-        let reason = if lacks_address { Reason::Interface.as_str() } else { NO_CAPACITY };
-        return event::unplaced_because(&service.name, reason);
+        return match lacks_address {
+            true => event::unplaced_because(&service.name, Reason::Interface.as_str(), Reason::Interface.as_str()),
+            false => event::unplaced_because(&service.name, NO_CAPACITY, FARGATE_IS_FULL),
+        };
     }
     let closest = placement.refused.iter().find_map(|refusal| {
         let instance = cx.txn.container_instance_of_node(refusal.node)?;
@@ -95,7 +101,7 @@ fn unplaced(cx: &Cx<'_>, service: &Service, placement: &Placement) -> String {
 }
 
 /// Adds an event, and lets the oldest go.
-fn tell(cx: &mut Cx<'_>, service: &mut Service, message: String) {
+fn tell(cx: &mut Cx<'_>, service: &mut Service, event: Event) {
     let number = service.next_event;
     service.next_event += 1;
     let (scope, cluster, name) = service.key();
@@ -103,5 +109,6 @@ fn tell(cx: &mut Cx<'_>, service: &mut Service, message: String) {
         cx.txn.remove::<ServiceEvent>(&(scope.clone(), cluster.clone(), name.clone(), old));
     }
     let id = random_uuid(cx.random);
-    cx.txn.put(ServiceEvent { scope, cluster, service: name, number, id, message, created_at: cx.now });
+    let Event { message, action } = event;
+    cx.txn.put(ServiceEvent { scope, cluster, service: name, number, id, message, action, created_at: cx.now });
 }
