@@ -10,6 +10,7 @@
 
 pub mod arn;
 pub mod capability;
+pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
 pub mod id;
@@ -28,6 +29,7 @@ pub mod task_definition;
 pub mod time;
 
 pub use arn::Arn;
+pub use capacity_provider::CapacityProvider;
 pub use cluster::Cluster;
 pub use container_instance::{Attribute, ContainerInstance, InstanceStatus};
 pub use id::{ContainerInstanceId, NodeId, Scope, TaskId};
