@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from gantry import BINARY, REPOSITORY, wait_for
+from leftovers import leftovers
 
 
 def test_the_demo_runs_again_and_again(gantry):
@@ -41,6 +42,9 @@ def test_the_tour_works_as_typed(gantry, busybox, tmp_path):
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "STOPPED" in done.stdout
+    assert "rolling back to deployment" in done.stdout
+    # An INACTIVE service's last tasks may still be stopping.
+    wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry), 30)
 
 
 def test_commands_answer_for_people_and_machines(gantry):

@@ -9,7 +9,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gantry import wait_for
-from leftovers import containers, leftovers, published
+from leftovers import containers, leftovers, published, remains
 
 BURST = 200
 SOME = 20
@@ -169,3 +169,27 @@ def answers(port):
             return page.read() == b"here\n"
     except OSError:
         return False
+
+
+def test_down_with_tasks_ends_a_service_and_what_is_stopping(gantry, tasks, busybox, unique):
+    """On a gantry that goes: the service is not to replace what is stopped, nor is what stops already to be left."""
+    deaf = quiet(busybox, "trap '' TERM; while true; do sleep 1; done", stopTimeout=3)
+    definition = tasks.register(deaf, networkMode="bridge")
+    tasks.ecs.create_service(serviceName=unique, taskDefinition=definition, desiredCount=2, launchType="EC2")
+    (stopping,) = run_many(tasks, definition, 1)
+    tasks.wait_until_running(stopping)
+    listed = lambda: tasks.ecs.list_tasks(serviceName=unique)["taskArns"]
+    for arn in wait_for(lambda: len(listed()) == 2 and listed(), "the service has its tasks"):
+        tasks.wait_until_running(arn)
+    tasks.stop(stopping)
+
+    address = gantry.address
+    gantry.command("down", "--tasks")
+    gantry.process.wait()
+    gantry.process = None
+    assert remains(gantry) == {}
+
+    gantry.start(listen=address)
+    wait_for(lambda: len(listed()) == 2, "the service is taken up again")
+    tasks.ecs.delete_service(service=unique, force=True)
+    wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry), 30)

@@ -6,12 +6,16 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use hyper::header::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use wire::sigv4;
 
 use crate::failure::{Context, Failure};
 use crate::home::{Home, Running};
 use crate::http;
+
+/// The service that calls of gantry's own paths are signed for.
+const OWN_SERVICE: &str = "gantry";
 
 pub struct Client {
     address: SocketAddr,
@@ -61,8 +65,23 @@ impl Client {
     }
 
     pub async fn call(&self, service: Service, operation: &str, input: &Value) -> Result<Value, Failure> {
+        let request = self.sign(service, operation, input.to_string().into_bytes());
+        self.send(operation, request).await
+    }
+
+    /// Calls one of gantry's own paths.
+    pub async fn call_own(&self, path: &str) -> Result<Value, Failure> {
+        let request = self.sign_for(OWN_SERVICE, path, HeaderMap::new(), Vec::new());
+        self.send(path, request).await
+    }
+
+    async fn send(
+        &self,
+        operation: &str,
+        request: hyper::http::Result<Request<Full<Bytes>>>,
+    ) -> Result<Value, Failure> {
         let what = || format!("{operation} failed");
-        let request = self.sign(service, operation, input.to_string().into_bytes()).context(what)?;
+        let request = request.context(what)?;
         let answer = http::send(&self.address.to_string(), request).await?;
         let output: Value = serde_json::from_slice(&answer.body).context(what)?;
         if answer.status == 200 {
@@ -78,25 +97,35 @@ impl Client {
 
     /// A signed request, ready to send.
     pub fn sign(&self, service: Service, operation: &str, body: Vec<u8>) -> hyper::http::Result<Request<Full<Bytes>>> {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.1"));
+        headers.insert("x-amz-target", format!("{}.{operation}", service.target()).parse()?);
+        self.sign_for(service.name(), "/", headers, body)
+    }
+
+    fn sign_for(
+        &self,
+        service: &str,
+        path: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> hyper::http::Result<Request<Full<Bytes>>> {
         let timestamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let host = self.address.to_string();
-        let mut request = Request::post("/")
-            .header("host", &host)
-            .header("content-type", "application/x-amz-json-1.1")
-            .header("x-amz-date", &timestamp)
-            .header("x-amz-target", format!("{}.{operation}", service.target()))
-            .body(())?;
+        let mut request = Request::post(path).body(())?;
+        request.headers_mut().extend(headers);
+        request.headers_mut().insert("host", self.address.to_string().parse()?);
+        request.headers_mut().insert("x-amz-date", timestamp.parse()?);
         let authorization = {
             let unsigned = sigv4::Request {
                 method: "POST",
-                path: "/",
+                path,
                 query: "",
                 headers: request.headers(),
                 body_sha256: &sigv4::hash_body(&body),
             };
             let credentials =
                 sigv4::Credentials { access_key_id: &self.access_key_id, secret: &self.secret_access_key };
-            sigv4::sign(&unsigned, credentials, &timestamp, &self.region, service.name())
+            sigv4::sign(&unsigned, credentials, &timestamp, &self.region, service)
         };
         request.headers_mut().insert("authorization", authorization.parse()?);
         Ok(request.map(|()| Full::new(Bytes::from(body))))

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use agent::runtime::cgroup::{Groups, Version};
 use agent::runtime::daemon;
+use control::shutdown::{STOP_TASKS_PATH, StopTasks};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args::{Down, Output};
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::{Context, Failure};
 use crate::home::{Containerd, Home, Running};
 use crate::{image, network, output};
@@ -18,8 +19,6 @@ use crate::{image, network, output};
 /// A task may take its containers' stop time-outs, up to 120 s each way down its dependencies.
 const TASKS_STOP_LIMIT: Duration = Duration::from_secs(300);
 const PROCESS_END_LIMIT: Duration = Duration::from_secs(30);
-/// The API has no event for a client to wait on.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 pub async fn run(home: &Home, args: &Down, format: Output) -> Result<(), Failure> {
     let Some(running) = home.running()? else {
@@ -55,53 +54,22 @@ async fn clear_machine(home: &Home, containerd: &Containerd) -> Result<(), Failu
     Ok(())
 }
 
+/// How many were stopped. Services are not to replace them, so the control plane itself is asked.
 async fn stop_tasks(client: &Client) -> Result<usize, Failure> {
     let deadline = Instant::now() + TASKS_STOP_LIMIT;
-    let clusters = client.call(Service::Ecs, "ListClusters", &json!({})).await?;
     let mut stopped = 0;
-    for cluster in array(&clusters["clusterArns"]) {
-        stopped += stop_tasks_of(client, cluster, deadline).await?;
-    }
-    Ok(stopped)
-}
-
-async fn stop_tasks_of(client: &Client, cluster: &Value, deadline: Instant) -> Result<usize, Failure> {
-    let mut waiting = Vec::new();
     loop {
-        let listed = client.call(Service::Ecs, "ListTasks", &json!({"cluster": cluster})).await?;
-        let tasks = array(&listed["taskArns"]);
-        for task in tasks {
-            let input = json!({"cluster": cluster, "task": task, "reason": "gantry down"});
-            client.call(Service::Ecs, "StopTask", &input).await?;
-        }
-        waiting.extend(tasks.iter().cloned());
-        if listed["nextToken"].is_null() {
-            break;
-        }
-    }
-    for batch in waiting.chunks(100) {
-        wait_until_stopped(client, cluster, batch, deadline).await?;
-    }
-    Ok(waiting.len())
-}
-
-async fn wait_until_stopped(
-    client: &Client,
-    cluster: &Value,
-    tasks: &[Value],
-    deadline: Instant,
-) -> Result<(), Failure> {
-    loop {
-        let answer = client.call(Service::Ecs, "DescribeTasks", &json!({"cluster": cluster, "tasks": tasks})).await?;
-        let left = array(&answer["tasks"]).iter().filter(|task| task["lastStatus"] != "STOPPED").count();
+        let answer = client.call_own(STOP_TASKS_PATH).await?;
+        let StopTasks { asked, left } =
+            serde_json::from_value(answer).context(|| "what gantry answered is not understood".to_owned())?;
+        stopped += asked;
         if left == 0 {
-            return Ok(());
+            return Ok(stopped);
         }
         if Instant::now() > deadline {
             return Err(Failure::new(format!("{left} task(s) did not stop within {} s", TASKS_STOP_LIMIT.as_secs()))
-                .advise("Look at them with `gantry status`."));
+                .advise("Look at them with `gantry status`. Services rest until gantry is started anew."));
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -118,8 +86,4 @@ async fn end_process(home: &Home, running: &Running) -> Result<(), Failure> {
                 .advise(format!("Kill it with `kill -9 {}`: nothing acknowledged is lost.", running.pid)))
         }
     }
-}
-
-fn array(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
 }

@@ -51,15 +51,20 @@ impl Control {
         respond(Refused { service: None, protocol, failure }.answer(&self.new_uuid()))
     }
 
+    /// Settles who calls one of gantry's own paths, which are of no AWS service.
+    pub(crate) fn admit_own(&self, head: &Parts, body: &[u8]) -> Result<Caller, Failure> {
+        let protocol = Protocol::Json11;
+        let body_sha256 = sigv4::hash_body(body);
+        let signed = signed_of(head, &body_sha256);
+        self.refuse_browsers(head, protocol)?;
+        let claim = sigv4::read_claim(&signed);
+        self.authenticate(&signed, claim, None).map_err(|refusal| protocol.unauthenticated(&refusal))
+    }
+
     /// Settles what is asked for, by whom, and whether it may go on.
     fn admit(&self, head: &Parts, body: &[u8]) -> Result<Admitted, Refused> {
-        let signed = sigv4::Request {
-            method: head.method.as_str(),
-            path: head.uri.path(),
-            query: head.uri.query().unwrap_or_default(),
-            headers: &head.headers,
-            body_sha256: &sigv4::hash_body(body),
-        };
+        let body_sha256 = sigv4::hash_body(body);
+        let signed = signed_of(head, &body_sha256);
         let claim = sigv4::read_claim(&signed);
         let scope = claim.as_ref().ok().map(|claim| claim.scope.service.clone());
         let call = call_of(head, body, scope.as_deref());
@@ -163,6 +168,16 @@ struct Admitted {
 /// Makes a panic of one call that call's failure. What it had not committed is gone with its `Cx`.
 async fn contain<T>(routed: &Routed, operation: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     AssertUnwindSafe(operation).catch_unwind().await.unwrap_or_else(|_panic| Err(routed.internal()))
+}
+
+fn signed_of<'a>(head: &'a Parts, body_sha256: &'a [u8; 32]) -> sigv4::Request<'a> {
+    sigv4::Request {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        query: head.uri.query().unwrap_or_default(),
+        headers: &head.headers,
+        body_sha256,
+    }
 }
 
 fn call_of<'a>(head: &'a Parts, body: &'a [u8], scope: Option<&'a str>) -> Call<'a> {

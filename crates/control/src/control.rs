@@ -1,6 +1,7 @@
 //! The control plane as one value: its state, its log events, and what the calls share.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::Timestamp;
@@ -48,6 +49,8 @@ pub struct Control {
     pub sessions: Sessions,
     pub(crate) signing_keys: SigningKeys,
     pub(crate) throttle: Throttle,
+    /// No service is looked at any more: their tasks are to end.
+    pub(crate) services_rest: AtomicBool,
     random: Mutex<StdRng>,
     ledger: Ledger,
 }
@@ -88,6 +91,7 @@ impl Control {
             sessions: Sessions::default(),
             signing_keys: SigningKeys::default(),
             throttle: Throttle::default(),
+            services_rest: AtomicBool::new(false),
             random: Mutex::new(random),
             ledger: Ledger::default(),
         });

@@ -33,6 +33,7 @@ pub mod reconcile;
 pub mod retention;
 pub mod serve;
 pub mod session;
+pub mod shutdown;
 mod signing_keys;
 pub mod sts;
 mod throttle;

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
@@ -61,6 +62,9 @@ async fn wait(clock: &Clock, commits: &mut CommitStream, time: Option<Timestamp>
 }
 
 async fn serve(control: &Control, agenda: &mut Agenda, key: ServiceKey) {
+    if control.services_rest.load(Ordering::Acquire) {
+        return;
+    }
     let caller = Caller::root(key.0.clone(), "");
     let rest = control.write(&caller, |cx| Ok::<_, Infallible>(round::run(cx, &key))).await;
     match rest {

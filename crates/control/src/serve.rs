@@ -1,6 +1,7 @@
 //! The control plane's front: what comes in over the network, bounded before anything looks at it.
 
 pub mod http;
+mod own;
 
 use std::future::Future;
 use std::sync::Arc;

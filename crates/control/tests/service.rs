@@ -276,3 +276,22 @@ async fn a_restarted_control_plane_goes_on() {
     world.call("UpdateService", json!({"service": "web", "desiredCount": 1})).await;
     steady(&world, 1, 1).await;
 }
+
+#[tokio::test]
+async fn what_shutdown_stops_is_not_replaced_until_the_next_start() {
+    let mut world = world().await;
+    create(&world, 2, json!({})).await;
+    world.until("all run", |tables| running(tables, 1) == 2).await;
+
+    let stopped = world.control.stop_tasks(support::LIMIT).await.unwrap();
+    assert_eq!((stopped.asked, stopped.left), (2, 0));
+    assert_eq!(world.view().tasks.len(), 2, "replaced");
+    assert!(world.view().tasks.iter().all(|task| task.stop_code == Some(StopCode::UserInitiated)));
+    assert_eq!(service(&world.view()).desired_count, 2, "the service stays what it was");
+    assert_eq!(world.control.stop_tasks(support::LIMIT).await.unwrap(), Default::default());
+
+    world.restart().await;
+    let (link, desired) = Link::join(&world, NODE).await;
+    tokio::spawn(serve(link, desired));
+    world.until("the service is taken up again", |tables| running(tables, 1) == 2).await;
+}

@@ -3,6 +3,7 @@
 //! ```text
 //! GET /gantry/health ─▶ health
 //! GET /gantry/link   ─▶ session (WebSocket, one per node)
+//! /gantry/…          ─▶ body, bounded ─▶ own
 //! everything else    ─▶ body, bounded ─▶ Control::call
 //! ```
 //! What must never happen: a request that is not yet authenticated holds more than one bounded body, or a slow sender
@@ -29,6 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use super::own::{self, OWN_PREFIX};
 use crate::health::HEALTH_PATH;
 use crate::{Control, session};
 
@@ -139,6 +141,9 @@ async fn answer(control: Arc<Control>, request: Request<Incoming>) -> Result<Res
         Ok(body) => body,
         Err(refused) => return Ok(control.refuse_body(&head, refused).map(Full::new)),
     };
+    if head.uri.path().starts_with(OWN_PREFIX) {
+        return Ok(own::answer(&control, &head, &body).await.map(Full::new));
+    }
     Ok(control.call(Request::from_parts(head, body)).await.map(Full::new))
 }
 

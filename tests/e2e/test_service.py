@@ -1,0 +1,187 @@
+"""Services of real containers: an update that nobody notices, one that is taken back, one that has nowhere to run."""
+
+import threading
+import time
+import urllib.request
+
+import pytest
+
+from gantry import wait_for
+
+COUNT = 2
+# AWS's waiters with their own pace would make a test of seconds one of minutes.
+WAIT = {"Delay": 1, "MaxAttempts": 120}
+NGINX = "exec /usr/sbin/nginx -c /etc/nginx/nginx.conf -g 'user root;'"
+
+
+class Service:
+    """A service of nginx tasks in a cluster of its own, and its tasks as a client of theirs finds them."""
+
+    def __init__(self, ecs, tasks, image, name, subnets):
+        self.ecs, self.tasks, self.image, self.name = ecs, tasks, image, name
+        self.network = {"awsvpcConfiguration": {"subnets": subnets}}
+
+    def revision(self, text=None, command=None):
+        """A task definition that serves `text`."""
+        command = command or ["/bin/sh", "-c", f"echo {text} > /usr/share/nginx/index.html; {NGINX}"]
+        container = {
+            "name": "web",
+            "image": self.image,
+            "entryPoint": command[:1],
+            "command": command[1:],
+            "healthCheck": {"command": ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1/"], "interval": 5, "retries": 2},
+            "stopTimeout": 5,
+        }
+        return self.tasks.register(
+            container, requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256", memory="512"
+        )
+
+    def create(self, definition, count=COUNT):
+        self.ecs.create_service(
+            cluster=self.name,
+            serviceName=self.name,
+            taskDefinition=definition,
+            desiredCount=count,
+            launchType="FARGATE",
+            networkConfiguration=self.network,
+            deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+        )
+
+    def update(self, definition):
+        self.ecs.update_service(cluster=self.name, service=self.name, taskDefinition=definition)
+
+    def describe(self):
+        return self.ecs.describe_services(cluster=self.name, services=[self.name])["services"][0]
+
+    def messages(self):
+        """Oldest first."""
+        return [event["message"] for event in reversed(self.describe()["events"])]
+
+    def stable(self):
+        waiter = self.ecs.get_waiter("services_stable")
+        waiter.wait(cluster=self.name, services=[self.name], WaiterConfig=WAIT)
+        return self.describe()
+
+    def running(self):
+        """The descriptions of its tasks that are RUNNING and to stay so."""
+        arns = self.ecs.list_tasks(cluster=self.name, serviceName=self.name)["taskArns"]
+        if not arns:
+            return []
+        described = self.ecs.describe_tasks(cluster=self.name, tasks=arns)["tasks"]
+        return [task for task in described if task["lastStatus"] == "RUNNING"]
+
+    def addresses(self):
+        return [task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"] for task in self.running()]
+
+    def delete(self):
+        if self.describe()["status"] == "ACTIVE":
+            self.ecs.delete_service(cluster=self.name, service=self.name, force=True)
+        waiter = self.ecs.get_waiter("services_inactive")
+        waiter.wait(cluster=self.name, services=[self.name], WaiterConfig=WAIT)
+        for status in ("RUNNING", "STOPPED"):
+            for arn in self.ecs.list_tasks(cluster=self.name, desiredStatus=status)["taskArns"]:
+                ended = lambda arn=arn: self.ecs.describe_tasks(cluster=self.name, tasks=[arn])["tasks"][0]
+                wait_for(lambda: ended()["lastStatus"] == "STOPPED", ended, 60)
+
+
+@pytest.fixture
+def service(ecs, tasks, nginx, unique, subnets):
+    ecs.create_cluster(clusterName=unique)
+    service = Service(ecs, tasks, nginx, unique, subnets)
+    yield service
+    service.delete()
+    ecs.delete_cluster(cluster=unique)
+
+
+def fetch(address):
+    """What a task answers; None when it does not."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/", timeout=5) as answer:
+            return answer.read().decode().strip()
+    except OSError:
+        return None
+
+
+class Client:
+    """Asks the service again and again, as one that knows its tasks and tries the next when one does not answer."""
+
+    def __init__(self, service):
+        self.service = service
+        self.answers, self.unanswered = [], 0
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.ended.is_set():
+            answers = (fetch(address) for address in self.service.addresses())
+            answer = next((answer for answer in answers if answer), None)
+            if answer is None:
+                self.unanswered += 1
+            else:
+                self.answers.append(answer)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+
+def test_an_update_under_constant_requests(service):
+    service.create(service.revision("one"))
+    service.stable()
+    wait_for(lambda: [fetch(address) for address in service.addresses()] == ["one"] * COUNT, service.describe)
+    with Client(service) as client:
+        wait_for(lambda: client.answers, "the client is answered")
+        service.update(service.revision("two"))
+        service.stable()
+        seen = len(client.answers)
+        wait_for(lambda: len(client.answers) > seen, "the client is answered after the update")
+    assert client.unanswered == 0
+    assert client.answers[0] == "one"
+    assert client.answers[-1] == "two"
+    assert [fetch(address) for address in service.addresses()] == ["two"] * COUNT
+    assert f"(service {service.name}) has reached a steady state." in service.messages()
+
+
+def test_a_revision_that_cannot_start_is_rolled_back(service):
+    good = service.revision("good")
+    service.create(good)
+    service.stable()
+    wait_for(lambda: service.describe()["deployments"][0]["rolloutState"] == "COMPLETED", service.describe)
+    before = {task["taskArn"] for task in service.running()}
+    broken = service.revision(command=["/usr/sbin/no-such-program", "x"])
+    service.update(broken)
+    described = service.stable()
+    assert described["taskDefinition"] == good
+    assert {task["taskArn"] for task in service.running()} == before, "what worked was stopped"
+    messages = service.messages()
+    assert any("deployment failed: tasks failed to start." in message for message in messages), messages
+    assert any("rolling back to deployment ecs-svc/" in message for message in messages), messages
+
+
+def test_a_killed_task_is_replaced_at_once(service):
+    service.create(service.revision("here"))
+    service.stable()
+    victim = service.running()[0]["taskArn"]
+    service.ecs.stop_task(cluster=service.name, task=victim, reason="of the test")
+    began = time.monotonic()
+    wait_for(lambda: len(service.running()) == COUNT, service.describe, 15, 0.01)
+    assert time.monotonic() - began < 10
+    assert victim not in {task["taskArn"] for task in service.running()}
+
+
+def test_a_cluster_without_instances_says_so(service, ecs, busybox, tasks):
+    definition = tasks.register({"name": "main", "image": busybox, "memory": 16})
+    ecs.create_service(
+        cluster=service.name, serviceName=service.name, taskDefinition=definition, desiredCount=1, launchType="EC2"
+    )
+    expected = (
+        f"(service {service.name}) was unable to place a task because no container instance met all of its "
+        "requirements. Reason: No Container Instances were found in your cluster. For more information, see the "
+        "Troubleshooting section of the Amazon ECS Developer Guide."
+    )
+    wait_for(lambda: expected in service.messages(), service.messages)
+    assert service.messages().count(expected) == 1
