@@ -16,6 +16,7 @@ use crate::drive::{AdoptError, Drive, Drivers};
 use crate::driver::{DriverError, Network, Runtime};
 use crate::files::Files;
 use crate::host::Host;
+use crate::link::Dial;
 use crate::metadata::Metadata;
 use crate::outbox::Outbox;
 use crate::runtime::cgroup::Groups;
@@ -29,16 +30,21 @@ const SHIPMENTS_MAX: usize = 16;
 
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the agent keeps what it must know again; `None`: nowhere, for simulated nodes.
-    pub data_dir: Option<PathBuf>,
-    /// `host:port` of the control plane.
-    pub control: String,
-    pub node_key: String,
+    pub data: Data,
     pub node: NodeId,
     pub host: Host,
     pub clock: Clock,
     /// Where tasks can ask about themselves; `None`: nowhere, for simulated nodes.
     pub endpoint: Option<Endpoint>,
+}
+
+/// Where the agent keeps what it must know again, and what tasks have on disk.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// Below this directory.
+    Directory(PathBuf),
+    /// For simulated nodes, whose tasks have no files.
+    Simulated(Checkpoints),
 }
 
 /// The task metadata endpoint's place.
@@ -75,16 +81,21 @@ pub struct Agent {
 
 impl Agent {
     /// Takes over the node and begins to serve it. The first connection is made in the background.
-    pub async fn start<R: Runtime, N: Network>(config: Config, runtime: R, network: N) -> Result<Self, StartError> {
+    pub async fn start<D: Dial, R: Runtime, N: Network>(
+        config: Config,
+        dial: D,
+        runtime: R,
+        network: N,
+    ) -> Result<Self, StartError> {
         let runtime_version = runtime.version().await.map_err(StartError::Runtime)?;
         let (ship, shipments) = mpsc::channel(SHIPMENTS_MAX);
-        let (checkpoints, files) = match &config.data_dir {
-            Some(data_dir) => {
+        let (checkpoints, files) = match config.data {
+            Data::Directory(data_dir) => {
                 let directory = data_dir.join("agent");
                 let checkpoints = Checkpoints::open(&directory.join("tasks"))?;
                 (checkpoints, Files::open(&directory, ship, config.clock).map_err(StartError::Files)?)
             }
-            None => (Checkpoints::None, Files::None),
+            Data::Simulated(checkpoints) => (checkpoints, Files::None),
         };
         let outbox = Arc::new(Outbox::default());
         let views = config.endpoint.is_some().then(|| Arc::new(Views::default()));
@@ -99,8 +110,7 @@ impl Agent {
         let (messages, inbox) = mpsc::channel(MESSAGES_MAX);
         let (welcome, welcomed) = watch::channel(None);
         let session = Session {
-            control: config.control,
-            node_key: config.node_key,
+            dial,
             hello: hello(config.node, config.host, runtime_version),
             outbox,
             messages,

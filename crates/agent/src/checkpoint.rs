@@ -12,6 +12,8 @@
 //!
 //! Specs hold environment variables: directories are 0700, files 0600.
 
+mod memory;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -22,6 +24,8 @@ use model::link::TaskSpec;
 use serde::Serialize;
 
 use crate::task::State;
+
+pub use memory::MemoryDisk;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {path}")]
@@ -40,6 +44,8 @@ pub struct Checkpoint {
 #[derive(Clone, Debug)]
 pub enum Checkpoints {
     Directory(PathBuf),
+    /// A simulated machine's disk.
+    Memory(MemoryDisk),
     /// Nothing is kept: simulated nodes, whose containers die with the process.
     None,
 }
@@ -52,54 +58,89 @@ impl Checkpoints {
     }
 
     pub fn put_spec(&self, spec: &TaskSpec) -> Result<(), CheckpointError> {
-        let Self::Directory(directory) = self else { return Ok(()) };
-        let task = directory.join(spec.id.to_string());
-        make_directory(&task)?;
-        replace(&task.join("spec.json"), spec)
+        match self {
+            Self::Directory(directory) => {
+                let task = directory.join(spec.id.to_string());
+                make_directory(&task)?;
+                replace(&task.join("spec.json"), spec)
+            }
+            Self::Memory(disk) => {
+                disk.put_spec(spec);
+                Ok(())
+            }
+            Self::None => Ok(()),
+        }
     }
 
     pub fn put_state(&self, id: TaskId, state: &State) -> Result<(), CheckpointError> {
-        let Self::Directory(directory) = self else { return Ok(()) };
-        replace(&directory.join(id.to_string()).join("state.json"), state)
+        match self {
+            Self::Directory(directory) => replace(&directory.join(id.to_string()).join("state.json"), state),
+            Self::Memory(disk) => {
+                disk.put_state(id, state);
+                Ok(())
+            }
+            Self::None => Ok(()),
+        }
     }
 
     /// Makes the spec survive a crash of the machine. Blocks on the disk.
     pub fn sync_spec(&self, id: TaskId) -> Result<(), CheckpointError> {
-        let Self::Directory(directory) = self else { return Ok(()) };
-        let task = directory.join(id.to_string());
-        sync(&task.join("spec.json"))?;
-        sync(&task)?;
-        sync(directory)
+        match self {
+            Self::Directory(directory) => {
+                let task = directory.join(id.to_string());
+                sync(&task.join("spec.json"))?;
+                sync(&task)?;
+                sync(directory)
+            }
+            Self::Memory(disk) => {
+                disk.sync_spec(id);
+                Ok(())
+            }
+            Self::None => Ok(()),
+        }
     }
 
     /// Makes the state that was put last survive a crash of the machine. Blocks on the disk.
     pub fn sync_state(&self, id: TaskId) -> Result<(), CheckpointError> {
-        let Self::Directory(directory) = self else { return Ok(()) };
-        let task = directory.join(id.to_string());
-        sync(&task.join("state.json"))?;
-        sync(&task)
+        match self {
+            Self::Directory(directory) => {
+                let task = directory.join(id.to_string());
+                sync(&task.join("state.json"))?;
+                sync(&task)
+            }
+            Self::Memory(disk) => {
+                disk.sync_state(id);
+                Ok(())
+            }
+            Self::None => Ok(()),
+        }
+    }
+
+    /// Whether syncing waits for a disk.
+    pub fn blocks(&self) -> bool {
+        matches!(self, Self::Directory(_))
     }
 
     /// Forgets the task. No error when it is not there.
     pub fn remove(&self, id: TaskId) -> Result<(), CheckpointError> {
-        let Self::Directory(directory) = self else { return Ok(()) };
-        let task = directory.join(id.to_string());
-        // The spec goes first: what is left of a removal that was cut short is no task.
-        let spec = task.join("spec.json");
-        match fs::remove_file(&spec) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &spec)(error)),
-            _ => {}
-        }
-        match fs::remove_dir_all(&task) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &task)(error)),
-            _ => Ok(()),
+        match self {
+            Self::Directory(directory) => remove_directory(&directory.join(id.to_string())),
+            Self::Memory(disk) => {
+                disk.remove(id);
+                Ok(())
+            }
+            Self::None => Ok(()),
         }
     }
 
     /// All tasks that were taken. What does not read as one is removed: it was never answered for, or the machine
     /// crashed while the task was taken; its containers, if any, are garbage then.
     pub fn read(&self) -> Result<Vec<Checkpoint>, CheckpointError> {
-        let Self::Directory(directory) = self else { return Ok(Vec::new()) };
+        let directory = match self {
+            Self::Directory(directory) => directory,
+            Self::Memory(disk) => return Ok(disk.read()),
+            Self::None => return Ok(Vec::new()),
+        };
         let mut checkpoints = Vec::new();
         for entry in fs::read_dir(directory).map_err(failed("read", directory))? {
             let entry = entry.map_err(failed("read", directory))?;
@@ -123,6 +164,19 @@ fn read_task(directory: &Path) -> Option<Checkpoint> {
     let spec = serde_json::from_slice(&fs::read(directory.join("spec.json")).ok()?).ok()?;
     let state = fs::read(directory.join("state.json")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     Some(Checkpoint { spec, state: state.unwrap_or_default() })
+}
+
+fn remove_directory(task: &Path) -> Result<(), CheckpointError> {
+    // The spec goes first: what is left of a removal that was cut short is no task.
+    let spec = task.join("spec.json");
+    match fs::remove_file(&spec) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &spec)(error)),
+        _ => {}
+    }
+    match fs::remove_dir_all(task) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", task)(error)),
+        _ => Ok(()),
+    }
 }
 
 fn sync(path: &Path) -> Result<(), CheckpointError> {

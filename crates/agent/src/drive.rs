@@ -186,8 +186,8 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
         sync: fn(&Checkpoints, TaskId) -> std::result::Result<(), CheckpointError>,
     ) -> Result<()> {
         let checkpoints = self.checkpoints.clone();
-        if matches!(checkpoints, Checkpoints::None) {
-            return Ok(());
+        if !checkpoints.blocks() {
+            return sync(&checkpoints, task).map_err(|error| unkept(&error));
         }
         let synced = tokio::task::spawn_blocking(move || sync(&checkpoints, task)).await;
         let synced = synced.map_err(|error| DriverError::new("ServerError", error))?;
@@ -289,6 +289,8 @@ impl<R: Runtime, N: Network> Drive<R, N> {
             let deadline = self.node.deadline();
             let clock = self.drivers.clock;
             tokio::select! {
+                // Facts of the node before wishes: what has ended makes room. Jobs are bounded, so messages have a turn.
+                biased;
                 _ = stop.wait_for(|stop| *stop) => return,
                 Some(outcome) = self.jobs.join_next() => self.take_outcome(outcome),
                 event = self.events.recv() => self.take_event(event),

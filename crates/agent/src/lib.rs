@@ -12,6 +12,7 @@ pub mod driver;
 pub mod files;
 pub mod health;
 pub mod host;
+pub mod link;
 pub mod logs;
 pub mod metadata;
 pub mod names;
@@ -25,7 +26,7 @@ pub mod task;
 mod views;
 pub mod volume;
 
-pub use agent::{Agent, Config, Endpoint, StartError};
+pub use agent::{Agent, Config, Data, Endpoint, StartError};
 
 /// An error with its causes, for logs and reasons.
 fn describe(error: &dyn std::error::Error) -> String {

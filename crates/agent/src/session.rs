@@ -13,25 +13,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use model::link::{FromAgent, FromControl, Hello, LINK_FRAME_BYTES_MAX, LINK_PATH, LogBatch, Welcome};
+use model::link::{FromAgent, FromControl, Hello, LogBatch, Welcome};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message as Frame};
 
 use crate::drive::Message;
+use crate::link::{Dial, DialError};
 use crate::logs::{Shipment, Verdict};
 use crate::outbox::Outbox;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// To connect, to be welcomed, to have one frame taken.
+/// To be welcomed, to have one frame taken.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Without a frame from the other side for so long, it is gone.
@@ -43,8 +41,8 @@ const BATCHES_MAX: usize = 32;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    #[error("cannot reach the control plane")]
-    Connect(#[source] std::io::Error),
+    #[error("no link")]
+    Dial(#[from] DialError),
     #[error("the link failed")]
     WebSocket(#[from] tungstenite::Error),
     #[error("nothing heard for too long")]
@@ -55,8 +53,6 @@ pub enum SessionError {
     Bye { reason: String, fatal: bool },
     #[error("the desired set is older than the one taken over")]
     Stale,
-    #[error("the node key cannot be sent in a header")]
-    NodeKey,
     #[error("the node has stopped")]
     NodeGone,
 }
@@ -67,13 +63,9 @@ impl From<tokio::time::error::Elapsed> for SessionError {
     }
 }
 
-type Link = WebSocketStream<TcpStream>;
-
 /// What a session is made of; lives over all of the agent's connections.
-pub struct Session {
-    /// `host:port`.
-    pub control: String,
-    pub node_key: String,
+pub struct Session<D> {
+    pub dial: D,
     pub hello: Hello,
     pub outbox: Arc<Outbox>,
     pub messages: mpsc::Sender<Message>,
@@ -83,17 +75,19 @@ pub struct Session {
     pub welcomed: watch::Sender<Option<Welcome>>,
 }
 
-impl Session {
+impl<D: Dial> Session<D> {
     /// Runs until `stop` turns true, or the control plane will have no more of this node.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         tokio::select! {
+            biased;
             _ = stop.wait_for(|stop| *stop) => {}
             () = self.connect_forever() => {}
         }
     }
 
     async fn connect_forever(&mut self) {
-        let mut random = SmallRng::from_os_rng();
+        // Another one for each node, which is all that the jitter needs.
+        let mut random = SmallRng::seed_from_u64(self.hello.node.0 as u64);
         let mut attempts = 0;
         loop {
             let ended = self.connect_once(&mut attempts).await;
@@ -114,7 +108,7 @@ impl Session {
 
     /// One session from its connection to its end. `attempts` starts anew once the node is welcome.
     async fn connect_once(&mut self, attempts: &mut u32) -> Result<(), SessionError> {
-        let mut link = self.connect().await?;
+        let mut link = self.dial.dial().await?;
         send(&mut link, &FromAgent::Hello(Box::new(self.hello.clone()))).await?;
         let welcome = timeout(STEP_TIMEOUT, receive_welcome(&mut link)).await??;
         *attempts = 0;
@@ -126,28 +120,14 @@ impl Session {
         self.serve(link).await
     }
 
-    async fn connect(&self) -> Result<Link, SessionError> {
-        let mut request = format!("ws://{}{LINK_PATH}", self.control).into_client_request()?;
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {}", self.node_key)).map_err(|_| SessionError::NodeKey)?;
-        authorization.set_sensitive(true);
-        request.headers_mut().insert("authorization", authorization);
-        let stream = timeout(STEP_TIMEOUT, TcpStream::connect(&self.control)).await?.map_err(SessionError::Connect)?;
-        stream.set_nodelay(true).map_err(SessionError::Connect)?;
-        let limits = WebSocketConfig::default()
-            .max_message_size(Some(LINK_FRAME_BYTES_MAX))
-            .max_frame_size(Some(LINK_FRAME_BYTES_MAX));
-        let handshake = tokio_tungstenite::client_async_with_config(request, stream, Some(limits));
-        let (link, _) = timeout(STEP_TIMEOUT, handshake).await??;
-        Ok(link)
-    }
-
-    async fn serve(&mut self, mut link: Link) -> Result<(), SessionError> {
+    async fn serve(&mut self, mut link: WebSocketStream<D::Stream>) -> Result<(), SessionError> {
         let mut heard_at = Instant::now();
         let mut logs = LogsUnderWay::default();
         let mut ping = tokio::time::interval(PING_INTERVAL);
         loop {
             tokio::select! {
+                // The control plane says little: one desired set at a time, and an answer to each message.
+                biased;
                 frame = link.next() => {
                     heard_at = Instant::now();
                     match frame {
@@ -171,7 +151,12 @@ impl Session {
         }
     }
 
-    async fn take(&self, link: &mut Link, logs: &mut LogsUnderWay, text: &str) -> Result<(), SessionError> {
+    async fn take(
+        &self,
+        link: &mut WebSocketStream<D::Stream>,
+        logs: &mut LogsUnderWay,
+        text: &str,
+    ) -> Result<(), SessionError> {
         match decode(text)? {
             FromControl::Desired { generation, tasks } => {
                 let (done, is_done) = oneshot::channel();
@@ -218,7 +203,9 @@ impl LogsUnderWay {
     }
 }
 
-async fn receive_welcome(link: &mut Link) -> Result<Welcome, SessionError> {
+async fn receive_welcome<S: AsyncRead + AsyncWrite + Unpin>(
+    link: &mut WebSocketStream<S>,
+) -> Result<Welcome, SessionError> {
     while let Some(frame) = link.next().await {
         let Frame::Text(text) = frame? else { continue };
         match decode(&text)? {
@@ -230,7 +217,10 @@ async fn receive_welcome(link: &mut Link) -> Result<Welcome, SessionError> {
     Err(SessionError::WebSocket(tungstenite::Error::ConnectionClosed))
 }
 
-async fn send(link: &mut Link, message: &FromAgent) -> Result<(), SessionError> {
+async fn send<S>(link: &mut WebSocketStream<S>, message: &FromAgent) -> Result<(), SessionError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let text = serde_json::to_string(message).map_err(SessionError::Decode)?;
     Ok(timeout(STEP_TIMEOUT, link.send(Frame::text(text))).await??)
 }

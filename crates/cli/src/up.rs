@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use agent::checkpoint::Checkpoints;
 use agent::driver::{Network, Runtime};
+use agent::link::Tcp;
 use agent::network::Linux;
 use agent::runtime::{Containerd, daemon};
 use agent::simulated::{Behaviour, World};
@@ -198,15 +200,13 @@ async fn start_agent(
     let network = Linux::open(network).await.context(|| "the node's network could not be set up".to_owned())?;
     let host = agent::host::Host::read().context(|| "this machine's facts could not be read".to_owned())?;
     let config = agent::Config {
-        data_dir: Some(home.path("")),
-        control: loopback(address).to_string(),
-        node_key: control.node_key.reveal().to_owned(),
+        data: agent::Data::Directory(home.path("")),
         node: identity::node_id(home)?,
         host,
         clock: agent::clock::Clock::System,
         endpoint: Some(endpoint),
     };
-    connect(config, runtime, network).await
+    connect(config, dial(control, address), runtime, network).await
 }
 
 async fn start_simulated(
@@ -220,15 +220,13 @@ async fn start_simulated(
         let world = World::new(agent::clock::Clock::System, Behaviour::default(), BTreeMap::new());
         let name = format!("simulated-{number}");
         let config = agent::Config {
-            data_dir: None,
-            control: loopback(address).to_string(),
-            node_key: control.node_key.reveal().to_owned(),
+            data: agent::Data::Simulated(Checkpoints::None),
             node: identity::simulated_node_id(home, number)?,
             host: agent::host::Host::simulated(&name, SIMULATED_CPU, SIMULATED_MEMORY),
             clock: agent::clock::Clock::System,
             endpoint: None,
         };
-        agents.push(connect(config, world.clone(), world).await?);
+        agents.push(connect(config, dial(control, address), world.clone(), world).await?);
     }
     Ok(agents)
 }
@@ -239,15 +237,20 @@ const SIMULATED_MEMORY: model::MemoryMib = model::MemoryMib(256 * 1024);
 
 async fn connect<R: Runtime, N: Network>(
     config: agent::Config,
+    dial: Tcp,
     runtime: R,
     network: N,
 ) -> Result<agent::Agent, Failure> {
-    let started = agent::Agent::start(config, runtime, network).await;
+    let started = agent::Agent::start(config, dial, runtime, network).await;
     let mut agent = started.context(|| "the agent could not start".to_owned())?;
     match agent.ready().await {
         Some(_) => Ok(agent),
         None => Err(Failure::new("the control plane refused this node").advise("Its log says why.")),
     }
+}
+
+fn dial(control: &Control, address: SocketAddr) -> Tcp {
+    Tcp { control: loopback(address).to_string(), node_key: control.node_key.reveal().to_owned() }
 }
 
 /// Where the agent of this machine reaches the API, which may listen on all addresses.

@@ -1,10 +1,12 @@
-//! The time, as the control plane sees it: the machine's, or one that a test moves by hand.
+//! The time, as the control plane sees it: the machine's, one that a test moves by hand, or the runtime's, which moves by
+//! itself when all are waiting.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::Timestamp;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Cheap to clone; clones of a manual clock share their time.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +14,11 @@ pub enum Clock {
     #[default]
     System,
     Manual(Arc<watch::Sender<Timestamp>>),
+    /// tokio's: it is `epoch` at `start`.
+    Tokio {
+        start: Instant,
+        epoch: Timestamp,
+    },
 }
 
 impl Clock {
@@ -19,9 +26,15 @@ impl Clock {
         Self::Manual(Arc::new(watch::Sender::new(start)))
     }
 
+    /// tokio's clock, which says `epoch` now.
+    pub fn tokio(epoch: Timestamp) -> Self {
+        Self::Tokio { start: Instant::now(), epoch }
+    }
+
     pub fn now(&self) -> Timestamp {
         match self {
             Self::Manual(time) => *time.borrow(),
+            Self::Tokio { start, epoch } => epoch.plus(start.elapsed()),
             Self::System => {
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
                 Timestamp::default().plus(since_epoch)
@@ -37,6 +50,7 @@ impl Clock {
                 // An error would mean that the clock is gone, and `self` holds it.
                 let _ = moves.wait_for(|now| *now >= time).await;
             }
+            Self::Tokio { start, epoch } => tokio::time::sleep_until(*start + time.since(*epoch)).await,
             Self::System => tokio::time::sleep(time.since(self.now())).await,
         }
     }
@@ -44,9 +58,24 @@ impl Clock {
     /// Moves a manual clock on.
     ///
     /// # Panics
-    /// The machine's own clock cannot be moved.
+    /// Only a manual clock can be moved.
     pub fn advance(&self, by: Duration) {
-        let Self::Manual(time) = self else { panic!("the system's clock is not ours to move") };
+        let Self::Manual(time) = self else { panic!("this clock is not ours to move") };
         time.send_modify(|now| *now = now.plus(by));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_runtimes_clock_is_waited_for_to_the_millisecond() {
+        let clock = Clock::tokio(Timestamp(1000));
+        for time in [1000, 1001, 61_000, 30_000] {
+            let later = Timestamp(time).max(clock.now());
+            clock.until(Timestamp(time)).await;
+            assert_eq!(clock.now(), later);
+        }
     }
 }

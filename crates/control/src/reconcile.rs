@@ -56,6 +56,7 @@ async fn run(control: Weak<Control>, clock: Clock, mut commits: CommitStream, mu
 async fn wait(clock: &Clock, commits: &mut CommitStream, time: Option<Timestamp>) -> Option<Next> {
     let Some(time) = time else { return Some(commits.next().await) };
     tokio::select! {
+        biased;
         next = commits.next() => Some(next),
         () = clock.until(time) => None,
     }

@@ -32,6 +32,7 @@ async fn run(control: Weak<Control>, mut commits: CommitStream) {
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             _ = rounds.tick() => {}
             next = commits.next() => match next {
                 Next::Commit(commit) if !asks_for_deletion(&commit) => continue,

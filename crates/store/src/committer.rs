@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 
-use crate::log::{Group, Log, LogError, Writes};
+use crate::log::{Group, Log, LogError, Pace, Writes};
 use crate::store::{Shared, Waiting};
 
-/// Runs until the store is closed. The log is only touched on a blocking thread, and dropped before `end` is set.
+/// Runs until the store is closed. The log is dropped before `end` is set.
 pub(crate) async fn run(shared: Arc<Shared>, mut log: Box<dyn Log>, end: watch::Sender<bool>) {
     // What a failed group may have left in the log; undone with the next group.
     let mut undo = Writes::new();
@@ -16,8 +17,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut log: Box<dyn Log>, end: watch::
             shared.wake.notified().await;
             continue;
         }
-        let attempt = tokio::task::spawn_blocking(move || commit(log, group, undo));
-        let Ok((returned_log, group, returned_undo, result)) = attempt.await else {
+        let Some((returned_log, group, returned_undo, result)) = at_its_pace(log, group, undo).await else {
             tracing::error!("the store's log panicked; no further writes are possible");
             break;
         };
@@ -34,6 +34,19 @@ pub(crate) async fn run(shared: Arc<Shared>, mut log: Box<dyn Log>, end: watch::
 }
 
 type Attempt = (Box<dyn Log>, Vec<Waiting>, Writes, Result<(), LogError>);
+
+/// `None` when the log panicked.
+async fn at_its_pace(mut log: Box<dyn Log>, group: Vec<Waiting>, undo: Writes) -> Option<Attempt> {
+    match log.pace() {
+        Pace::Blocking => tokio::task::spawn_blocking(move || commit(log, group, undo)).await.ok(),
+        Pace::Simulated { until_durable, until_answered } => {
+            sleep(until_durable).await;
+            let attempt = commit(log, group, undo);
+            sleep(until_answered).await;
+            Some(attempt)
+        }
+    }
+}
 
 fn commit(mut log: Box<dyn Log>, group: Vec<Waiting>, undo: Writes) -> Attempt {
     let mut writes = undo.clone();

@@ -37,7 +37,7 @@ mod txn;
 
 pub use changes::{Commit, CommitStream, Next, RowChange, TableChanges};
 pub use client_token::ClientToken;
-pub use log::{Log, LogError};
+pub use log::{Log, LogError, Pace};
 pub use node_tasks::NodeTasks;
 pub use row::{Key, Row, decode, encode};
 pub use rows::{Family, Meta, service_of};

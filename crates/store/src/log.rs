@@ -6,6 +6,7 @@ pub mod redb;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The rows to write, by table and key: bytes to put, or `None` to remove.
 pub type Writes = BTreeMap<(&'static str, Vec<u8>), Option<Vec<u8>>>;
@@ -20,8 +21,23 @@ pub struct Group {
 /// Takes one row (table, key, value) while loading.
 pub type TakeRow<'a> = dyn FnMut(&str, &[u8], &[u8]) -> Result<(), LogError> + 'a;
 
-/// Where commits become durable. Called from one thread at a time, never from an async worker.
+/// How a log wants to be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// It waits for a disk: on a thread that may block.
+    Blocking,
+    /// It answers at once, and the disk that it stands for takes its time on the runtime's clock: so long until the
+    /// group is durable, so long again until that is known.
+    Simulated { until_durable: Duration, until_answered: Duration },
+}
+
+/// Where commits become durable. One call at a time; on an async worker only if its [`Pace`] says so.
 pub trait Log: Send + 'static {
+    /// Asked before each commit.
+    fn pace(&mut self) -> Pace {
+        Pace::Blocking
+    }
+
     /// Hands over every row and answers the revision of the last commit. Called once, before any commit.
     fn load(&mut self, row: &mut TakeRow) -> Result<u64, LogError>;
 

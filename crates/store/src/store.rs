@@ -7,7 +7,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, oneshot, watch};
 
 use crate::changes::{COMMITS_KEPT, Commit, CommitStream};
 use crate::committer;
-use crate::log::{Log, LogError};
+use crate::log::{Log, LogError, Pace};
 use crate::tables::Tables;
 use crate::txn::Txn;
 
@@ -58,12 +58,13 @@ pub(crate) struct Waiting {
 impl Store {
     /// Loads everything that the log has and starts the committer on the current runtime.
     pub async fn open(mut log: impl Log) -> Result<Arc<Self>, LogError> {
-        let loading = tokio::task::spawn_blocking(move || {
-            let mut tables = Tables::default();
-            tables.revision = log.load(&mut |table, key, value| tables.load(table, key, value))?;
-            Ok::<_, LogError>((log, tables))
-        });
-        let (log, tables) = loading.await.map_err(|error| LogError::Engine(error.to_string()))??;
+        let (log, tables) = match log.pace() {
+            Pace::Blocking => {
+                let loading = tokio::task::spawn_blocking(move || load(log));
+                loading.await.map_err(|error| LogError::Engine(error.to_string()))??
+            }
+            Pace::Simulated { .. } => load(log)?,
+        };
         let shared = Arc::new(Shared {
             view: ArcSwap::from_pointee(tables.clone()),
             head: Mutex::new(Head { tables, waiting: Vec::new(), closed: false }),
@@ -115,6 +116,12 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.shared.close();
     }
+}
+
+fn load<L: Log>(mut log: L) -> Result<(L, Tables), LogError> {
+    let mut tables = Tables::default();
+    tables.revision = log.load(&mut |table, key, value| tables.load(table, key, value))?;
+    Ok((log, tables))
 }
 
 type Done = oneshot::Receiver<Result<(), Arc<LogError>>>;

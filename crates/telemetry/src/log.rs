@@ -9,9 +9,10 @@
 //! - Events of a stream are ordered by (time, sequence); sequences rise with arrival, so equal times keep their order.
 //! - A reader never blocks a writer.
 //! - Nothing is written behind a failed write: the engine is opened again first, once there is room. Reads go on.
+//! - There are no files before the first write: a store that nobody logs to costs nothing.
 //!
 //! ```text
-//! whole ──a write fails──→ broken: writes are refused ──room again, opened anew──→ whole
+//! empty ──first write──→ whole ──a write fails──→ broken: writes are refused ──room again, opened anew──→ whole
 //! ```
 //!
 //! Not here: names, AWS's limits on batches, tokens' spelling. Those are `control::logs`'.
@@ -148,8 +149,26 @@ pub struct LogStore {
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
-/// `None`: it was to be opened again and could not be.
-type Shared = RwLock<Option<Engine>>;
+type Shared = RwLock<State>;
+
+enum State {
+    /// Nothing was ever written, so there are no files.
+    Empty,
+    Open(Engine),
+    /// It was to be opened again and could not be.
+    Shut,
+}
+
+impl State {
+    /// `None`: there is nothing to read yet.
+    fn engine(&self) -> Result<Option<&Engine>, LogError> {
+        match self {
+            Self::Empty => Ok(None),
+            Self::Open(engine) => Ok(Some(engine)),
+            Self::Shut => Err(LogError::Broken),
+        }
+    }
+}
 
 enum Write {
     Append { stream: u64, events: Vec<(i64, String)>, now: Timestamp, done: oneshot::Sender<Result<(), LogError>> },
@@ -157,11 +176,18 @@ enum Write {
 }
 
 impl LogStore {
-    /// Opens or makes the store in a directory that is its own.
+    /// Opens the store in a directory that is its own, or begins one.
     pub fn open(directory: &Path) -> Result<Arc<Self>, LogError> {
-        let engine = Engine::open(directory)?;
-        let summaries = Arc::new(Mutex::new(load_summaries(&engine)?));
-        let engine = Arc::new(RwLock::new(Some(engine)));
+        let (state, summaries) = match engine::has_files(directory) {
+            true => {
+                let engine = Engine::open(directory)?;
+                let summaries = load_summaries(&engine)?;
+                (State::Open(engine), summaries)
+            }
+            false => (State::Empty, HashMap::new()),
+        };
+        let summaries = Arc::new(Mutex::new(summaries));
+        let engine = Arc::new(RwLock::new(state));
         let (appends, queue) = mpsc::channel(QUEUED_APPENDS_MAX);
         let writer = Writer {
             directory: directory.to_owned(),
@@ -222,7 +248,7 @@ impl LogStore {
             return Ok(Vec::new());
         };
         let shared = read(&self.engine);
-        let engine = shared.as_ref().ok_or(LogError::Broken)?;
+        let Some(engine) = shared.engine()? else { return Ok(Vec::new()) };
         let range = engine.events.range(event_key(stream, low)..=event_key(stream, high));
         let mut events = Vec::new();
         let mut bytes = 0;
@@ -245,7 +271,7 @@ impl LogStore {
 
     fn filter_blocking(&self, query: &FilterQuery) -> Result<FilterPage, LogError> {
         let shared = read(&self.engine);
-        let engine = shared.as_ref().ok_or(LogError::Broken)?;
+        let Some(engine) = shared.engine()? else { return Ok(FilterPage::default()) };
         let mut heads = BinaryHeap::new();
         for &stream in &query.streams {
             if let Some(cursor) = cursor(engine, stream, query)? {
@@ -281,7 +307,8 @@ impl LogStore {
     /// Bytes on disk.
     pub fn disk_bytes(&self) -> Result<u64, LogError> {
         let shared = read(&self.engine);
-        shared.as_ref().ok_or(LogError::Broken)?.database.disk_space().map_err(LogError::Read)
+        let Some(engine) = shared.engine()? else { return Ok(0) };
+        engine.database.disk_space().map_err(LogError::Read)
     }
 
     /// The streams that have events, for the loop that removes those whose row is gone.
@@ -318,7 +345,7 @@ fn cursor(engine: &Engine, stream: u64, query: &FilterQuery) -> Result<Option<Cu
     Ok(Some(Cursor { head: decode_event(guard)?, rest }))
 }
 
-fn read(shared: &Shared) -> RwLockReadGuard<'_, Option<Engine>> {
+fn read(shared: &Shared) -> RwLockReadGuard<'_, State> {
     shared.read().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -450,8 +477,21 @@ impl Writer {
             if self.broken.is_some_and(|tried_at| tried_at.elapsed() >= MEND_PAUSE) {
                 self.mend();
             }
+            if let Err(error) = self.begin() {
+                tracing::error!(error = &error as &dyn std::error::Error, "the log store cannot be made");
+            }
             self.write_all(batch.drain(..));
         }
+    }
+
+    /// Makes the files of a store that is empty.
+    fn begin(&self) -> Result<(), LogError> {
+        if !matches!(*read(&self.engine), State::Empty) {
+            return Ok(());
+        }
+        let engine = Engine::open(&self.directory)?;
+        *self.engine.write().unwrap_or_else(PoisonError::into_inner) = State::Open(engine);
+        Ok(())
     }
 
     /// Opens the engine again when there is room. What was never acknowledged may be gone afterwards.
@@ -463,12 +503,12 @@ impl Writer {
         }
         // Waits for the readers at hand. The old engine must have let go of its files before they are opened anew.
         let mut shared = self.engine.write().unwrap_or_else(PoisonError::into_inner);
-        drop(shared.take());
+        *shared = State::Shut;
         let opened = Engine::open(&self.directory).and_then(|engine| Ok((load_summaries(&engine)?, engine)));
         match opened {
             Ok((summaries, engine)) => {
                 *self.summaries.lock().unwrap_or_else(PoisonError::into_inner) = summaries;
-                *shared = Some(engine);
+                *shared = State::Open(engine);
                 self.broken = None;
                 tracing::info!("the log store takes lines again");
             }
@@ -481,15 +521,16 @@ impl Writer {
     fn write_all(&mut self, writes: impl Iterator<Item = Write>) {
         let engine = self.engine.clone();
         let shared = read(&engine);
+        let engine = shared.engine().ok().flatten();
         let mut waiting = Vec::new();
         for write in writes {
-            let engine = shared.as_ref().filter(|_| self.broken.is_none()).ok_or(LogError::Broken);
+            let whole = engine.filter(|_| self.broken.is_none()).ok_or(LogError::Broken);
             let (result, done) = match write {
                 Write::Append { stream, events, now, done } => {
-                    (engine.and_then(|engine| self.append(engine, stream, events, now)), done)
+                    (whole.and_then(|engine| self.append(engine, stream, events, now)), done)
                 }
                 Write::Trim { stream, before, done } => {
-                    (engine.and_then(|engine| self.trim(engine, stream, before)), done)
+                    (whole.and_then(|engine| self.trim(engine, stream, before)), done)
                 }
             };
             match result {
@@ -500,7 +541,7 @@ impl Writer {
                 }
             }
         }
-        let Some(engine) = shared.as_ref().filter(|_| !waiting.is_empty()) else { return };
+        let Some(engine) = engine.filter(|_| !waiting.is_empty()) else { return };
         let synced = engine.database.persist(PersistMode::SyncData).map_err(Arc::new);
         if let Err(error) = &synced {
             self.note(&LogError::Write(error.clone()));

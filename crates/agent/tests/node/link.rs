@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agent::link::Tcp;
 use futures_util::{SinkExt as _, StreamExt as _};
 use model::link::{
     DesiredTask, FromAgent, FromControl, Hello, LINK_PATH, ReportedStatus, TaskReport, TaskSpec, Welcome,
@@ -35,8 +36,8 @@ impl Control {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
     }
 
-    pub fn address(&self) -> String {
-        self.listener.local_addr().unwrap().to_string()
+    pub fn dial(&self) -> Tcp {
+        Tcp { control: self.listener.local_addr().unwrap().to_string(), node_key: "secret".into() }
     }
 
     pub async fn accept(&self) -> Link {

@@ -11,7 +11,7 @@ use agent::clock::Clock;
 use agent::host::Host;
 use agent::network::{self, Linux};
 use agent::runtime::{Containerd, Settings, daemon};
-use agent::{Agent, Config, Endpoint};
+use agent::{Agent, Config, Data, Endpoint};
 use model::NodeId;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -76,15 +76,15 @@ impl Machine {
             Endpoint { address: network.endpoint_address().into(), cgroup_parent: self.settings.cgroup_parent.clone() };
         let network = Linux::open(network).await.expect("the network opens (package nftables)");
         let config = Config {
-            data_dir: Some(self.directory.clone()),
-            control: self.control.address(),
-            node_key: "secret".into(),
+            data: Data::Directory(self.directory.clone()),
             node: NodeId(7),
             host: Host::read().unwrap(),
             clock: Clock::System,
             endpoint: Some(endpoint),
         };
-        let agent = Agent::start(config, self.containerd().await, network).await.expect("the agent starts");
+        let agent = Agent::start(config, self.control.dial(), self.containerd().await, network)
+            .await
+            .expect("the agent starts");
         (agent, self.control.welcome().await)
     }
 

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use agent::checkpoint::Checkpoints;
 use agent::clock::Clock;
 use agent::host::Host;
 use agent::simulated::{Behaviour, World};
-use agent::{Agent, Config};
+use agent::{Agent, Config, Data};
 use futures_util::SinkExt as _;
 use model::link::{FromControl, ReportedStatus, TaskSpec};
 use model::{CpuUnits, DesiredStatus, MemoryMib, NetworkMode, NodeId, TaskId};
@@ -21,15 +22,13 @@ fn task(id: u128) -> TaskSpec {
 
 async fn start(control: &Control, world: &World) -> Agent {
     let config = Config {
-        data_dir: None,
-        control: control.address(),
-        node_key: "secret".into(),
+        data: Data::Simulated(Checkpoints::None),
         node: NodeId(7),
         host: Host::simulated("node-7", CpuUnits(4096), MemoryMib(8192)),
         clock: Clock::System,
         endpoint: None,
     };
-    Agent::start(config, world.clone(), world.clone()).await.unwrap()
+    Agent::start(config, control.dial(), world.clone(), world.clone()).await.unwrap()
 }
 
 fn world() -> World {

@@ -37,6 +37,7 @@ async fn store_all(
     while let Some(batch) = batches.recv().await {
         let number = batch.batch;
         let stored = tokio::select! {
+            biased;
             stored = store(&control, &scope, batch) => stored,
             () = answers.closed() => return,
         };

@@ -36,6 +36,11 @@ impl Engine {
     }
 }
 
+/// Whether an engine was opened in the directory before.
+pub(super) fn has_files(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+}
+
 /// Writes a file of [`ROOM_BYTES`] beside the engine's directory and removes it: quotas and limits count too, which
 /// no figure of free space knows.
 pub(super) fn find_room(directory: &Path) -> io::Result<()> {

@@ -129,3 +129,18 @@ fn filters_over_streams_in_order_of_time_and_goes_on_where_it_stopped() {
         assert_eq!(messages(&found), expected);
     });
 }
+
+#[test]
+fn there_are_no_files_before_the_first_line() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("logs");
+    runtime().block_on(async {
+        let store = LogStore::open(&directory).unwrap();
+        assert_eq!(store.read(1, query()).await.unwrap(), []);
+        assert_eq!(store.disk_bytes().unwrap(), 0);
+        assert!(!directory.exists());
+        store.append(1, lines(&[1]), Timestamp(0)).await.unwrap();
+        assert_eq!(store.read(1, query()).await.unwrap().len(), 1);
+        assert!(directory.exists());
+    });
+}
