@@ -13,6 +13,7 @@ pub mod capability;
 pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
+pub mod edge;
 pub mod id;
 pub mod link;
 pub mod logs;

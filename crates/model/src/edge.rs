@@ -1,0 +1,300 @@
+//! What the data path (`edge`) is told and what it tells back. The control plane writes it, `edge` serves it.
+//!
+//! ```text
+//! control → edge   Snapshot       (everything that is to be served, always whole)
+//! edge → control   TargetHealth   (facts, one target each)
+//! ```
+//! Rules that must hold:
+//! - A snapshot is always whole. What is absent from it is no longer served; what is unchanged keeps its connections.
+//! - A snapshot below the revision that `edge` has is ignored.
+//! - Values are as the API has checked them: `edge` does not judge them again, and takes no harm from nonsense.
+//!
+//! AWS's words throughout; what an attribute does is said where it is not plain from its name.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Rises with every change.
+    pub revision: u64,
+    pub load_balancers: Vec<LoadBalancerSpec>,
+    pub target_groups: Vec<TargetGroupSpec>,
+}
+
+/// An application load balancer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadBalancerSpec {
+    pub arn: String,
+    /// What a `Host` names when a request is handed over by another server.
+    pub dns_name: String,
+    /// That its listeners bind. They are on an interface of this machine already.
+    pub addresses: Vec<Ipv4Addr>,
+    pub attributes: LoadBalancerAttributes,
+    pub listeners: Vec<ListenerSpec>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadBalancerAttributes {
+    /// `idle_timeout.timeout_seconds`
+    pub idle_timeout_seconds: u32,
+    /// `client_keep_alive.seconds`: how long a client's connection may be used at all.
+    pub client_keep_alive_seconds: u32,
+    /// `routing.http.preserve_host_header.enabled`: `Host` goes to the target untouched; otherwise with the listener's
+    /// port unless that is 80 or 443.
+    pub preserve_host_header: bool,
+    /// `routing.http.xff_header_processing.mode`
+    pub forwarded_for: ForwardedFor,
+    /// `routing.http.xff_client_port.enabled`: X-Forwarded-For carries the client's port too.
+    pub forwarded_for_client_port: bool,
+    /// `routing.http.drop_invalid_header_fields.enabled`: names other than letters, digits and hyphens are dropped.
+    pub drop_invalid_header_fields: bool,
+    /// `routing.http2.enabled`
+    pub http2: bool,
+}
+
+impl Default for LoadBalancerAttributes {
+    /// AWS's defaults.
+    fn default() -> Self {
+        Self {
+            idle_timeout_seconds: 60,
+            client_keep_alive_seconds: 3600,
+            preserve_host_header: false,
+            forwarded_for: ForwardedFor::Append,
+            forwarded_for_client_port: false,
+            drop_invalid_header_fields: false,
+            http2: true,
+        }
+    }
+}
+
+/// What becomes of X-Forwarded-For.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ForwardedFor {
+    #[default]
+    Append,
+    Preserve,
+    Remove,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerSpec {
+    pub arn: String,
+    pub port: u16,
+    pub protocol: ListenerProtocol,
+    /// In the order of their priority. The last one is the default rule, without conditions.
+    pub rules: Vec<RuleSpec>,
+}
+
+/// HTTPS is not served yet: a listener with it is refused where it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListenerProtocol {
+    Http,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleSpec {
+    pub arn: String,
+    /// All of them must hold.
+    pub conditions: Vec<Condition>,
+    pub action: Action,
+}
+
+/// Holds when one of its values does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Condition {
+    /// Without regard to case, and without the port.
+    HostHeader(Vec<Pattern>),
+    /// With regard to case; the path only, without the query.
+    PathPattern(Vec<Pattern>),
+    /// Without regard to case, neither of the name nor of the value.
+    HttpHeader { name: String, values: Vec<Pattern> },
+    /// Exactly.
+    HttpRequestMethod(Vec<String>),
+    /// Key (any when absent) and value, both with wildcards and without regard to case.
+    QueryString(Vec<(Option<String>, String)>),
+    /// The address of the connection, never that of a header.
+    SourceIp(Vec<IpNet>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pattern {
+    /// `*` stands for any text, `?` for one character, `\` before either for itself.
+    Wildcard(String),
+    Regex(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Action {
+    Forward(Forward),
+    Redirect(Redirect),
+    FixedResponse { status: u16, content_type: Option<String>, body: String },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Forward {
+    /// ARN and weight.
+    pub groups: Vec<(String, u32)>,
+    /// How long a client stays with the group that it came to.
+    pub stickiness_seconds: Option<u32>,
+}
+
+/// Each part may hold `#{protocol}`, `#{host}`, `#{port}`, `#{path}` (without its first slash) and `#{query}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirect {
+    pub protocol: String,
+    pub host: String,
+    pub port: String,
+    /// With its first slash.
+    pub path: String,
+    /// Without the question mark.
+    pub query: String,
+    /// 301 or 302.
+    pub status: u16,
+}
+
+impl Default for Redirect {
+    /// Every part as it came, which is what AWS takes for a part that is not given.
+    fn default() -> Self {
+        Self {
+            protocol: "#{protocol}".to_owned(),
+            host: "#{host}".to_owned(),
+            port: "#{port}".to_owned(),
+            path: "/#{path}".to_owned(),
+            query: "#{query}".to_owned(),
+            status: 302,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetGroupSpec {
+    pub arn: String,
+    pub protocol_version: ProtocolVersion,
+    /// `load_balancing.algorithm.type`
+    pub algorithm: Algorithm,
+    pub stickiness: Option<Stickiness>,
+    /// Zero: off.
+    pub slow_start_seconds: u32,
+    pub deregistration_delay_seconds: u32,
+    pub health_check: HealthCheckSpec,
+    pub targets: Vec<TargetSpec>,
+}
+
+/// What is spoken to the targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProtocolVersion {
+    #[default]
+    Http1,
+    Http2,
+    Grpc,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Algorithm {
+    #[default]
+    RoundRobin,
+    LeastOutstandingRequests,
+    WeightedRandom,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stickiness {
+    LbCookie { seconds: u32 },
+    AppCookie { name: String, seconds: u32 },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HealthCheckSpec {
+    /// `None`: `traffic-port`.
+    pub port: Option<u16>,
+    pub path: String,
+    pub interval_seconds: u32,
+    pub timeout_seconds: u32,
+    pub healthy_threshold: u32,
+    pub unhealthy_threshold: u32,
+    pub matcher: Matcher,
+}
+
+/// Inclusive ranges of what a healthy target answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Matcher {
+    HttpCode(Vec<(u16, u16)>),
+    GrpcCode(Vec<(u16, u16)>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetSpec {
+    pub address: SocketAddr,
+    /// Deregistered at that time. It gets no new requests; those that it has may go on for the group's deregistration
+    /// delay, then they are cut off. It leaves the snapshot after that, or sooner when it is [`TargetHealth::drained`].
+    pub draining_since: Option<Timestamp>,
+}
+
+/// What is known of one target of one group. Told whenever it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetHealth {
+    /// ARN.
+    pub target_group: String,
+    pub address: SocketAddr,
+    pub state: TargetState,
+    /// `None` when it is healthy.
+    pub reason: Option<TargetReason>,
+    /// Empty when it is healthy.
+    pub description: String,
+    /// It is draining, and no request is left on it.
+    pub drained: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TargetState {
+    Initial,
+    Healthy,
+    Unhealthy,
+    Draining,
+    /// No rule leads to its group.
+    Unused,
+}
+
+impl TargetState {
+    /// As DescribeTargetHealth spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+            Self::Unused => "unused",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TargetReason {
+    RegistrationInProgress,
+    InitialHealthChecking,
+    ResponseCodeMismatch,
+    Timeout,
+    FailedHealthChecks,
+    NotInUse,
+    DeregistrationInProgress,
+}
+
+impl TargetReason {
+    /// As DescribeTargetHealth spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RegistrationInProgress => "Elb.RegistrationInProgress",
+            Self::InitialHealthChecking => "Elb.InitialHealthChecking",
+            Self::ResponseCodeMismatch => "Target.ResponseCodeMismatch",
+            Self::Timeout => "Target.Timeout",
+            Self::FailedHealthChecks => "Target.FailedHealthChecks",
+            Self::NotInUse => "Target.NotInUse",
+            Self::DeregistrationInProgress => "Target.DeregistrationInProgress",
+        }
+    }
+}
