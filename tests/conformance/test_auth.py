@@ -58,10 +58,8 @@ def test_a_wrong_clock_is_told_so(endpoint, offset, text):
 
 
 def test_an_operation_that_is_not_built_says_so_at_once(endpoint):
-    with refused("UnsupportedOperationException", "ecs:CreateCapacityProvider", 400):
-        endpoint.client("ecs").create_capacity_provider(
-            name="one", autoScalingGroupProvider={"autoScalingGroupArn": "arn:aws:autoscaling:::x"}
-        )
+    with refused("UnsupportedOperationException", "ecs:ListDaemons", 400):
+        endpoint.client("ecs").list_daemons()
     with refused("UnsupportedOperation", status=400):
         endpoint.client("iam").list_users()
 

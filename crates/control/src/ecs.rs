@@ -4,6 +4,7 @@
 //! did not happen.
 
 pub mod attribute;
+pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
 pub mod convert;
@@ -51,6 +52,21 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         Request::UpdateClusterSettings(request) => {
             cluster::update_cluster_settings(cx, request).map(Response::UpdateClusterSettings)
         }
+        Request::CreateCapacityProvider(request) => {
+            capacity_provider::create_capacity_provider(cx, request).map(Response::CreateCapacityProvider)
+        }
+        Request::UpdateCapacityProvider(request) => {
+            capacity_provider::update_capacity_provider(cx, request).map(Response::UpdateCapacityProvider)
+        }
+        Request::DescribeCapacityProviders(request) => {
+            capacity_provider::describe_capacity_providers(cx, request).map(Response::DescribeCapacityProviders)
+        }
+        Request::DeleteCapacityProvider(request) => {
+            capacity_provider::delete_capacity_provider(cx, request).map(Response::DeleteCapacityProvider)
+        }
+        Request::PutClusterCapacityProviders(request) => {
+            capacity_provider::put_cluster_capacity_providers(cx, request).map(Response::PutClusterCapacityProviders)
+        }
         Request::DeleteTaskDefinitions(request) => {
             task_definition::delete_task_definitions(cx, request).map(Response::DeleteTaskDefinitions)
         }
@@ -97,18 +113,15 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         Request::DeleteService(request) => service::delete_service(cx, request).map(Response::DeleteService),
         Request::AssociateGatewayWithCluster(_)
         | Request::ContinueServiceDeployment(_)
-        | Request::CreateCapacityProvider(_)
         | Request::CreateDaemon(_)
         | Request::CreateExpressGatewayService(_)
         | Request::CreateGateway(_)
         | Request::CreateTaskSet(_)
-        | Request::DeleteCapacityProvider(_)
         | Request::DeleteDaemon(_)
         | Request::DeleteDaemonTaskDefinition(_)
         | Request::DeleteExpressGatewayService(_)
         | Request::DeleteGateway(_)
         | Request::DeleteTaskSet(_)
-        | Request::DescribeCapacityProviders(_)
         | Request::DescribeDaemon(_)
         | Request::DescribeDaemonDeployments(_)
         | Request::DescribeDaemonRevisions(_)
@@ -132,14 +145,12 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::ListGateways(_)
         | Request::ListServiceDeployments(_)
         | Request::ListServicesByNamespace(_)
-        | Request::PutClusterCapacityProviders(_)
         | Request::RegisterContainerInstance(_)
         | Request::RegisterDaemonTaskDefinition(_)
         | Request::StopServiceDeployment(_)
         | Request::SubmitAttachmentStateChanges(_)
         | Request::SubmitContainerStateChange(_)
         | Request::SubmitTaskStateChange(_)
-        | Request::UpdateCapacityProvider(_)
         | Request::UpdateContainerAgent(_)
         | Request::UpdateDaemon(_)
         | Request::UpdateExpressGatewayService(_)

@@ -12,6 +12,7 @@ use plan::place::{self, Assignment, Placement, Pool, Refusal, Request, Target};
 use store::Tables;
 
 use crate::ecs::attribute::attributes_of;
+use crate::ecs::capacity_provider::provider_named;
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -104,15 +105,17 @@ fn candidate(tables: &Tables, node: &Node) -> place::Node {
     let instance = tables.container_instance_of_node(node.id).map(AsRef::as_ref);
     let tasks = tables.node_tasks(node.id);
     let groups = tasks.into_iter().flat_map(|tasks| &tasks.groups).map(|(group, count)| (group.clone(), *count));
+    let attributes = attributes_of(node, instance);
     place::Node {
         id: node.id,
         cluster: instance.map(|instance| instance.cluster.clone()),
+        capacity_provider: provider_named(&attributes).map(str::to_owned),
         status: instance.map_or(InstanceStatus::Inactive, |instance| instance.status),
         connected: node.connected,
         offers_fargate: node.offers_fargate,
         zone: node.zone.clone(),
         free: node.free.clone(),
-        attributes: attributes_of(node, instance),
+        attributes,
         agent_version: node.agent_version.clone(),
         ec2_instance_id: instance.map(|instance| instance.ec2_instance_id.clone()).unwrap_or_default(),
         registered_at: instance.map_or(node.registered_at, |instance| instance.registered_at),

@@ -269,11 +269,7 @@ async fn bad_bodies_are_refused_and_nothing_breaks() {
     }
     let unknown = front.ecs("NoSuchOperation", "{}").await;
     unknown.assert_refused(400, "UnknownOperationException", "NoSuchOperation");
-    front.ecs("DescribeCapacityProviders", "{}").await.assert_refused(
-        400,
-        "UnsupportedOperationException",
-        "ecs:DescribeCapacityProviders",
-    );
+    front.ecs("ListDaemons", "{}").await.assert_refused(400, "UnsupportedOperationException", "ecs:ListDaemons");
     front.form("sts", "Action=AssumeRole&Version=2011-06-15").await.assert_refused(
         400,
         "UnsupportedOperation",

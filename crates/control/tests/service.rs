@@ -295,3 +295,45 @@ async fn what_shutdown_stops_is_not_replaced_until_the_next_start() {
     tokio::spawn(serve(link, desired));
     world.until("the service is taken up again", |tables| running(tables, 1) == 2).await;
 }
+
+/// Tasks of each capacity provider that are to run.
+fn by_provider(tables: &Tables) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for task in tables.tasks.iter().filter(|task| task.desired_status == DesiredStatus::Running) {
+        *counts.entry(task.capacity_provider.clone().unwrap_or_default()).or_default() += 1;
+    }
+    counts
+}
+
+fn shares(spot: usize, on_demand: usize) -> BTreeMap<String, usize> {
+    let shares = [("FARGATE_SPOT", spot), ("FARGATE", on_demand)];
+    shares.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+#[tokio::test]
+async fn the_providers_keep_their_shares_out_and_in() {
+    let world = world().await;
+    let fargate = json!({
+        "cluster": "default", "capacityProviders": ["FARGATE", "FARGATE_SPOT"], "defaultCapacityProviderStrategy": [],
+    });
+    world.call("PutClusterCapacityProviders", fargate).await;
+    let strategy = json!([
+        {"capacityProvider": "FARGATE", "base": 2, "weight": 1}, {"capacityProvider": "FARGATE_SPOT", "weight": 3},
+    ]);
+    let request = json!({
+        "serviceName": "web", "taskDefinition": "web", "desiredCount": 10, "networkConfiguration": subnets(&world),
+        "capacityProviderStrategy": strategy,
+    });
+    world.call("CreateService", request).await;
+    steady(&world, 1, 10).await;
+    assert_eq!(by_provider(&world.view()), shares(6, 4));
+    for (desired, spot, on_demand) in [(6, 3, 3), (2, 0, 2), (14, 9, 5)] {
+        world.call("UpdateService", json!({"service": "web", "desiredCount": desired})).await;
+        steady(&world, 1, desired).await;
+        assert_eq!(by_provider(&world.view()), shares(spot, on_demand), "{desired} tasks");
+    }
+    let back = json!({"service": "web", "capacityProviderStrategy": [], "forceNewDeployment": true, "desiredCount": 3});
+    world.call("UpdateService", back).await;
+    steady(&world, 1, 3).await;
+    assert_eq!(by_provider(&world.view()), BTreeMap::from([(String::new(), 3)]));
+}

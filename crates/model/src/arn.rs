@@ -68,6 +68,10 @@ impl Arn {
         Self::ecs(scope, format!("task-definition/{family}:{revision}"))
     }
 
+    pub fn capacity_provider(scope: &Scope, name: &str) -> Self {
+        Self::ecs(scope, format!("capacity-provider/{name}"))
+    }
+
     /// `…:*` is not part of it.
     pub fn log_group(scope: &Scope, name: &str) -> Self {
         Self { service: "logs".to_owned(), ..Self::ecs(scope, format!("log-group:{name}")) }

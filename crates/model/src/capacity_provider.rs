@@ -54,6 +54,24 @@ pub struct StrategyItem {
     pub weight: u32,
 }
 
+/// How tasks get their room: by a launch type alone, or shared out among providers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// That of the providers, when there are any.
+    pub launch_type: LaunchType,
+    pub strategy: Vec<StrategyItem>,
+}
+
+impl Capacity {
+    pub const fn of(launch_type: LaunchType) -> Self {
+        Self { launch_type, strategy: Vec::new() }
+    }
+
+    pub fn uses(&self, provider: &str) -> bool {
+        self.strategy.iter().any(|item| item.provider == provider)
+    }
+}
+
 /// Whether the provider is one of those that are always there.
 pub fn is_fargate(provider: &str) -> bool {
     provider == FARGATE || provider == FARGATE_SPOT

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::capacity_provider::StrategyItem;
 use crate::{Scope, Tag, Timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,12 @@ pub struct Cluster {
     pub settings: Vec<(String, String)>,
     #[serde(default)]
     pub tags: Vec<Tag>,
+    /// Names of the capacity providers that its tasks may use.
+    #[serde(default)]
+    pub capacity_providers: Vec<String>,
+    /// For tasks and services that name neither a launch type nor a strategy.
+    #[serde(default)]
+    pub default_strategy: Vec<StrategyItem>,
     pub created_at: Timestamp,
     /// When it became INACTIVE.
     #[serde(default)]

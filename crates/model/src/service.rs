@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::capacity_provider::Capacity;
 use crate::{LaunchType, Scope, Tag, Timestamp};
 
 /// What the group of a service's tasks begins with.
@@ -41,6 +42,7 @@ pub struct Service {
     pub cluster: String,
     pub name: String,
     pub status: ServiceStatus,
+    /// That of the PRIMARY deployment.
     pub launch_type: LaunchType,
     pub desired_count: u32,
     pub configuration: DeploymentConfiguration,
@@ -80,6 +82,11 @@ impl Service {
     pub fn primary(&self) -> Option<&Deployment> {
         self.deployments.first()
     }
+
+    /// Where the tasks of one of its deployments get their room.
+    pub fn capacity_of(&self, deployment: &Deployment) -> Capacity {
+        deployment.capacity.clone().unwrap_or_else(|| Capacity::of(self.launch_type))
+    }
 }
 
 /// `minimumHealthyPercent`, `maximumPercent`, `deploymentCircuitBreaker`.
@@ -112,6 +119,9 @@ pub struct Deployment {
     pub revision: u32,
     pub network: Option<ServiceNetwork>,
     pub platform_version: Option<String>,
+    /// `None` in a row that was written before there were capacity providers: the service's launch type.
+    #[serde(default)]
+    pub capacity: Option<Capacity>,
     pub rollout: Rollout,
     pub rollout_reason: String,
     /// Failures in a row that the circuit breaker counts: tasks that never ran, once one has run those that failed

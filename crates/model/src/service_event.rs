@@ -30,11 +30,13 @@ pub struct ServiceAction {
     pub reason: Option<String>,
     /// Those that it is about.
     pub container_instances: Vec<ContainerInstanceId>,
+    /// By name.
+    pub capacity_providers: Vec<String>,
 }
 
 impl ServiceAction {
     pub const fn named(name: ActionName) -> Self {
-        Self { name, reason: None, container_instances: Vec::new() }
+        Self { name, reason: None, container_instances: Vec::new(), capacity_providers: Vec::new() }
     }
 }
 

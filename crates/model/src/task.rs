@@ -124,7 +124,7 @@ pub struct Task {
     pub family: String,
     pub revision: u32,
     pub launch_type: LaunchType,
-    /// FARGATE when the caller asked by a capacity provider strategy instead of a launch type.
+    /// When it was asked for by a capacity provider strategy instead of a launch type.
     #[serde(default)]
     pub capacity_provider: Option<String>,
     /// Where it runs. Chosen once; a task is never moved, only replaced.

@@ -57,6 +57,7 @@ fn node(index: u32, room: u32) -> Node {
     Node {
         id: NodeId(u128::from(index)),
         cluster: Some("default".to_owned()),
+        capacity_provider: None,
         status: InstanceStatus::Active,
         connected: true,
         offers_fargate: false,

@@ -42,6 +42,8 @@ pub struct Node {
     pub id: NodeId,
     /// The cluster whose container instance it is.
     pub cluster: Option<String>,
+    /// The capacity provider that it stands for there.
+    pub capacity_provider: Option<String>,
     /// Of the container instance; INACTIVE when it is none. A DRAINING one takes no task of either target.
     pub status: InstanceStatus,
     /// Its agent's session is up.
@@ -62,12 +64,39 @@ pub struct Node {
 }
 
 /// Which nodes may take the tasks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// Container instances of this cluster: launch types EC2 and EXTERNAL.
     Cluster(String),
+    /// Those of them that stand for this capacity provider.
+    Provider { cluster: String, provider: String },
     /// Nodes that offer capacity to the shared pool, in any zone.
     Fargate,
+}
+
+impl Target {
+    fn has(&self, node: &Node) -> bool {
+        match self {
+            Self::Cluster(cluster) => node.cluster.as_ref() == Some(cluster),
+            Self::Provider { cluster, provider } => {
+                node.cluster.as_ref() == Some(cluster) && node.capacity_provider.as_ref() == Some(provider)
+            }
+            Self::Fargate => node.offers_fargate,
+        }
+    }
+
+    /// Whether two nodes are had by the same ones.
+    fn are_alike(a: &Node, b: &Node) -> bool {
+        a.cluster == b.cluster && a.capacity_provider == b.capacity_provider && a.offers_fargate == b.offers_fargate
+    }
+
+    /// All that have the node.
+    fn of(node: &Node) -> impl Iterator<Item = Self> {
+        let cluster = node.cluster.clone().map(Self::Cluster);
+        let provider = node.cluster.clone().zip(node.capacity_provider.clone());
+        let provider = provider.map(|(cluster, provider)| Self::Provider { cluster, provider });
+        cluster.into_iter().chain(provider).chain(node.offers_fargate.then_some(Self::Fargate))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@
 pub mod event;
 mod replica;
 pub mod rollout;
+mod share;
 mod victim;
 
 use std::borrow::Cow;
@@ -47,6 +48,8 @@ pub struct ServiceTask<'a> {
     pub started_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub zone: Option<Cow<'a, str>>,
+    /// The capacity provider that it got its room from.
+    pub provider: Option<Cow<'a, str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +85,7 @@ impl<'a> ServiceTask<'a> {
             started_at: task.started_at,
             created_at: task.created_at,
             zone: task.availability_zone.as_deref().map(Cow::Borrowed),
+            provider: task.capacity_provider.as_deref().map(Cow::Borrowed),
         }
     }
 
@@ -234,6 +238,7 @@ pub fn begin(
         revision,
         network,
         platform_version,
+        capacity: None,
         rollout: Rollout::InProgress,
         failed_tasks: 0,
         has_run: false,

@@ -14,6 +14,7 @@ fn node() -> impl Generator<Value = Node> {
         |(cpu, memory, zone, task_groups, gpus, mood, offers_fargate)| Node {
             id: NodeId(0),
             cluster: Some(if mood == 0 { "other" } else { "default" }.to_owned()),
+            capacity_provider: (mood > 9).then(|| "p".to_owned()),
             status: if mood == 1 { InstanceStatus::Draining } else { InstanceStatus::Active },
             connected: mood != 2,
             offers_fargate,
@@ -70,28 +71,30 @@ fn request() -> impl Generator<Value = Request> {
         prop::collection::vec(strategy(), 0..4),
         prop::collection::vec(subnet, 0..3),
     );
-    (0..12u32, 0..600u32, 0..600u32, 0..2u32, prop::option::of(80..83u16), "[gh]", lists, any::<(bool, u64)>())
-        .prop_map(
-            |(count, cpu, memory, gpu_count, port, group, (constraints, strategies, subnets), (fargate, seed))| {
-                Request {
-                    count,
-                    target: if fargate { Target::Fargate } else { Target::Cluster("default".to_owned()) },
-                    reservation: Resources {
-                        cpu: CpuUnits(cpu),
-                        memory: MemoryMib(memory),
-                        ports: port.map(|number| Port { number, protocol: Protocol::Tcp }).into_iter().collect(),
-                        gpu_count,
-                        ..Resources::default()
-                    },
-                    required_attributes: Vec::new(),
-                    group,
-                    constraints,
-                    strategies,
-                    subnets,
-                    seed,
-                }
-            },
-        )
+    (0..12u32, 0..600u32, 0..600u32, 0..2u32, prop::option::of(80..83u16), "[gh]", lists, (0..3u8, any::<u64>()))
+        .prop_map(|(count, cpu, memory, gpu_count, port, group, (constraints, strategies, subnets), (target, seed))| {
+            Request {
+                count,
+                target: match target {
+                    0 => Target::Fargate,
+                    1 => Target::Provider { cluster: "default".to_owned(), provider: "p".to_owned() },
+                    _ => Target::Cluster("default".to_owned()),
+                },
+                reservation: Resources {
+                    cpu: CpuUnits(cpu),
+                    memory: MemoryMib(memory),
+                    ports: port.map(|number| Port { number, protocol: Protocol::Tcp }).into_iter().collect(),
+                    gpu_count,
+                    ..Resources::default()
+                },
+                required_attributes: Vec::new(),
+                group,
+                constraints,
+                strategies,
+                subnets,
+                seed,
+            }
+        })
 }
 
 fn pool_of(nodes: &[Node]) -> Pool {
@@ -100,6 +103,16 @@ fn pool_of(nodes: &[Node]) -> Pool {
         pool.put(node.clone());
     }
     pool
+}
+
+fn is_of(node: &Node, target: &Target) -> bool {
+    match target {
+        Target::Fargate => node.offers_fargate,
+        Target::Cluster(name) => node.cluster.as_ref() == Some(name),
+        Target::Provider { cluster, provider } => {
+            node.cluster.as_ref() == Some(cluster) && node.capacity_provider.as_ref() == Some(provider)
+        }
+    }
 }
 
 proptest! {
@@ -129,12 +142,8 @@ proptest! {
             prop_assert!(placement.refused.is_empty());
             return Ok(());
         }
-        let asked = nodes.iter().filter(|node| match &request.target {
-            Target::Fargate => node.offers_fargate,
-            Target::Cluster(name) => {
-                node.cluster.as_ref() == Some(name) && node.status == InstanceStatus::Active
-            }
-        });
+        let is_asked = |node: &&Node| request.target == Target::Fargate || node.status == InstanceStatus::Active;
+        let asked = nodes.iter().filter(|node| is_of(node, &request.target)).filter(is_asked);
         let asked: Vec<_> = asked.map(|node| node.id).collect();
         let refused: Vec<_> = placement.refused.iter().map(|refusal| refusal.node).collect();
         prop_assert_eq!(asked, refused);
@@ -162,10 +171,7 @@ proptest! {
         let placement = place(&Problem { nodes: nodes.clone(), request: request.clone() });
         let Some(assignment) = placement.assigned.first() else { return Ok(()) };
         let pool = pool_of(&nodes);
-        let fitting = nodes.iter().filter(|node| match &request.target {
-            Target::Fargate => node.offers_fargate,
-            Target::Cluster(name) => node.cluster.as_ref() == Some(name),
-        });
+        let fitting = nodes.iter().filter(|node| is_of(node, &request.target));
         let least = fitting.filter(|node| pool.check(node.id, &request).is_ok()).map(|node| node.free.memory).min();
         prop_assert_eq!(Some(pool.get(assignment.node).unwrap().free.memory), least);
     }

@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! node NAME cpu N memory N [zone Z] [gpus N] [port N]… [attr NAME[=VALUE]]… [group NAME=COUNT]… [cluster NAME]
-//!           [fargate] [disconnected] [draining] [version V] [running N]
+//!           [provider NAME] [fargate] [disconnected] [draining] [version V] [running N]
 //! place COUNT [cpu N] [memory N] [port N]… [gpus N] [group NAME] [requires NAME[=VALUE]]… [subnet ZONE=FREE]…
-//!           [distinctInstance] [memberOf 'EXPRESSION']… [spread FIELD]… [binpack cpu|memory]… [random] [fargate] [seed N]
+//!           [distinctInstance] [memberOf 'EXPRESSION']… [spread FIELD]… [binpack cpu|memory]… [random] [fargate]
+//!           [provider NAME] [seed N]
 //! check NAME …               as place, for one node
 //! free                       what each node has left
 //! remove NAME
@@ -170,6 +171,7 @@ fn node(id: NodeId, arguments: &[String]) -> Node {
     let mut node = Node {
         id,
         cluster: Some("default".to_owned()),
+        capacity_provider: None,
         status: InstanceStatus::Active,
         connected: true,
         offers_fargate: false,
@@ -192,6 +194,7 @@ fn node(id: NodeId, arguments: &[String]) -> Node {
             "zone" => node.zone = rest.text(),
             "attr" => node.attributes.push(rest.attribute()),
             "group" => node.task_groups.extend([rest.counted()]),
+            "provider" => node.capacity_provider = Some(rest.text()),
             "cluster" => node.cluster = Some(rest.text()),
             "version" => node.agent_version = rest.text(),
             "running" => node.running_tasks = rest.number(),
@@ -244,6 +247,7 @@ fn request(count: u32, arguments: &[String]) -> Request {
             }),
             "random" => request.strategies.push(Strategy::Random),
             "fargate" => request.target = Target::Fargate,
+            "provider" => request.target = Target::Provider { cluster: "default".to_owned(), provider: rest.text() },
             "seed" => request.seed = rest.number().into(),
             unknown => panic!("unknown word {unknown}"),
         }

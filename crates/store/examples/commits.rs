@@ -41,6 +41,8 @@ fn row(writer: u64, number: u64) -> Cluster {
         status: ClusterStatus::Active,
         settings: Vec::new(),
         tags: vec![Tag { key: "filler".to_owned(), value: "x".repeat(ROW_BYTES) }],
+        capacity_providers: Vec::new(),
+        default_strategy: Vec::new(),
         created_at: Timestamp(0),
         inactive_at: None,
     }

@@ -7,8 +7,8 @@ use model::logs::{LogGroup, LogStream};
 use model::service::{GROUP_PREFIX, Service, ServiceKey};
 use model::setting::AccountSetting;
 use model::{
-    Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface, Node, NodeId, Scope,
-    ServiceEvent, Task, TaskDefinition, TaskId, TaskStatus, Timestamp,
+    CapacityProvider, Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface, Node, NodeId,
+    Scope, ServiceEvent, Task, TaskDefinition, TaskId, TaskStatus, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,17 @@ impl Row for Cluster {
     type Key = (Scope, String);
     type Index = ();
     const TABLE: &'static str = "clusters";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.name.clone())
+    }
+}
+
+impl Row for CapacityProvider {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "capacity_providers";
     const VERSION: u16 = 1;
 
     fn key(&self) -> Self::Key {

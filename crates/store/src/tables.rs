@@ -8,8 +8,8 @@ use model::logs::{LogGroup, LogStream};
 use model::service::{Service, ServiceKey};
 use model::setting::AccountSetting;
 use model::{
-    Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface, Node, NodeId, Scope,
-    ServiceEvent, Task, TaskDefinition, TaskId, Timestamp,
+    CapacityProvider, Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface, Node, NodeId,
+    Scope, ServiceEvent, Task, TaskDefinition, TaskId, Timestamp,
 };
 
 use crate::changes::{RowChange, TableChanges};
@@ -102,6 +102,7 @@ macro_rules! tables {
 
 tables! {
     clusters: Cluster,
+    capacity_providers: CapacityProvider,
     task_definitions: TaskDefinition,
     families: Family,
     tasks: Task,
@@ -138,6 +139,13 @@ impl Tables {
 
     pub fn clusters_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<Cluster>> {
         self.clusters.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    pub fn capacity_providers_in_scope<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> impl Iterator<Item = &'a Arc<CapacityProvider>> {
+        self.capacity_providers.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
     }
 
     /// All tasks of a cluster, stopped ones too, by id.

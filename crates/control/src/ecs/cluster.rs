@@ -5,8 +5,7 @@
 //!             ▲                                      │
 //!             └────────────── Create ◀───────────────┘
 //! ```
-//! Capacity providers, Service Connect defaults, ECS Exec and Container Insights are not built: what asks for them is
-//! refused.
+//! Service Connect defaults, ECS Exec and Container Insights are not built: what asks for them is refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use wire::ecs::Error;
 use super::convert::cluster::{self as convert, Detail};
 use super::convert::tag;
 use super::identifier::{is_arn, named_by_arn};
-use super::listing;
+use super::{capacity_provider, listing};
 use crate::{Cx, page};
 
 /// Clusters in one DescribeClusters call (ecs-semantics §4.3).
@@ -73,6 +72,8 @@ pub fn new(scope: &Scope, name: &str, now: Timestamp) -> Cluster {
         status: Status::Active,
         settings: convert::default_settings(),
         tags: vec![],
+        capacity_providers: Vec::new(),
+        default_strategy: Vec::new(),
         created_at: now,
         inactive_at: None,
     }
@@ -98,18 +99,20 @@ pub fn create_cluster(
             "Invalid cluster name. It must have 1 to 255 letters, digits, underscores or hyphens.",
         ));
     }
-    convert::refuse_unbuilt(
-        configuration.as_ref(),
-        service_connect_defaults.is_some(),
-        capacity_providers.as_deref(),
-        default_capacity_provider_strategy.as_deref(),
-    )?;
+    convert::refuse_unbuilt(configuration.as_ref(), service_connect_defaults.is_some())?;
     let mut cluster = new(cx.scope(), &name, cx.now);
     convert::set(&mut cluster.settings, settings.unwrap_or_default())?;
     cluster.tags = tag::from_wire(tags.unwrap_or_default())?;
+    let (providers, strategy) = (capacity_providers.unwrap_or_default(), default_capacity_provider_strategy);
+    capacity_provider::associate(cx, &mut cluster, providers, strategy.unwrap_or_default())?;
 
     let present = cx.txn.clusters.get(&(cx.scope().clone(), name)).filter(|row| row.status == Status::Active).cloned();
     let cluster = match present {
+        Some(present) if is_other(&present, &cluster) => {
+            return Err(Error::invalid_parameter(
+                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+            ));
+        }
         Some(present) => Cluster::clone(&present),
         None => {
             check_count(cx.txn, cx.scope())?;
@@ -117,7 +120,13 @@ pub fn create_cluster(
             cluster
         }
     };
-    Ok(ecs::CreateClusterResponse { cluster: Some(show(cx.txn, &cluster, Detail::ALL)) })
+    Ok(ecs::CreateClusterResponse { cluster: Some(show_whole(cx.txn, &cluster)) })
+}
+
+/// Whether capacity providers are asked for that the present cluster does not have.
+fn is_other(present: &Cluster, asked: &Cluster) -> bool {
+    let providers = |row: &Cluster| (row.capacity_providers.clone(), row.default_strategy.clone());
+    !asked.capacity_providers.is_empty() && providers(present) != providers(asked)
 }
 
 fn check_count(tables: &Tables, scope: &Scope) -> Result<(), Error> {
@@ -174,10 +183,10 @@ pub fn update_cluster(
 ) -> Result<ecs::UpdateClusterResponse, Error> {
     let ecs::UpdateClusterRequest { cluster, configuration, service_connect_defaults, settings } = request;
     let mut row = Cluster::clone(&*find_named(cx, &cluster)?);
-    convert::refuse_unbuilt(configuration.as_ref(), service_connect_defaults.is_some(), None, None)?;
+    convert::refuse_unbuilt(configuration.as_ref(), service_connect_defaults.is_some())?;
     convert::set(&mut row.settings, settings.unwrap_or_default())?;
     cx.txn.put(row.clone());
-    Ok(ecs::UpdateClusterResponse { cluster: Some(show(cx.txn, &row, Detail::ALL)) })
+    Ok(ecs::UpdateClusterResponse { cluster: Some(show_whole(cx.txn, &row)) })
 }
 
 /// UpdateClusterSettings.
@@ -192,7 +201,7 @@ pub fn update_cluster_settings(
     }
     convert::set(&mut row.settings, settings)?;
     cx.txn.put(row.clone());
-    Ok(ecs::UpdateClusterSettingsResponse { cluster: Some(show(cx.txn, &row, Detail::ALL)) })
+    Ok(ecs::UpdateClusterSettingsResponse { cluster: Some(show_whole(cx.txn, &row)) })
 }
 
 /// DeleteCluster: refused while anything is in it.
@@ -216,15 +225,20 @@ pub fn delete_cluster(
     row.status = Status::Inactive;
     row.inactive_at = Some(cx.now);
     cx.txn.put(row.clone());
-    Ok(ecs::DeleteClusterResponse { cluster: Some(show(cx.txn, &row, Detail::ALL)) })
+    Ok(ecs::DeleteClusterResponse { cluster: Some(show_whole(cx.txn, &row)) })
 }
 
 /// For the operations whose `cluster` is required: without one there is no default.
-fn find_named(cx: &Cx<'_>, text: &str) -> Result<Arc<Cluster>, Error> {
+pub(super) fn find_named(cx: &Cx<'_>, text: &str) -> Result<Arc<Cluster>, Error> {
     if text.is_empty() {
         return Err(Error::invalid_parameter("Cluster can not be blank."));
     }
     find_active(cx.txn, cx.scope(), Some(text))
+}
+
+/// As the operations that change one answer it.
+pub(super) fn show_whole(tables: &Tables, cluster: &Cluster) -> ecs::Cluster {
+    show(tables, cluster, Detail::ALL)
 }
 
 fn show(tables: &Tables, cluster: &Cluster, detail: Detail) -> ecs::Cluster {

@@ -1,5 +1,6 @@
 //! Conversions between wire shapes and the model, by noun. The only place that knows both.
 
+pub mod capacity_provider;
 pub mod cluster;
 pub mod container_definition;
 pub mod container_instance;

@@ -3,14 +3,15 @@
 //! The operations only write what is wanted; [`round`] brings the tasks to it, one transaction at a time, whenever
 //! something changes (see [`reconcile`](crate::reconcile)).
 //!
-//! REPLICA services with rolling deployments are built. Daemons, load balancers, registries, Service Connect, capacity
-//! provider strategies, volumes, other controllers and strategies are not: what asks for them is refused.
+//! REPLICA services with rolling deployments are built. Daemons, load balancers, registries, Service Connect, volumes,
+//! other controllers and strategies are not: what asks for them is refused.
 
 pub mod round;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::capacity_provider::Capacity;
 use model::service::{ServiceKey, ServiceNetwork, ServiceStatus};
 use model::{Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, TaskDefinition, Timestamp};
 use plan::task_definition::is_name;
@@ -23,7 +24,7 @@ use super::convert::service::{self as convert, Unbuilt, is_given, to_wire};
 use super::convert::tag;
 use super::identifier::{is_arn, named_by_arn};
 use super::task::{network, placement, run};
-use super::{cluster, listing, task, task_definition};
+use super::{capacity_provider, cluster, listing, task, task_definition};
 use crate::{Cx, page};
 
 /// Services in one DescribeServices call; a page of ListServices by default (ecs-semantics §4.3).
@@ -109,7 +110,6 @@ pub fn create_service(
     } = request;
     Unbuilt {
         availability_zone_rebalancing: availability_zone_rebalancing.as_ref(),
-        capacity_provider_strategy: is_given(&capacity_provider_strategy),
         deployment_controller: deployment_controller.as_ref(),
         enable_execute_command,
         gateway_connectors: is_given(&gateway_connectors),
@@ -134,11 +134,13 @@ pub fn create_service(
             "Invalid service name. It must have 1 to 255 letters, digits, underscores or hyphens.",
         ));
     }
-    let launch_type = launch_type.map_or(Ok(LaunchType::Ec2), task::launch_type)?;
+    let strategy = capacity_provider_strategy.unwrap_or_default();
+    let capacity = capacity_provider::choose(cx.txn, &cluster, launch_type, strategy)?;
+    let launch_type = capacity.launch_type;
     let definition = task_definition::find_active(cx.txn, cx.scope(), task_definition.as_deref().unwrap_or_default())?;
     let desired_count = desired_count.ok_or_else(|| Error::invalid_parameter("desiredCount is required."))?;
     let asked = Asked { definition: &definition, network: convert::network_from_wire(network_configuration)? };
-    let deployment = asked.begin(cx, launch_type, platform_version)?;
+    let deployment = asked.begin(cx, capacity, platform_version)?;
     let service = Service {
         scope: cx.scope().clone(),
         cluster: cluster.name.clone(),
@@ -187,7 +189,8 @@ pub fn create_service(
 fn is_same(present: &Service, new: &Service) -> bool {
     let revision = |service: &Service| {
         let row = service.primary()?;
-        Some((row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone()))
+        let capacity = service.capacity_of(row);
+        Some((row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone(), capacity))
     };
     let asked = |service: &Service| Service {
         deployments: Vec::new(),
@@ -217,8 +220,9 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// A new deployment, once it is sure that tasks can be made from it.
-    fn begin(self, cx: &mut Cx<'_>, launch_type: LaunchType, version: Option<String>) -> Result<Deployment, Error> {
+    fn begin(self, cx: &mut Cx<'_>, capacity: Capacity, version: Option<String>) -> Result<Deployment, Error> {
         let Self { definition, network } = self;
+        let launch_type = capacity.launch_type;
         if !definition.compatibilities.contains(&launch_type) {
             return Err(Error::invalid_parameter(format!(
                 "Task definition does not support launch_type {}.",
@@ -229,7 +233,8 @@ impl Asked<'_> {
         network::resolve(cx, definition.network_mode, launch_type, network.as_ref().map(convert::network_to_wire))?;
         let id = format!("ecs-svc/{:019}", cx.random.random_range(0..10_000_000_000_000_000_000_u64));
         let revision = (definition.family.clone(), definition.revision);
-        Ok(plan::service::begin(id, revision, network, platform_version, cx.now))
+        let deployment = plan::service::begin(id, revision, network, platform_version, cx.now);
+        Ok(Deployment { capacity: Some(capacity), ..deployment })
     }
 }
 
@@ -284,7 +289,6 @@ pub fn update_service(
     } = request;
     Unbuilt {
         availability_zone_rebalancing: availability_zone_rebalancing.as_ref(),
-        capacity_provider_strategy: is_given(&capacity_provider_strategy),
         deployment_controller: deployment_controller.as_ref(),
         enable_execute_command,
         gateway_connectors: is_given(&gateway_connectors),
@@ -323,6 +327,7 @@ pub fn update_service(
         task_definition: task_definition.filter(|text| !text.is_empty()),
         network: convert::network_from_wire(network_configuration)?,
         platform_version,
+        capacity: capacity_provider_strategy,
         force: force_new_deployment == Some(true),
     };
     change.deploy(cx, &mut row)?;
@@ -335,20 +340,25 @@ struct Change {
     task_definition: Option<String>,
     network: Option<ServiceNetwork>,
     platform_version: Option<String>,
+    capacity: Option<Vec<ecs::CapacityProviderStrategyItem>>,
     force: bool,
 }
 
 impl Change {
-    fn deploy(self, cx: &mut Cx<'_>, service: &mut Service) -> Result<(), Error> {
+    fn deploy(mut self, cx: &mut Cx<'_>, service: &mut Service) -> Result<(), Error> {
         let present = service.primary().expect("an ACTIVE service has a deployment").clone();
+        let capacity = self.capacity(cx, service.capacity_of(&present), &service.cluster)?;
+        service.launch_type = capacity.launch_type;
         let definition = match &self.task_definition {
             Some(text) => task_definition::find_active(cx.txn, cx.scope(), text)?,
             None => registered(cx, &present)?,
         };
         check_placement(service, &definition)?;
         let network = self.network.or(present.network.clone());
-        let version = self.platform_version.or(present.platform_version.clone());
-        let new = Asked { definition: &definition, network }.begin(cx, service.launch_type, version)?;
+        // A platform version is Fargate's alone.
+        let kept = present.platform_version.clone().filter(|_| capacity.launch_type == LaunchType::Fargate);
+        let version = self.platform_version.or(kept);
+        let new = Asked { definition: &definition, network }.begin(cx, capacity, version)?;
         let runs =
             |row: &Deployment| (row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone());
         if self.force || runs(&new) != runs(&present) {
@@ -357,6 +367,27 @@ impl Change {
             service.obstacle = None;
         }
         Ok(())
+    }
+}
+
+impl Change {
+    /// Where the tasks get their room from now on. An empty strategy goes back to the launch type.
+    fn capacity(&mut self, cx: &Cx<'_>, present: Capacity, cluster: &str) -> Result<Capacity, Error> {
+        let Some(strategy) = self.capacity.take() else { return Ok(present) };
+        let new = if strategy.is_empty() {
+            Capacity::of(present.launch_type)
+        } else {
+            let cluster = cluster::find_active(cx.txn, cx.scope(), Some(cluster))?;
+            capacity_provider::choose(cx.txn, &cluster, None, strategy)?
+        };
+        if new != present && !self.force {
+            return Err(Error::invalid_parameter(
+                "When switching from launch type to capacity provider strategy on an existing service, or making a \
+                 change to a capacity provider strategy on a service that is already using one, you must force a new \
+                 deployment.",
+            ));
+        }
+        Ok(new)
     }
 }
 

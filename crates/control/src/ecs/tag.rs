@@ -1,4 +1,5 @@
-//! Tags of clusters, task definitions, tasks, services and container instances, by ARN (ecs-semantics §0.2).
+//! Tags of clusters, capacity providers, task definitions, tasks, services and container instances, by ARN
+//! (ecs-semantics §0.2).
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use model::cluster::{Cluster, ClusterStatus};
 use model::service::ServiceStatus;
 use model::tag::TAGS_MAX;
-use model::{Arn, ContainerInstance, InstanceStatus, Service, Tag, Task, TaskDefinition, TaskStatus};
+use model::{Arn, CapacityProvider, ContainerInstance, InstanceStatus, Service, Tag, Task, TaskDefinition, TaskStatus};
 use store::Txn;
 use wire::ecs;
 use wire::ecs::Error;
@@ -17,6 +18,7 @@ use crate::Cx;
 /// A row that can have tags.
 enum Resource {
     Cluster(Arc<Cluster>),
+    CapacityProvider(Arc<CapacityProvider>),
     TaskDefinition(Arc<TaskDefinition>),
     Task(Arc<Task>),
     ContainerInstance(Arc<ContainerInstance>),
@@ -93,8 +95,12 @@ fn find(cx: &Cx<'_>, text: &str) -> Result<Option<Resource>, Error> {
                 .cloned()
                 .map(Resource::Service)
         }
-        // Kinds that have ARNs, too; nothing of them exists here.
-        "capacity-provider" | "task-set" => None,
+        "capacity-provider" => {
+            let row = cx.txn.capacity_providers.get(&(cx.scope().clone(), rest.to_owned()));
+            row.cloned().map(Resource::CapacityProvider)
+        }
+        // A kind that has ARNs, too; nothing of it exists here.
+        "task-set" => None,
         _ => return Err(invalid_arn()),
     })
 }
@@ -126,6 +132,7 @@ impl Resource {
     fn tags(&self) -> &[Tag] {
         match self {
             Self::Cluster(row) => &row.tags,
+            Self::CapacityProvider(row) => &row.tags,
             Self::TaskDefinition(row) => &row.tags,
             Self::Task(row) => &row.tags,
             Self::ContainerInstance(row) => &row.tags,
@@ -155,6 +162,7 @@ impl Resource {
     fn put(&self, txn: &mut Txn, tags: Vec<Tag>) {
         match self {
             Self::Cluster(row) => txn.put(Cluster { tags, ..Cluster::clone(row) }),
+            Self::CapacityProvider(row) => txn.put(CapacityProvider { tags, ..CapacityProvider::clone(row) }),
             Self::TaskDefinition(row) => txn.put(TaskDefinition { tags, ..TaskDefinition::clone(row) }),
             Self::Task(row) => txn.put(Task { tags, ..Task::clone(row) }),
             Self::ContainerInstance(row) => txn.put(ContainerInstance { tags, ..ContainerInstance::clone(row) }),

@@ -63,6 +63,8 @@ fn join(
             status: ClusterStatus::Active,
             settings: Vec::new(),
             tags: Vec::new(),
+            capacity_providers: Vec::new(),
+            default_strategy: Vec::new(),
             created_at: now,
             inactive_at: None,
         });

@@ -64,11 +64,6 @@ fn what_cannot_be_a_cluster_is_refused() {
         &[
             (json!({"clusterName": "a b"}), name),
             (json!({"clusterName": "a".repeat(256)}), name),
-            (json!({"capacityProviders": ["FARGATE"]}), &unbuilt("capacityProviders")),
-            (
-                json!({"defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE"}]}),
-                &unbuilt("defaultCapacityProviderStrategy"),
-            ),
             (json!({"serviceConnectDefaults": {"namespace": "n"}}), &unbuilt("serviceConnectDefaults")),
             (
                 json!({"configuration": {"executeCommandConfiguration": {"logging": "DEFAULT"}}}),

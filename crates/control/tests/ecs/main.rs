@@ -1,6 +1,7 @@
 //! ECS in process: one account, one transaction, no sockets, no clock.
 
 mod attribute;
+mod capacity_provider;
 mod cluster;
 mod container_instance;
 mod definition_members;

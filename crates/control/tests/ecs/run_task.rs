@@ -326,21 +326,12 @@ fn what_is_no_run_task_is_refused() {
         (with(json!({"count": 0})), invalid("count must be between 1 and 10.")),
         (with(json!({"count": 11})), invalid("count must be between 1 and 10.")),
         (with(json!({"launchType": "MOON"})), invalid("launch type should be one of [EC2,FARGATE,EXTERNAL]")),
-        (
-            with(json!({"launchType": "FARGATE"})),
-            invalid("Task definition does not support launch_type FARGATE."),
-        ),
+        (with(json!({"launchType": "FARGATE"})), invalid("Task definition does not support launch_type FARGATE.")),
         (
             with(json!({"launchType": "EC2", "capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]})),
             invalid(
                 "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
             ),
-        ),
-        (
-            with(json!({"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]})),
-            "UnsupportedFeatureException: A capacity provider strategy of [FARGATE_SPOT] is not supported by Gantry yet; \
-             one of [FARGATE] is."
-                .to_owned(),
         ),
         (
             with(json!({"launchType": "MANAGED_INSTANCES"})),
@@ -362,7 +353,10 @@ fn what_is_no_run_task_is_refused() {
             json!({"taskDefinition": "web", "launchType": "FARGATE", "platformVersion": "9.9.9"}),
             "PlatformUnknownException: The specified platform version does not exist.".to_owned(),
         ),
-        (with(json!({"propagateTags": "SERVICE"})), invalid("propagateTags can be SERVICE for the tasks of services only.")),
+        (
+            with(json!({"propagateTags": "SERVICE"})),
+            invalid("propagateTags can be SERVICE for the tasks of services only."),
+        ),
         (
             with(json!({"tags": [{"key": "aws:x", "value": "y"}]})),
             invalid("Invalid tag key 'aws:x'. The prefix 'aws:' is reserved for AWS."),
@@ -469,20 +463,6 @@ fn what_is_no_run_task_is_refused() {
     let cases: Vec<_> = cases.iter().map(|(request, expected)| (request.clone(), expected.as_str())).collect();
     world.check_refusals("RunTask", &cases);
     assert_eq!(world.txn.tasks.len(), 0);
-}
-
-#[test]
-fn the_fargate_provider_is_the_fargate_launch_type() {
-    let mut world = one_node();
-    let answer = world.call(
-        "RunTask",
-        json!({
-            "taskDefinition": "web", "networkConfiguration": in_zone_a(),
-            "capacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1, "base": 1}],
-        }),
-    );
-    let task = &answer["tasks"][0];
-    assert_eq!((&task["launchType"], &task["capacityProviderName"]), (&json!("FARGATE"), &json!("FARGATE")));
 }
 
 #[test]

@@ -107,7 +107,6 @@ fn what_cannot_be_created_is_refused() {
         |field: &str| format!("ClientException: The field '{field}' of the service is not supported by Gantry yet.");
     let fields = [
         ("availabilityZoneRebalancing", json!("ENABLED")),
-        ("capacityProviderStrategy", json!([{"capacityProvider": "FARGATE"}])),
         ("deploymentController", json!({"type": "CODE_DEPLOY"})),
         ("deploymentController", json!({"type": "EXTERNAL"})),
         ("enableExecuteCommand", json!(true)),

@@ -28,8 +28,7 @@ pub struct Pool {
     slots: Vec<Option<Node>>,
     vacant: Vec<Slot>,
     by_id: BTreeMap<NodeId, Slot>,
-    by_cluster: BTreeMap<String, BTreeSet<Slot>>,
-    fargate: BTreeSet<Slot>,
+    by_target: BTreeMap<Target, BTreeSet<Slot>>,
     changes: VecDeque<Slot>,
     /// How many changes were forgotten.
     forgotten: u64,
@@ -51,13 +50,12 @@ impl Pool {
                 Slot::try_from(self.slots.len() - 1).expect("fewer nodes than 2^32")
             }),
         };
-        self.unlist(slot);
         self.by_id.insert(node.id, slot);
-        if let Some(cluster) = &node.cluster {
-            self.by_cluster.entry(cluster.clone()).or_default().insert(slot);
-        }
-        if node.offers_fargate {
-            self.fargate.insert(slot);
+        if !self.slots[slot as usize].as_ref().is_some_and(|old| Target::are_alike(old, &node)) {
+            self.unlist(slot);
+            for target in Target::of(&node) {
+                self.by_target.entry(target).or_default().insert(slot);
+            }
         }
         self.slots[slot as usize] = Some(node);
         self.changed(slot);
@@ -75,8 +73,8 @@ impl Pool {
     pub fn has_candidates(&self, target: &Target) -> bool {
         let active = |slot| self.node(slot).is_some_and(|node| node.status == InstanceStatus::Active);
         match target {
-            Target::Cluster(_) => self.members(target).any(active),
-            Target::Fargate => !self.fargate.is_empty(),
+            Target::Cluster(_) | Target::Provider { .. } => self.members(target).any(active),
+            Target::Fargate => self.members(target).next().is_some(),
         }
     }
 
@@ -159,7 +157,7 @@ impl Pool {
 
     fn refusals(&self, shape: &Shape) -> Vec<Refusal> {
         let mut nodes: Vec<_> = self.members(&shape.target).filter_map(|slot| self.node(slot)).collect();
-        if let Target::Cluster(_) = shape.target {
+        if shape.target != Target::Fargate {
             nodes.retain(|node| node.status == InstanceStatus::Active);
         }
         nodes.sort_by_key(|node| node.id);
@@ -188,11 +186,7 @@ impl Pool {
     }
 
     pub(super) fn members(&self, target: &Target) -> impl Iterator<Item = Slot> + '_ {
-        let members = match target {
-            Target::Cluster(name) => self.by_cluster.get(name),
-            Target::Fargate => Some(&self.fargate),
-        };
-        members.into_iter().flatten().copied()
+        self.by_target.get(target).into_iter().flatten().copied()
     }
 
     /// How many changes there have been.
@@ -216,12 +210,12 @@ impl Pool {
 
     fn unlist(&mut self, slot: Slot) {
         let Some(node) = self.slots[slot as usize].as_ref() else { return };
-        self.fargate.remove(&slot);
-        let Some(cluster) = &node.cluster else { return };
-        let Some(members) = self.by_cluster.get_mut(cluster) else { return };
-        members.remove(&slot);
-        if members.is_empty() {
-            self.by_cluster.remove(cluster);
+        for target in Target::of(node) {
+            let Some(members) = self.by_target.get_mut(&target) else { continue };
+            members.remove(&slot);
+            if members.is_empty() {
+                self.by_target.remove(&target);
+            }
         }
     }
 }

@@ -60,13 +60,6 @@ impl Shape {
         })
     }
 
-    fn targets(&self, node: &Node) -> bool {
-        match &self.target {
-            Target::Cluster(name) => node.cluster.as_ref() == Some(name),
-            Target::Fargate => node.offers_fargate,
-        }
-    }
-
     fn tasks(&self, node: &Node) -> u32 {
         node.task_groups.get(&self.group).copied().unwrap_or(0)
     }
@@ -185,7 +178,7 @@ impl Queue {
         if index >= self.entries.len() {
             self.entries.resize_with(index + 1, || None);
         }
-        let node = node.filter(|node| self.shape.targets(node));
+        let node = node.filter(|node| self.shape.target.has(node));
         if let (Some(entry), Some(node)) = (&self.entries[index], node)
             && self.is_current(entry, node)
         {

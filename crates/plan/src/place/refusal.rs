@@ -79,7 +79,7 @@ pub(super) fn refusal(shape: &Shape, node: &Node) -> Option<Reason> {
 /// A machine that is being drained takes nothing new. One that is no container instance may still offer FARGATE.
 fn takes_tasks(shape: &Shape, node: &Node) -> bool {
     match shape.target {
-        Target::Cluster(_) => node.status == InstanceStatus::Active,
+        Target::Cluster(_) | Target::Provider { .. } => node.status == InstanceStatus::Active,
         Target::Fargate => node.status != InstanceStatus::Draining,
     }
 }

@@ -125,7 +125,12 @@ pub fn unplaced(service: &str, closest: Option<(ContainerInstanceId, &Reason)>) 
     let message =
         format!("(service {service}) {UNMET} The closest matching (container-instance {id}) {tail}. {SEE_GUIDE}");
     let reason = Some(reason.as_str().to_owned());
-    let action = ServiceAction { name: ActionName::TaskPlacementFailure, reason, container_instances: vec![id] };
+    let action = ServiceAction {
+        name: ActionName::TaskPlacementFailure,
+        reason,
+        container_instances: vec![id],
+        capacity_providers: Vec::new(),
+    };
     Event { message, action: Some(action) }
 }
 
@@ -138,6 +143,19 @@ fn tail(reason: &Reason) -> String {
         Reason::Attribute(_) => "is missing an attribute required by your task".to_owned(),
         other => format!("encountered error \"{}\"", other.as_str()),
     }
+}
+
+/// No container instance stands for a capacity provider that a task is to get its room from.
+pub fn empty_provider(service: &str, provider: &str) -> Event {
+    let why = "No Container Instances were found in your capacity provider.";
+    let action = ServiceAction {
+        name: ActionName::TaskPlacementFailure,
+        reason: Some(why.to_owned()),
+        container_instances: Vec::new(),
+        capacity_providers: vec![provider.to_owned()],
+    };
+    let message = format!("(service {service}) was unable to reach steady state. Reason: {why}");
+    Event { message, action: Some(action) }
 }
 
 /// No place for a task, for a reason in words and by name.

@@ -4,7 +4,7 @@
 use model::service::{Rollout, Service};
 use model::{HealthStatus, Timestamp};
 
-use super::{Life, REPEAT, STARTS_MAX, ServicePlan, ServiceTask, Stop, bounds, event, rollout, victim};
+use super::{Life, REPEAT, STARTS_MAX, ServicePlan, ServiceTask, Stop, bounds, event, rollout, share};
 
 pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
     rollout::take_stock(plan, tasks, now);
@@ -80,7 +80,8 @@ impl<'a> Census<'a> {
     /// More of the PRIMARY deployment than desired: the service was scaled in.
     fn stop_excess(&mut self, plan: &mut ServicePlan) {
         let excess = self.good.len().saturating_sub(self.desired);
-        let (victims, left) = victim::choose(std::mem::take(&mut self.good), excess, self.now);
+        let strategy = plan.service.capacity_of(&plan.service.deployments[0]).strategy;
+        let (victims, left) = share::choose_victims(std::mem::take(&mut self.good), &strategy, excess, self.now);
         self.good = left;
         plan.stop_tasks(&victims);
     }

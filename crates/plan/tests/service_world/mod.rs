@@ -92,6 +92,7 @@ impl World {
                 started_at: None,
                 created_at: self.now,
                 zone: Some(["a", "b", "c"][id.0 as usize % 3].into()),
+                provider: None,
             });
         }
         if !started.is_empty() {

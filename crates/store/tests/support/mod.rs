@@ -22,6 +22,8 @@ pub fn cluster(name: &str) -> Cluster {
         status: ClusterStatus::Active,
         settings: Vec::new(),
         tags: Vec::new(),
+        capacity_providers: Vec::new(),
+        default_strategy: Vec::new(),
         created_at: Timestamp(0),
         inactive_at: None,
     }

@@ -5,6 +5,7 @@ use model::{Arn, LaunchType};
 use wire::ecs;
 use wire::ecs::Error;
 
+use super::capacity_provider::strategy_to_wire;
 use super::{signed, tag};
 
 const CONTAINER_INSIGHTS: &str = "containerInsights";
@@ -67,8 +68,6 @@ impl Detail {
 pub fn refuse_unbuilt(
     configuration: Option<&ecs::ClusterConfiguration>,
     service_connect_defaults: bool,
-    capacity_providers: Option<&[String]>,
-    strategy: Option<&[ecs::CapacityProviderStrategyItem]>,
 ) -> Result<(), Error> {
     let (execute_command, managed_storage) = match configuration {
         Some(ecs::ClusterConfiguration { execute_command_configuration, managed_storage_configuration }) => {
@@ -82,8 +81,6 @@ pub fn refuse_unbuilt(
             ("configuration.executeCommandConfiguration", execute_command),
             ("configuration.managedStorageConfiguration", managed_storage),
             ("serviceConnectDefaults", service_connect_defaults),
-            ("capacityProviders", capacity_providers.is_some_and(|list| !list.is_empty())),
-            ("defaultCapacityProviderStrategy", strategy.is_some_and(|list| !list.is_empty())),
         ],
     )
 }
@@ -137,8 +134,8 @@ pub fn to_wire(cluster: &Cluster, census: &Census, detail: Detail) -> ecs::Clust
         statistics: Some(if detail.statistics { statistics(census) } else { vec![] }),
         tags: Some(if detail.tags { tag::to_wire(&cluster.tags) } else { vec![] }),
         settings: Some(if detail.settings { settings_to_wire(cluster) } else { vec![] }),
-        capacity_providers: Some(vec![]),
-        default_capacity_provider_strategy: Some(vec![]),
+        capacity_providers: Some(cluster.capacity_providers.clone()),
+        default_capacity_provider_strategy: Some(strategy_to_wire(&cluster.default_strategy)),
         attachments: None,
         attachments_status: None,
         configuration: None,

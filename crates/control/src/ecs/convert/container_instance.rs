@@ -6,6 +6,7 @@ use wire::ecs;
 
 use super::{signed, tag, time};
 use crate::ecs::attribute::attributes_of;
+use crate::ecs::capacity_provider::of_attributes;
 
 /// What of a container instance is shown beside what always is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub fn to_wire(tables: &Tables, instance: &ContainerInstance, detail: Detail) ->
     ecs::ContainerInstance {
         agent_connected: Some(connected),
         attachments: Some(Vec::new()),
+        capacity_provider_name: of_attributes(tables, &instance.scope, &attributes).map(str::to_owned),
         attributes: Some(attributes.into_iter().map(attribute_to_wire).collect()),
         container_instance_arn: Some(arn(instance)),
         ec2_instance_id: Some(instance.ec2_instance_id.clone()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::capacity_provider::Capacity;
 use model::service::{
     CircuitBreaker, Deployment, DeploymentConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags,
     Rollout, Service, ServiceNetwork, ServiceStatus,
@@ -11,6 +12,7 @@ use store::Tables;
 use wire::ecs;
 use wire::ecs::Error;
 
+use super::capacity_provider::strategy_to_wire;
 use super::task::launch_type_to_wire;
 use super::{has_items, is_true, items, non_empty, refuse_unbuilt, signed, tag, time};
 
@@ -21,7 +23,6 @@ const MAXIMUM_PERCENT: u32 = 200;
 #[derive(Default)]
 pub struct Unbuilt<'a> {
     pub availability_zone_rebalancing: Option<&'a ecs::AvailabilityZoneRebalancing>,
-    pub capacity_provider_strategy: bool,
     pub deployment_controller: Option<&'a ecs::DeploymentController>,
     pub enable_execute_command: Option<bool>,
     pub gateway_connectors: bool,
@@ -44,7 +45,6 @@ impl Unbuilt<'_> {
             "the service",
             &[
                 ("availabilityZoneRebalancing", rebalances),
-                ("capacityProviderStrategy", self.capacity_provider_strategy),
                 ("deploymentController", controlled),
                 ("enableExecuteCommand", is_true(self.enable_execute_command)),
                 ("gatewayConnectors", self.gateway_connectors),
@@ -230,6 +230,7 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
         pending: sum.pending + count.pending,
     });
     let primary = service.primary();
+    let capacity = primary.map(|row| service.capacity_of(row));
     let deployments = service.deployments.iter().enumerate().map(|(index, row)| {
         deployment_to_wire(service, row, index == 0, counts.get(row.id.as_str()).copied().unwrap_or_default())
     });
@@ -237,7 +238,7 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
     events.reverse();
     ecs::Service {
         availability_zone_rebalancing: Some(ecs::AvailabilityZoneRebalancing::Disabled),
-        capacity_provider_strategy: None,
+        capacity_provider_strategy: capacity.as_ref().and_then(shown_strategy),
         cluster_arn: Some(Arn::cluster(&service.scope, &service.cluster).to_string()),
         created_at: Some(time(service.created_at)),
         created_by: Some(service.created_by.clone()),
@@ -251,13 +252,13 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
         enable_execute_command: Some(false),
         events: Some(events),
         health_check_grace_period_seconds: Some(signed(service.health_check_grace_seconds)),
-        launch_type: Some(launch_type_to_wire(service.launch_type)),
+        launch_type: shown_launch_type(&capacity.unwrap_or_else(|| Capacity::of(service.launch_type))),
         load_balancers: Some(Vec::new()),
         network_configuration: primary.and_then(|row| row.network.as_ref()).map(network_to_wire),
         pending_count: Some(signed(all.pending)),
         placement_constraints: Some(constraints_to_wire(service)),
         placement_strategy: Some(strategies_to_wire(service)),
-        platform_family: platform_family(service),
+        platform_family: platform_family(service.launch_type),
         platform_version: primary.and_then(|row| row.platform_version.clone()),
         propagate_tags: Some(propagate_tags_to_wire(service.propagate_tags)),
         resource_management_type: None,
@@ -286,8 +287,17 @@ fn definition_arn(service: &Service, deployment: &Deployment) -> String {
     Arn::task_definition(&service.scope, &deployment.family, deployment.revision).to_string()
 }
 
-fn platform_family(service: &Service) -> Option<String> {
-    (service.launch_type == LaunchType::Fargate).then(|| "Linux".to_owned())
+fn platform_family(launch_type: LaunchType) -> Option<String> {
+    (launch_type == LaunchType::Fargate).then(|| "Linux".to_owned())
+}
+
+/// A launch type or a strategy is shown, never both.
+fn shown_launch_type(capacity: &Capacity) -> Option<ecs::LaunchType> {
+    capacity.strategy.is_empty().then(|| launch_type_to_wire(capacity.launch_type))
+}
+
+fn shown_strategy(capacity: &Capacity) -> Option<Vec<ecs::CapacityProviderStrategyItem>> {
+    (!capacity.strategy.is_empty()).then(|| strategy_to_wire(&capacity.strategy))
 }
 
 fn deployment_to_wire(service: &Service, row: &Deployment, is_primary: bool, count: Count) -> ecs::Deployment {
@@ -296,18 +306,19 @@ fn deployment_to_wire(service: &Service, row: &Deployment, is_primary: bool, cou
         Rollout::Completed => ecs::DeploymentRolloutState::Completed,
         Rollout::Failed => ecs::DeploymentRolloutState::Failed,
     };
+    let capacity = service.capacity_of(row);
     let is_draining = service.status != ServiceStatus::Active || !is_primary;
     ecs::Deployment {
-        capacity_provider_strategy: None,
+        capacity_provider_strategy: shown_strategy(&capacity),
         created_at: Some(time(row.created_at)),
         desired_count: Some(if is_draining { 0 } else { signed(service.desired_count) }),
         failed_tasks: Some(signed(row.failed_tasks)),
         fargate_ephemeral_storage: None,
         id: Some(row.id.clone()),
-        launch_type: Some(launch_type_to_wire(service.launch_type)),
+        launch_type: shown_launch_type(&capacity),
         network_configuration: row.network.as_ref().map(network_to_wire),
         pending_count: Some(signed(count.pending)),
-        platform_family: platform_family(service),
+        platform_family: platform_family(capacity.launch_type),
         platform_version: row.platform_version.clone(),
         rollout_state: Some(rollout),
         rollout_state_reason: Some(row.rollout_reason.clone()),

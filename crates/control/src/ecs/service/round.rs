@@ -2,17 +2,19 @@
 //!
 //! Invariant: a round that changes nothing writes nothing, so that rounds end.
 
+use model::capacity_provider::Capacity;
 use model::service::ServiceKey;
 use model::service_event::EVENTS_MAX;
-use model::{Service, ServiceEvent, StopCode, Task, TaskId, Timestamp};
+use model::{DesiredStatus, Service, ServiceEvent, StopCode, Task, Timestamp};
 use plan::place::{Placement, Reason};
 use plan::service::event::{self, Event};
 use plan::service::{ServiceInput, ServicePlan, ServiceTask, Stop, reconcile};
+use wire::ecs::Error;
 use wire::error::Failure;
 
 use crate::Cx;
 use crate::ecs::task::placement::NO_CAPACITY;
-use crate::ecs::task::run::{Run, random_uuid};
+use crate::ecs::task::run::{Manner, Part, Run, random_uuid};
 
 /// The reason of an event, when FARGATE has no room (ecs-semantics §4.2).
 const FARGATE_IS_FULL: &str = "RESOURCE:FARGATE";
@@ -61,28 +63,67 @@ fn stop_task(cx: &mut Cx<'_>, stop: &Stop) {
 
 /// Whether all found a place.
 fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan) -> bool {
-    let primary = plan.service.primary().expect("a service that starts tasks has a deployment");
-    let started =
-        Run::of_deployment(cx, &plan.service, primary).and_then(|run| run.start_for(cx, &plan.service, plan.start));
-    let (tasks, placement) = match started {
-        Ok(started) => started,
+    let judged = judge(cx, &plan.service);
+    let (run, manner) = match judged {
+        Ok(judged) => judged,
         Err(error) => {
             let words = Failure::from(error).message;
             plan.meet(event::misconfigured(&plan.service.name, words.trim_end_matches('.')), cx.now);
             return false;
         }
     };
-    if !tasks.is_empty() {
-        let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-        plan.events.push(event::started(&plan.service.name, ids.into_iter()));
+    let (mut started, mut failed) = (Vec::new(), None);
+    for part in run.parts(&capacity(&plan.service), &present(cx, &plan.service), plan.start) {
+        let (tasks, placement) = run.place(cx, &manner, &part);
+        started.extend(tasks.into_iter().map(|task| task.id));
+        if placement.unplaced > 0 {
+            failed = Some((part, placement));
+        }
     }
-    if placement.unplaced == 0 {
+    if !started.is_empty() {
+        plan.events.push(event::started(&plan.service.name, started.into_iter()));
+    }
+    let Some((part, placement)) = failed else {
         plan.service.obstacle = None;
         return true;
-    }
-    let event = unplaced(cx, &plan.service, &placement);
+    };
+    let event = match part.provider {
+        Some(provider) if !run.has_candidates(cx, &Part { provider: Some(provider.clone()), count: 1 }) => {
+            event::empty_provider(&plan.service.name, &provider)
+        }
+        _ => unplaced(cx, &plan.service, &placement),
+    };
     plan.meet(event, cx.now);
     false
+}
+
+fn judge(cx: &Cx<'_>, service: &Service) -> Result<(Run, Manner), Error> {
+    let primary = service.primary().expect("a service that starts tasks has a deployment");
+    let run = Run::of_deployment(cx, service, primary)?;
+    let manner = run.manner_of(service)?;
+    Ok((run, manner))
+}
+
+fn capacity(service: &Service) -> Capacity {
+    service.primary().map_or_else(|| Capacity::of(service.launch_type), |primary| service.capacity_of(primary))
+}
+
+/// How many tasks of the PRIMARY deployment each provider of its strategy has.
+fn present(cx: &Cx<'_>, service: &Service) -> Vec<usize> {
+    let primary = service.primary().map(|row| row.id.as_str());
+    let strategy = capacity(service).strategy;
+    if strategy.is_empty() {
+        return Vec::new();
+    }
+    let key = service.key();
+    let mut counts = vec![0; strategy.len()];
+    for task in cx.txn.tasks_of_service(&key).filter(|task| task.desired_status == DesiredStatus::Running) {
+        let index = strategy.iter().position(|item| task.capacity_provider.as_ref() == Some(&item.provider));
+        if let Some(index) = index.filter(|_| task.started_by.as_deref() == primary) {
+            counts[index] += 1;
+        }
+    }
+    counts
 }
 
 fn unplaced(cx: &Cx<'_>, service: &Service, placement: &Placement) -> Event {

@@ -6,6 +6,7 @@ use store::Tables;
 use wire::ecs;
 use wire::ecs::Error;
 
+use super::run::EMPTY_PROVIDER;
 use crate::Cx;
 
 /// When FARGATE has no room (ecs-semantics §4.2).
@@ -106,9 +107,19 @@ fn strategy(given: ecs::PlacementStrategy) -> Result<Strategy, Error> {
     }
 }
 
-/// What the caller is told of tasks without a place: for container instances one failure per instance, for FARGATE one
-/// per task, since its nodes are nobody's.
-pub fn failures(cx: &Cx<'_>, launch_type: LaunchType, placement: &Placement) -> Vec<ecs::Failure> {
+/// What the caller is told of tasks without a place: for container instances one failure per instance, for FARGATE and
+/// for a capacity provider without any one per task.
+pub fn failures(
+    cx: &Cx<'_>,
+    launch_type: LaunchType,
+    provider: Option<&str>,
+    placement: &Placement,
+) -> Vec<ecs::Failure> {
+    if let Some(provider) = provider.filter(|_| launch_type != LaunchType::Fargate && placement.refused.is_empty()) {
+        let arn = Some(Arn::capacity_provider(cx.scope(), provider).to_string());
+        let failure = ecs::Failure { arn, reason: Some(EMPTY_PROVIDER.to_owned()), detail: None };
+        return vec![failure; placement.unplaced as usize];
+    }
     if launch_type != LaunchType::Fargate {
         return placement.refused.iter().map(|refusal| instance_failure(cx.txn, refusal)).collect();
     }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use model::capacity_provider::Capacity;
 use model::service::PropagateTags;
 use model::task::{Attachment, Container, ContainerStatus, TaskOverride};
 use model::{
     Arn, Cluster, ContainerInstanceId, Deployment, DesiredStatus, HealthStatus, LaunchType, NetworkMode, Node, NodeId,
     Resources, Service, Tag, Task, TaskDefinition, TaskId, TaskStatus,
 };
-use plan::place::{self, Assignment, Placement, Request, Strategy, Target};
+use plan::capacity;
+use plan::place::{self, Assignment, Constraint, Placement, Request, Strategy, Target};
 use rand::RngCore;
 use wire::ecs;
 use wire::ecs::Error;
@@ -21,7 +23,7 @@ use super::{overrides, placement, to_wire};
 use crate::Cx;
 use crate::ecs::convert::{service, tag};
 use crate::ecs::identifier::Kind;
-use crate::ecs::{cluster, container_instance, setting, task_definition};
+use crate::ecs::{capacity_provider, cluster, container_instance, setting, task_definition};
 
 /// Tasks of one RunTask, container instances of one StartTask (ecs-semantics §4.4).
 const COUNT_MAX: i32 = 10;
@@ -32,6 +34,7 @@ const STARTED_BY_LENGTH_MAX_START_TASK: usize = 36;
 const REFERENCE_ID_LENGTH_MAX: usize = 1024;
 /// The one Linux platform version, which LATEST means.
 const PLATFORM_VERSION: &str = "1.4.0";
+pub(in crate::ecs) const EMPTY_PROVIDER: &str = "No Container Instances were found in your capacity provider.";
 
 /// RunTask: as many of the tasks as there is room for, and a failure for what kept the others out. A request that is
 /// repeated with its client token gets the same tasks again.
@@ -45,8 +48,10 @@ pub fn run_task(cx: &mut Cx<'_>, mut request: ecs::RunTaskRequest) -> Result<ecs
     if !(1..=COUNT_MAX).contains(&count) {
         return Err(Error::invalid_parameter(format!("count must be between 1 and {COUNT_MAX}.")));
     }
-    let (launch_type, capacity_provider) =
-        launch_type(request.launch_type.take(), request.capacity_provider_strategy.take())?;
+    let cluster = cluster::find_active(cx.txn, cx.scope(), request.cluster.as_deref())?;
+    let strategy = request.capacity_provider_strategy.take().unwrap_or_default();
+    let capacity = capacity_provider::choose(cx.txn, &cluster, request.launch_type.take(), strategy)?;
+    let launch_type = capacity.launch_type;
     let platform_version = platform_version(launch_type, request.platform_version.take())?;
     let (constraints, strategies) = (request.placement_constraints.take(), request.placement_strategy.take());
     let run = Run::judge(
@@ -68,20 +73,21 @@ pub fn run_task(cx: &mut Cx<'_>, mut request: ecs::RunTaskRequest) -> Result<ecs
             reference_id: request.reference_id,
         },
     )?;
-    let run = Run { capacity_provider, platform_version, ..run };
-    let mut addresses = run.addresses(cx, count as usize);
-    let wanted = Request {
-        count: count as u32,
+    let manner = Manner {
         constraints: placement::constraints(&run.definition, launch_type, constraints)?,
         strategies: placement::strategies(launch_type, strategies)?,
-        ..run.request(cx, &addresses)
     };
-    if launch_type != LaunchType::Fargate && !cx.ledger.has_candidates(cx.txn, cx.scope(), &wanted.target) {
-        return Err(Error::invalid_parameter("No Container Instances were found in your cluster."));
+    let parts = run.parts(&capacity, &[], count as usize);
+    if let Some(absence) = run.absence(cx, &parts) {
+        return Err(Error::invalid_parameter(absence));
     }
-    let placed: Placement = cx.ledger.place(cx.txn, cx.scope(), &wanted);
-    let failures = placement::failures(cx, launch_type, &placed);
-    let tasks = run.write(cx, &mut addresses, placed.assigned);
+    let run = Run { platform_version, ..run };
+    let (mut tasks, mut failures) = (Vec::new(), Vec::new());
+    for part in &parts {
+        let (started, placement) = run.place(cx, &manner, part);
+        failures.extend(placement::failures(cx, launch_type, part.provider.as_deref(), &placement));
+        tasks.extend(started);
+    }
     if let Some(token) = token.filter(|_| !tasks.is_empty()) {
         token.keep(cx, &tasks);
     }
@@ -134,7 +140,7 @@ pub fn start_task(cx: &mut Cx<'_>, request: ecs::StartTaskRequest) -> Result<ecs
         }
         let wanted = Request { constraints: constraints.clone(), ..run.request(cx, &addresses) };
         match cx.ledger.place_on(cx.txn, cx.scope(), node, &wanted) {
-            Ok(assignment) => tasks.extend(run.write(cx, &mut addresses, vec![assignment])),
+            Ok(assignment) => tasks.extend(run.write(cx, &mut addresses, None, vec![assignment])),
             Err(refusal) => failures.push(placement::instance_failure(cx.txn, &refusal)),
         }
     }
@@ -167,13 +173,24 @@ pub(in crate::ecs) struct Run {
     /// With the overrides in it.
     definition: Arc<TaskDefinition>,
     launch_type: LaunchType,
-    capacity_provider: Option<String>,
     platform_version: Option<String>,
     overrides: TaskOverride,
     group: String,
     started_by: Option<String>,
     tags: Vec<Tag>,
     network: Option<Network>,
+}
+
+/// How to choose among the nodes that could take a task.
+pub(in crate::ecs) struct Manner {
+    constraints: Vec<Constraint>,
+    strategies: Vec<Strategy>,
+}
+
+/// So many tasks that get their room in one place.
+pub(in crate::ecs) struct Part {
+    pub provider: Option<String>,
+    pub count: usize,
 }
 
 impl Run {
@@ -202,7 +219,6 @@ impl Run {
             cluster,
             definition,
             launch_type,
-            capacity_provider: None,
             platform_version: None,
             overrides,
         })
@@ -218,7 +234,7 @@ impl Run {
         let key = (cx.scope().clone(), deployment.family.clone(), deployment.revision);
         let definition = cx.txn.task_definitions.get(&key).cloned();
         let definition = definition.ok_or_else(|| Error::client("TaskDefinition not found."))?;
-        let launch_type = service.launch_type;
+        let launch_type = service.capacity_of(deployment).launch_type;
         let (mut overrides, definition) = overrides::resolve(definition, launch_type, None)?;
         overrides.log_driver_mode = Some(setting::effective(cx.txn, cx.caller, "defaultLogDriverMode"));
         let network = deployment.network.as_ref().map(service::network_to_wire);
@@ -230,20 +246,13 @@ impl Run {
             cluster,
             definition,
             launch_type,
-            capacity_provider: None,
             platform_version: deployment.platform_version.clone(),
             overrides,
         })
     }
 
-    /// Places and writes up to `count` tasks of a service.
-    pub(in crate::ecs) fn start_for(
-        &self,
-        cx: &mut Cx<'_>,
-        service: &Service,
-        count: usize,
-    ) -> Result<(Vec<Task>, Placement), Error> {
-        let mut addresses = self.addresses(cx, count);
+    /// How a service's tasks are placed.
+    pub(in crate::ecs) fn manner_of(&self, service: &Service) -> Result<Manner, Error> {
         let strategies = service::strategies_to_wire(service);
         let mut strategies = placement::strategies(self.launch_type, Some(strategies))?;
         if strategies.is_empty() {
@@ -251,15 +260,59 @@ impl Run {
             strategies = vec![zones, Strategy::SpreadInstances];
         }
         let constraints = service::constraints_to_wire(service);
+        let constraints = placement::constraints(&self.definition, self.launch_type, Some(constraints))?;
+        Ok(Manner { constraints, strategies })
+    }
+
+    /// `count` more tasks by where they get their room. `present` are those that each provider of the strategy has.
+    pub(in crate::ecs) fn parts(&self, capacity: &Capacity, present: &[usize], count: usize) -> Vec<Part> {
+        if capacity.strategy.is_empty() {
+            return vec![Part { provider: None, count }];
+        }
+        let counts = capacity::assign(&capacity.strategy, present, count);
+        let parts = capacity.strategy.iter().zip(counts).filter(|(_, count)| *count > 0);
+        parts.map(|(item, count)| Part { provider: Some(item.provider.clone()), count }).collect()
+    }
+
+    /// What to say when there is no container instance for any of the parts.
+    fn absence(&self, cx: &Cx<'_>, parts: &[Part]) -> Option<&'static str> {
+        if parts.iter().any(|part| self.has_candidates(cx, part)) {
+            return None;
+        }
+        match parts.iter().any(|part| part.provider.is_some()) {
+            true => Some(EMPTY_PROVIDER),
+            false => Some("No Container Instances were found in your cluster."),
+        }
+    }
+
+    /// Whether anything could ever take a task of the part. FARGATE says so with each task.
+    pub(in crate::ecs) fn has_candidates(&self, cx: &Cx<'_>, part: &Part) -> bool {
+        let target = self.target(part.provider.as_deref());
+        target == Target::Fargate || cx.ledger.has_candidates(cx.txn, cx.scope(), &target)
+    }
+
+    /// Places and writes as many tasks of the part as there is room for.
+    pub(in crate::ecs) fn place(&self, cx: &mut Cx<'_>, manner: &Manner, part: &Part) -> (Vec<Task>, Placement) {
+        let mut addresses = self.addresses(cx, part.count);
         let wanted = Request {
-            count: u32::try_from(count).unwrap_or(u32::MAX),
-            constraints: placement::constraints(&self.definition, self.launch_type, Some(constraints))?,
-            strategies,
+            count: u32::try_from(part.count).unwrap_or(u32::MAX),
+            target: self.target(part.provider.as_deref()),
+            constraints: manner.constraints.clone(),
+            strategies: manner.strategies.clone(),
             ..self.request(cx, &addresses)
         };
         let mut placed = cx.ledger.place(cx.txn, cx.scope(), &wanted);
         let assigned = std::mem::take(&mut placed.assigned);
-        Ok((self.write(cx, &mut addresses, assigned), placed))
+        (self.write(cx, &mut addresses, part.provider.as_deref(), assigned), placed)
+    }
+
+    fn target(&self, provider: Option<&str>) -> Target {
+        let cluster = self.cluster.name.clone();
+        match (self.launch_type, provider) {
+            (LaunchType::Fargate, _) => Target::Fargate,
+            (_, Some(provider)) => Target::Provider { cluster, provider: provider.to_owned() },
+            (_, None) => Target::Cluster(cluster),
+        }
     }
 
     /// Free addresses for up to `count` tasks in each of the subnets.
@@ -273,10 +326,7 @@ impl Run {
         let subnets = self.network.iter().flat_map(|network| &network.subnets).zip(addresses);
         Request {
             count: 1,
-            target: match self.launch_type {
-                LaunchType::Fargate => Target::Fargate,
-                LaunchType::Ec2 | LaunchType::External => Target::Cluster(self.cluster.name.clone()),
-            },
+            target: self.target(None),
             reservation: self.definition.reservation(),
             required_attributes: self.definition.requires_attributes.clone(),
             group: self.group.clone(),
@@ -290,7 +340,13 @@ impl Run {
     }
 
     /// Writes a task for each assignment, with its interface and what it holds on its node.
-    fn write(&self, cx: &mut Cx<'_>, addresses: &mut [Vec<Ipv4Addr>], assigned: Vec<Assignment>) -> Vec<Task> {
+    fn write(
+        &self,
+        cx: &mut Cx<'_>,
+        addresses: &mut [Vec<Ipv4Addr>],
+        provider: Option<&str>,
+        assigned: Vec<Assignment>,
+    ) -> Vec<Task> {
         let mut held: BTreeMap<NodeId, Vec<Resources>> = BTreeMap::new();
         let mut tasks = Vec::with_capacity(assigned.len());
         for Assignment { node, subnet, gpus } in assigned {
@@ -302,7 +358,8 @@ impl Run {
             });
             let reservation = Resources { gpus, ..self.definition.reservation() };
             held.entry(node).or_default().push(reservation.clone());
-            let task = self.task(cx, id, node, attachment, reservation);
+            let capacity_provider = provider.map(str::to_owned);
+            let task = Task { capacity_provider, ..self.task(cx, id, node, attachment, reservation) };
             cx.txn.put(task.clone());
             tasks.push(task);
         }
@@ -335,7 +392,7 @@ impl Run {
             family: definition.family.clone(),
             revision: definition.revision,
             launch_type: self.launch_type,
-            capacity_provider: self.capacity_provider.clone(),
+            capacity_provider: None,
             node: Some(node),
             container_instance: if is_fargate { None } else { container_instance_of(cx, node) },
             group: self.group.clone(),
@@ -386,44 +443,6 @@ fn refuse_unbuilt(asked: &Asked) -> Result<(), Error> {
         return Err(Error::invalid_parameter(format!(
             "referenceId can have at most {REFERENCE_ID_LENGTH_MAX} characters."
         )));
-    }
-    Ok(())
-}
-
-/// The launch type, and the capacity provider when it was asked for by one.
-fn launch_type(
-    given: Option<ecs::LaunchType>,
-    strategy: Option<Vec<ecs::CapacityProviderStrategyItem>>,
-) -> Result<(LaunchType, Option<String>), Error> {
-    let strategy = strategy.unwrap_or_default();
-    match (given, strategy.as_slice()) {
-        (None, []) => Ok((LaunchType::Ec2, None)),
-        (Some(ecs::LaunchType::ManagedInstances), []) => {
-            Err(Error::unsupported_feature("The launch type MANAGED_INSTANCES is not supported by Gantry yet."))
-        }
-        (Some(given), []) => Ok((super::launch_type(given)?, None)),
-        (Some(_), _) => Err(Error::invalid_parameter(
-            "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
-        )),
-        (None, [item]) if item.capacity_provider == LaunchType::Fargate.as_str() => {
-            check_weights(item)?;
-            Ok((LaunchType::Fargate, Some(item.capacity_provider.clone())))
-        }
-        (None, items) => {
-            let names: Vec<_> = items.iter().map(|item| item.capacity_provider.as_str()).collect();
-            Err(Error::unsupported_feature(format!(
-                "A capacity provider strategy of [{}] is not supported by Gantry yet; one of [FARGATE] is.",
-                names.join(",")
-            )))
-        }
-    }
-}
-
-/// Ranges of ecs-semantics §3.14. With one provider they decide nothing more.
-fn check_weights(item: &ecs::CapacityProviderStrategyItem) -> Result<(), Error> {
-    let is_within = |value: Option<i32>, most: i32| value.is_none_or(|value| (0..=most).contains(&value));
-    if !is_within(item.weight, 1000) || !is_within(item.base, 100_000) {
-        return Err(Error::invalid_parameter("weight must be between 0 and 1000, base between 0 and 100000."));
     }
     Ok(())
 }
