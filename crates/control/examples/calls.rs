@@ -117,6 +117,7 @@ fn node(number: u128, scope: &Scope) -> Node {
         agent_version: "1.0.0".to_owned(),
         runtime_version: "none".to_owned(),
         connected: true,
+        disconnected_at: None,
         boot_id: "boot".to_owned(),
         container_instance: Some(ContainerInstanceId(number)),
         registered_at: Timestamp(0),

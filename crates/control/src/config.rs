@@ -1,6 +1,10 @@
 //! What the person who starts the control plane decides.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// See docs/decisions/0010.
+pub const NODE_LOST_AFTER: Duration = Duration::from_secs(60);
 
 /// Whether callers must prove who they are. Deny is the zero value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub struct Config {
     pub throttle: bool,
     /// The cluster that this machine's own node joins.
     pub cluster: String,
+    /// How long a node's session may be gone before services replace the tasks that it has.
+    pub node_lost_after: Duration,
     /// Every random choice (ids, spread) follows from it; `None` takes the system's randomness.
     pub seed: Option<u64>,
 }
@@ -39,6 +45,7 @@ impl Config {
             auth: Auth::Required,
             throttle: false,
             cluster: model::cluster::DEFAULT_CLUSTER.to_owned(),
+            node_lost_after: NODE_LOST_AFTER,
             seed: None,
         }
     }

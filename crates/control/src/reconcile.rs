@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! commits ─▶ services whose row or tasks changed ─┐
+//! nodes that come, go or drain ─▶ their services ─┤
 //! nodes with new room ─▶ services without it ─────┼─▶ due ─▶ round ─▶ commit (wakes the service again if it changed)
 //! the time that a round asked for ────────────────┘
 //! ```
@@ -16,7 +17,7 @@ use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
 use model::service::ServiceKey;
-use model::{Node, Timestamp};
+use model::{ContainerInstance, Node, NodeId, Timestamp};
 use store::{Commit, CommitStream, Next, Tables, WriteError, service_of};
 
 use crate::ecs::service::round::{self, Rest};
@@ -42,7 +43,10 @@ async fn run(control: Weak<Control>, clock: Clock, mut commits: CommitStream, mu
         };
         match next {
             None => {}
-            Some(Next::Commit(commit)) => agenda.note(&commit),
+            Some(Next::Commit(commit)) => {
+                let Some(control) = control.upgrade() else { return };
+                agenda.note(&commit, &control.store.view());
+            }
             Some(Next::Lagged) => {
                 let Some(control) = control.upgrade() else { return };
                 agenda.add_all(&control.store.view());
@@ -119,15 +123,36 @@ impl Agenda {
         }
     }
 
-    fn note(&mut self, commit: &Commit) {
+    /// `tables` are as the commit left them, or later.
+    fn note(&mut self, commit: &Commit, tables: &Tables) {
         let changes = &commit.changes;
         self.due.extend(changes.services.keys().cloned());
         self.due.extend(changes.tasks.values().filter_map(|change| service_of(change.newest())));
+        for node in unsettled(commit) {
+            self.due.extend(tables.tasks_on_node(node).filter_map(|task| service_of(task)));
+        }
         let has_room = changes.nodes.values().any(|change| gains(change.before.as_deref(), change.after.as_deref()));
         if has_room || !changes.container_instances.is_empty() {
             self.due.extend(self.waiting_for_room.iter().cloned());
         }
     }
+}
+
+/// The nodes that mean something else to the tasks that are on them than before the commit.
+fn unsettled(commit: &Commit) -> BTreeSet<NodeId> {
+    let presence = |node: &Node| node.disconnected_at;
+    let standing = |instance: &ContainerInstance| instance.status;
+    let nodes = commit
+        .changes
+        .nodes
+        .iter()
+        .filter(|(_, change)| change.before.as_deref().map(presence) != change.after.as_deref().map(presence));
+    let instances = commit
+        .changes
+        .container_instances
+        .values()
+        .filter(|change| change.before.as_deref().map(standing) != change.after.as_deref().map(standing));
+    nodes.map(|(id, _)| *id).chain(instances.map(|change| change.newest().node)).collect()
 }
 
 /// Whether a node may take a task now that it did not take before.

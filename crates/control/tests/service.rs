@@ -337,3 +337,87 @@ async fn the_providers_keep_their_shares_out_and_in() {
     steady(&world, 1, 3).await;
     assert_eq!(by_provider(&world.view()), BTreeMap::from([(String::new(), 3)]));
 }
+
+/// The node that has the only running task of the service.
+fn host(tables: &Tables) -> NodeId {
+    let mut running = tables.tasks.iter().filter(|task| task.last_status == TaskStatus::Running);
+    running.next().expect("a task runs").node.expect("it has a node")
+}
+
+async fn join(world: &World, node: NodeId) -> tokio::task::JoinHandle<()> {
+    let (link, desired) = Link::join(world, node).await;
+    tokio::spawn(serve(link, desired))
+}
+
+#[tokio::test]
+async fn a_drained_instance_is_left_once_the_replacement_works() {
+    let world = World::new().await;
+    let nodes = [NodeId(7), NodeId(8)];
+    for node in nodes {
+        join(&world, node).await;
+    }
+    register(&world, "one").await;
+    create(&world, 1, json!({})).await;
+    steady(&world, 1, 1).await;
+    let old = host(&world.view());
+    let instance = world.view().container_instance_of_node(old).unwrap().id.to_string();
+    world.call("UpdateContainerInstancesState", json!({"containerInstances": [instance], "status": "DRAINING"})).await;
+    world.until("the replacement runs beside it", |tables| running(tables, 1) == 2).await;
+    steady(&world, 1, 2).await;
+    world.until("it is left", |tables| running(tables, 1) == 1 && host(tables) != old).await;
+    assert!(world.view().tasks_on_node(old).next().is_none());
+    world.check_ledger();
+}
+
+#[tokio::test]
+async fn tasks_of_a_dead_node_are_replaced_and_stopped_when_it_is_back() {
+    let world = World::new().await;
+    let nodes = [NodeId(7), NodeId(8)];
+    let mut links = BTreeMap::new();
+    for node in nodes {
+        links.insert(node, join(&world, node).await);
+    }
+    register(&world, "one").await;
+    create(&world, 1, json!({})).await;
+    steady(&world, 1, 1).await;
+    let (dead, lost) = (host(&world.view()), world.view().tasks.iter().next().unwrap().id);
+    links[&dead].abort();
+    world.until("it is gone", |tables| tables.nodes.get(&dead).is_some_and(|node| !node.connected)).await;
+    world.clock.advance(control::config::NODE_LOST_AFTER);
+    world.until("it is replaced", |tables| running(tables, 1) == 1 && host(tables) != dead).await;
+    let row = world.task(lost);
+    assert_eq!((row.last_status, row.stop_code), (TaskStatus::Stopping, Some(StopCode::TerminationNotice)));
+    assert_eq!(row.stopped_reason.as_deref(), Some(&*format!("Host EC2 (instance i-{:017x}) stopped.", dead.0)));
+    assert_eq!((described(&world).await["runningCount"].clone(), world.view().tasks.len()), (json!(1), 2));
+
+    let (mut link, desired) = Link::join(&world, dead).await;
+    assert_eq!(desired.statuses(), BTreeMap::from([(lost, DesiredStatus::Stopped)]), "it is told to stop the old one");
+    link.report(vec![report(lost, 9, ReportedStatus::Stopped)]).await;
+    world.until("it has stopped", |tables| tables.tasks.get(&lost).is_some_and(|task| task.counted)).await;
+    steady(&world, 1, 1).await;
+    assert_eq!(world.view().tasks.len(), 2);
+}
+
+#[tokio::test]
+async fn tasks_of_a_deregistered_instance_are_replaced() {
+    let world = World::new().await;
+    join(&world, NodeId(7)).await;
+    let job = json!({"family": "web", "containerDefinitions": [{"name": "app", "image": "one", "memory": 64}]});
+    world.call("RegisterTaskDefinition", job).await;
+    let request = json!({"serviceName": "web", "taskDefinition": "web", "desiredCount": 2});
+    world.call("CreateService", request).await;
+    steady(&world, 1, 2).await;
+    join(&world, NodeId(8)).await;
+    let instance = world.view().container_instance_of_node(NodeId(7)).unwrap().id.to_string();
+    let request = json!({"containerInstance": instance, "force": true});
+    world.call("DeregisterContainerInstance", request).await;
+    world.until("both are replaced", |tables| running(tables, 1) == 2 && host(tables) == NodeId(8)).await;
+    let view = world.view();
+    let stopped: Vec<&Task> =
+        view.tasks.iter().filter(|task| task.node == Some(NodeId(7))).map(AsRef::as_ref).collect();
+    assert_eq!(stopped.len(), 2);
+    for task in stopped {
+        assert_eq!(task.stopped_reason.as_deref(), Some("Container instance deregistration forced by user"));
+        assert_eq!(task.last_status, TaskStatus::Stopped);
+    }
+}

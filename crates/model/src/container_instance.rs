@@ -50,3 +50,10 @@ pub struct ContainerInstance {
     /// Starts at 1, rises with each change that emits an event.
     pub version: u64,
 }
+
+impl ContainerInstance {
+    /// What a node is called in EC2's words: `i-` and 17 hex digits.
+    pub fn ec2_instance_id_of(node: NodeId) -> String {
+        format!("i-{:017x}", node.0 & ((1 << 68) - 1))
+    }
+}

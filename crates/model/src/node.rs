@@ -26,6 +26,9 @@ pub struct Node {
     pub runtime_version: String,
     /// The session is up.
     pub connected: bool,
+    /// Since when it is not; also since when the control plane itself is back. `None` while it is.
+    #[serde(default)]
+    pub disconnected_at: Option<Timestamp>,
     /// Changes when the machine boots: containers of an earlier boot are gone.
     pub boot_id: String,
     pub container_instance: Option<ContainerInstanceId>,

@@ -46,6 +46,7 @@ pub enum ActionName {
     SteadyState,
     TasksStarted,
     TasksStopped,
+    ScaleInFailureByTaskProtection,
     TaskStartImpaired,
     TaskPlacementFailure,
     TaskConfigurationFailure,
@@ -57,6 +58,7 @@ impl ActionName {
             Self::SteadyState => "SERVICE_STEADY_STATE",
             Self::TasksStarted => "TASKS_STARTED",
             Self::TasksStopped => "TASKS_STOPPED",
+            Self::ScaleInFailureByTaskProtection => "TASKSET_SCALE_IN_FAILURE_BY_TASK_PROTECTION",
             Self::TaskStartImpaired => "SERVICE_TASK_START_IMPAIRED",
             Self::TaskPlacementFailure => "SERVICE_TASK_PLACEMENT_FAILURE",
             Self::TaskConfigurationFailure => "SERVICE_TASK_CONFIGURATION_FAILURE",
@@ -66,7 +68,9 @@ impl ActionName {
     /// `eventType`.
     pub const fn level(self) -> &'static str {
         match self {
-            Self::SteadyState | Self::TasksStarted | Self::TasksStopped => "INFO",
+            Self::SteadyState | Self::TasksStarted | Self::TasksStopped | Self::ScaleInFailureByTaskProtection => {
+                "INFO"
+            }
             Self::TaskStartImpaired => "WARN",
             Self::TaskPlacementFailure | Self::TaskConfigurationFailure => "ERROR",
         }

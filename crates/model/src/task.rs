@@ -173,6 +173,9 @@ pub struct Task {
     /// Its service has taken its end into account.
     #[serde(default)]
     pub counted: bool,
+    /// Until then its service may not choose to stop it (UpdateTaskProtection).
+    #[serde(default)]
+    pub protected_until: Option<Timestamp>,
 }
 
 /// One container of a task, as Describe shows it.

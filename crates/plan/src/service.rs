@@ -8,16 +8,20 @@
 //! for neither. A plan says how many tasks to start, not where: whoever carries it out places them, and tells the
 //! service with [`event`]'s words what came of it.
 //!
-//! It does not know nodes, load balancers or daemons, and never sees tasks that are not the service's.
+//! Of nodes it knows what its tasks' [`Site`]s say; it does not know load balancers or daemons, and never sees tasks that
+//! are not the service's.
 //!
 //! Invariants
 //! - A plan never takes the number of healthy tasks below `lower` by stopping one, and never starts one above `upper`.
 //! - Once a plan is carried out, the next one at the same time is empty.
 
+mod drain;
 pub mod event;
+mod loss;
 mod replica;
 pub mod rollout;
 mod share;
+mod site;
 mod victim;
 
 use std::borrow::Cow;
@@ -27,6 +31,8 @@ use model::service::{Deployment, Rollout, Service, ServiceStatus};
 use model::{DesiredStatus, HealthStatus, StopCode, Task, TaskId, TaskStatus, Timestamp};
 
 use event::Event;
+pub use site::Site;
+pub use victim::spread_attribute;
 
 /// How long a task without a health check must be RUNNING to count as healthy (ecs-semantics §3.2).
 pub const PROVING: Duration = Duration::from_secs(40);
@@ -50,6 +56,9 @@ pub struct ServiceTask<'a> {
     pub zone: Option<Cow<'a, str>>,
     /// The capacity provider that it got its room from.
     pub provider: Option<Cow<'a, str>>,
+    pub site: Site,
+    /// Until then the service does not choose it to be stopped (ecs-semantics §3.11).
+    pub protected_until: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +75,9 @@ pub enum Life {
 }
 
 impl<'a> ServiceTask<'a> {
-    pub fn of(task: &'a Task) -> Self {
-        let was_asked = matches!(task.stop_code, Some(StopCode::ServiceSchedulerInitiated | StopCode::UserInitiated));
+    pub fn of(task: &'a Task, site: Site) -> Self {
+        use StopCode::{ServiceSchedulerInitiated, TerminationNotice, UserInitiated};
+        let was_asked = matches!(task.stop_code, Some(ServiceSchedulerInitiated | UserInitiated | TerminationNotice));
         let life = match (task.last_status, task.desired_status) {
             (TaskStatus::Stopped | TaskStatus::Deleted, _) => {
                 Life::Stopped { failed_to_start: task.started_at.is_none() && !was_asked }
@@ -86,6 +96,8 @@ impl<'a> ServiceTask<'a> {
             created_at: task.created_at,
             zone: task.availability_zone.as_deref().map(Cow::Borrowed),
             provider: task.capacity_provider.as_deref().map(Cow::Borrowed),
+            site,
+            protected_until: task.protected_until,
         }
     }
 
@@ -141,6 +153,7 @@ pub struct ServicePlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stop {
     pub task: TaskId,
+    pub code: StopCode,
     /// The task's `stoppedReason`.
     pub reason: String,
 }
@@ -205,7 +218,8 @@ impl ServicePlan {
     /// Stops tasks as part of scaling and replacing.
     fn stop_tasks(&mut self, tasks: &[&ServiceTask<'_>]) {
         for task in tasks {
-            self.stop.push(Stop { task: task.id, reason: event::scaling(&task.deployment) });
+            let code = StopCode::ServiceSchedulerInitiated;
+            self.stop.push(Stop { task: task.id, code, reason: event::scaling(&task.deployment) });
         }
         self.say_stopped(tasks);
     }

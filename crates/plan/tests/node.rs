@@ -117,6 +117,7 @@ fn task(id: u128) -> Task {
         version: 1,
         report_sequence: 0,
         counted: false,
+        protected_until: None,
     }
 }
 

@@ -5,9 +5,9 @@ mod service_world;
 use std::time::Duration;
 
 use model::HealthStatus;
-use plan::service::{Life, bounds, rollout};
+use plan::service::{Life, ServicePlan, bounds, rollout};
 use proptest::prelude::*;
-use service_world::{World, configuration};
+use service_world::{Ground, World, configuration};
 
 #[test]
 fn bounds_are_those_of_the_worked_examples() {
@@ -49,6 +49,10 @@ enum Step {
     Pass(u64),
     Deploy,
     Scale(u32),
+    Drain(usize, bool),
+    Leave(usize),
+    Return(usize),
+    Protect(usize, u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -61,6 +65,10 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..60u64).prop_map(Step::Pass),
         1 => Just(Step::Deploy),
         1 => (0..9u32).prop_map(Step::Scale),
+        1 => ((1..3usize), any::<bool>()).prop_map(|(node, is_draining)| Step::Drain(node, is_draining)),
+        1 => (1..3usize).prop_map(Step::Leave),
+        1 => (1..3usize).prop_map(Step::Return),
+        1 => ((0..4usize), (0..300u64)).prop_map(|(count, seconds)| Step::Protect(count, seconds)),
     ]
 }
 
@@ -77,6 +85,27 @@ fn take(world: &mut World, step: Step, number: usize) {
         Step::Pass(seconds) => world.pass(seconds),
         Step::Deploy => world.deploy(&format!("d{number}")),
         Step::Scale(desired) => world.service.desired_count = desired,
+        // Node 0 always takes tasks.
+        Step::Drain(node, is_draining) => world.change_node(node, |row| row.is_draining = is_draining),
+        Step::Leave(node) => {
+            let now = world.now;
+            world.change_node(node, |row| row.away_since = row.away_since.or(Some(now)));
+        }
+        Step::Return(node) => world.change_node(node, |row| row.away_since = None),
+        Step::Protect(count, seconds) => {
+            let until = world.now.plus(Duration::from_secs(seconds));
+            world.change(count, Life::Running, |task, _| task.protected_until = Some(until));
+        }
+    }
+}
+
+/// A protected task goes only when it is lost or unhealthy.
+fn hold_protection(world: &World, plan: &ServicePlan) {
+    for stop in &plan.stop {
+        let task = world.tasks.iter().find(|task| task.id == stop.task).expect("a task that is there");
+        let is_protected = task.protected_until.is_some_and(|until| world.now < until);
+        let is_due = world.is_lost(task) || task.health == HealthStatus::Unhealthy;
+        assert!(!is_protected || is_due, "a protected task goes: {stop:?}");
     }
 }
 
@@ -85,6 +114,7 @@ fn settle(world: &mut World) {
     let plan = world.plan();
     let (healthy, alive) = (world.healthy(), world.alive());
     let stopped = plan.stop.len();
+    hold_protection(world, &plan);
     let primary = world.service.deployments[0].id.clone();
     world.apply(&plan);
     let (lower, upper) = world.bounds();
@@ -132,6 +162,9 @@ proptest! {
             settle(&mut world);
         }
         world.change(usize::MAX, Life::Running, |task, _| task.health = HealthStatus::Unknown);
+        for node in 0..3 {
+            world.change_node(node, |row| *row = Ground::default());
+        }
         for _ in 0..40 {
             world.pass(1700);
             world.run(usize::MAX);

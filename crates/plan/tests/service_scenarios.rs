@@ -10,6 +10,9 @@
 //! run N, fail N, exit N      so many pending tasks run, or never do; so many running tasks end
 //! healthy N, unhealthy N     so many running tasks are found to be so
 //! end                        all tasks that were asked to stop have stopped
+//! drain NODE, activate NODE  of the nodes 0, 1 and 2
+//! leave NODE, return NODE    its session ends, or is there again
+//! protect N SECONDS          so many running tasks
 //! pass SECONDS
 //! delete
 //! ```
@@ -18,6 +21,7 @@ mod service_world;
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use model::HealthStatus;
 use model::service::ServiceStatus;
@@ -88,6 +92,17 @@ fn execute(world: &mut World, command: &str, arguments: &[&str]) {
         "healthy" => world.change(number(0), Life::Running, |task, _| task.health = HealthStatus::Healthy),
         "unhealthy" => world.change(number(0), Life::Running, |task, _| task.health = HealthStatus::Unhealthy),
         "end" => world.end(),
+        "drain" => world.change_node(number(0), |node| node.is_draining = true),
+        "activate" => world.change_node(number(0), |node| node.is_draining = false),
+        "leave" => {
+            let now = world.now;
+            world.change_node(number(0), |node| node.away_since = Some(now));
+        }
+        "return" => world.change_node(number(0), |node| node.away_since = None),
+        "protect" => {
+            let until = world.now.plus(Duration::from_secs(number(1) as u64));
+            world.change(number(0), Life::Running, |task, _| task.protected_until = Some(until));
+        }
         "pass" => world.pass(number(0) as u64),
         "delete" => {
             world.service.status = ServiceStatus::Draining;

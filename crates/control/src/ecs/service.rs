@@ -7,6 +7,7 @@
 //! other controllers and strategies are not: what asks for them is refused.
 
 pub mod round;
+mod site;
 
 use std::sync::Arc;
 use std::time::Duration;

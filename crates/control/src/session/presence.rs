@@ -4,12 +4,16 @@ use model::{ContainerInstance, Node, NodeId, Task, TaskId, Timestamp};
 use store::Txn;
 
 /// Notes that the node's session is up, or is not. Tasks keep their last status and health (ecs-semantics §1.5); those
-/// that never ran have no connectivity yet.
+/// that never ran have no connectivity yet. When the node has been gone for too long, the tasks of services are replaced
+/// (`plan::service::loss`).
 pub(super) fn set(txn: &mut Txn, node: NodeId, connected: bool, now: Timestamp) {
     if txn.nodes.get(&node).is_none_or(|row| row.connected == connected) {
         return;
     }
-    txn.update(&node, |row: &mut Node| row.connected = connected);
+    txn.update(&node, |row: &mut Node| {
+        row.connected = connected;
+        row.disconnected_at = (!connected).then_some(now);
+    });
     if let Some(instance) = txn.container_instance_of_node(node).map(|instance| instance.id) {
         txn.update(&instance, |row: &mut ContainerInstance| row.version += 1);
     }

@@ -74,7 +74,7 @@ fn join(
         scope: scope.clone(),
         cluster: cluster.to_owned(),
         node,
-        ec2_instance_id: ec2_instance_id(node),
+        ec2_instance_id: ContainerInstance::ec2_instance_id_of(node),
         status: InstanceStatus::Active,
         status_reason: None,
         custom_attributes: Vec::new(),
@@ -101,6 +101,7 @@ fn put_node(txn: &mut Txn, hello: &Hello, scope: &Scope, zone: &str, instance: C
         agent_version: hello.agent_version.clone(),
         runtime_version: hello.runtime_version.clone(),
         connected: known.is_none_or(|node| node.connected),
+        disconnected_at: known.and_then(|node| node.disconnected_at),
         boot_id: hello.boot_id.clone(),
         container_instance: Some(instance),
         registered_at: known.map_or(now, |node| node.registered_at),
@@ -113,9 +114,4 @@ fn zone_of(hello: &Hello, scope: &Scope) -> String {
     let named = hello.attributes.iter().find(|attribute| attribute.name == ZONE_ATTRIBUTE);
     let named = named.and_then(|attribute| attribute.value.as_ref()).filter(|zone| zones.contains(zone));
     named.unwrap_or(&zones[0]).clone()
-}
-
-/// `i-` and 17 hex digits.
-fn ec2_instance_id(node: NodeId) -> String {
-    format!("i-{:017x}", node.0 & ((1 << 68) - 1))
 }

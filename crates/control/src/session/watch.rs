@@ -10,6 +10,7 @@ use super::{presence, registration};
 use crate::Control;
 
 /// Makes the store ready for sessions: it has an id, and no node is connected yet, whatever an earlier process wrote.
+/// All of them have as long as after a broken session to come back, since it was not they who were away.
 ///
 /// # Errors
 /// When the log cannot be written.
@@ -21,10 +22,10 @@ pub(crate) async fn start(control: &Arc<Control>) -> Result<(), WriteError<std::
         if txn.meta_value(registration::CONTROL_ID).is_none() {
             txn.put(Meta { name: registration::CONTROL_ID.to_owned(), value: new_id });
         }
-        let is_connected = |node: &&Arc<Node>| node.connected;
-        let connected: Vec<NodeId> = txn.nodes.iter().filter(is_connected).map(|node| node.id).collect();
-        for node in connected {
+        let nodes: Vec<NodeId> = txn.nodes.iter().map(|node| node.id).collect();
+        for node in nodes {
             presence::set(txn, node, false, now);
+            txn.update(&node, |row: &mut Node| row.disconnected_at = Some(now));
         }
         Ok(())
     });

@@ -73,6 +73,7 @@ pub fn put_node(world: &mut World, number: u128, zone: &str) {
         agent_version: "1.2.3".to_owned(),
         runtime_version: "containerd: 1.6.20".to_owned(),
         connected: true,
+        disconnected_at: None,
         boot_id: "boot".to_owned(),
         container_instance: Some(ContainerInstanceId(number)),
         registered_at: world.now,

@@ -112,6 +112,7 @@ pub fn task(id: TaskId, node: NodeId) -> Task {
         version: 1,
         report_sequence: 0,
         counted: false,
+        protected_until: None,
     }
 }
 

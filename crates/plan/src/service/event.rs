@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use model::resources::Shortage;
 use model::service_event::ActionName;
-use model::{ContainerInstanceId, ServiceAction, TaskId};
+use model::{ContainerInstance, ContainerInstanceId, NodeId, ServiceAction, TaskId};
 
 use crate::place::Reason;
 
@@ -40,6 +40,11 @@ impl Event {
 /// The `stoppedReason` of a task that is scaled in or replaced.
 pub fn scaling(deployment: &str) -> String {
     format!("Scaling activity initiated by (deployment {deployment})")
+}
+
+/// The `stoppedReason` of a task whose node is gone: what ECS says of a host that was stopped.
+pub fn host_stopped(node: NodeId) -> String {
+    format!("Host EC2 (instance {}) stopped.", ContainerInstance::ec2_instance_id_of(node))
 }
 
 pub fn in_progress(deployment: &str) -> String {
@@ -112,6 +117,15 @@ pub fn stuck(service: &str) -> Event {
         "(service {service}) was unable to stop or start tasks during a deployment because of the service deployment \
          configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
     ))
+}
+
+/// Tasks that would go are protected.
+pub fn protected(service: &str, deployment: &str, count: usize) -> Event {
+    let message = format!(
+        "(service {service}) was unable to reach steady state because (taskSet {deployment}) was unable to scale in due \
+         to (reason {count} tasks under protection)"
+    );
+    Event::named(ActionName::ScaleInFailureByTaskProtection, message)
 }
 
 /// No place for a task of launch type EC2 or EXTERNAL: the container instance that was closest, and what it lacks.

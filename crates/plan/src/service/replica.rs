@@ -1,14 +1,17 @@
 //! What keeps a REPLICA service at its desired count: a census of its tasks, then what is stopped and what is missing,
 //! in an order that never leaves `lower` by our own doing and never exceeds `upper`.
 
-use model::service::{Rollout, Service};
-use model::{HealthStatus, Timestamp};
+use std::collections::BTreeSet;
 
-use super::{Life, REPEAT, STARTS_MAX, ServicePlan, ServiceTask, Stop, bounds, event, rollout, share};
+use model::service::{Rollout, Service};
+use model::{HealthStatus, StopCode, TaskId, Timestamp};
+
+use super::{Life, REPEAT, STARTS_MAX, ServicePlan, ServiceTask, Stop, bounds, drain, event, loss, rollout, share};
 
 pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
     rollout::take_stock(plan, tasks, now);
     rollout::judge(plan, now);
+    loss::stop(plan, tasks, now);
     if plan.service.deployments.is_empty() {
         return;
     }
@@ -24,9 +27,10 @@ pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Times
     };
     census.stop_old(plan);
     census.start_missing(plan, now);
+    census.tell_protected(plan, now);
     census.end_old_deployments(plan);
     census.note_steady(plan, now);
-    census.note_wake(plan, now);
+    census.note_wake(plan, tasks, now);
 }
 
 /// The tasks that are there, and the bounds.
@@ -34,7 +38,10 @@ struct Census<'a> {
     /// Of the PRIMARY deployment, unhealthy ones apart.
     good: Vec<&'a ServiceTask<'a>>,
     unhealthy: Vec<&'a ServiceTask<'a>>,
+    /// To be replaced: those of older deployments, and those that have to leave their instance.
     old: Vec<&'a ServiceTask<'a>>,
+    /// Tasks that would go if they were not protected, and the deployment of one of them.
+    protected: Option<(usize, String)>,
     desired: usize,
     lower: usize,
     upper: usize,
@@ -49,11 +56,13 @@ impl<'a> Census<'a> {
         let configuration = &service.configuration;
         let (lower, upper) =
             bounds(service.desired_count, configuration.minimum_healthy_percent, configuration.maximum_percent);
-        let stays = |task: &&ServiceTask<'_>| plan.stop.iter().all(|stop| stop.task != task.id);
-        let alive = tasks.iter().filter(|task| task.is_alive()).filter(stays);
-        let (mine, old): (Vec<_>, Vec<_>) = alive.partition(|task| task.deployment == primary);
+        let stopped: BTreeSet<TaskId> = plan.stop.iter().map(|stop| stop.task).collect();
+        let alive = tasks.iter().filter(|task| task.is_alive() && !stopped.contains(&task.id));
+        let stays = |task: &&ServiceTask<'_>| task.deployment == primary && !drain::must_leave(task, now);
+        let (mine, old): (Vec<_>, Vec<_>) = alive.partition(stays);
         let (unhealthy, good) = mine.into_iter().partition(|task| task.is_unhealthy(service, now));
-        Self { good, unhealthy, old, desired: service.desired_count as usize, lower, upper, now }
+        let desired = service.desired_count as usize;
+        Self { good, unhealthy, old, protected: None, desired, lower, upper, now }
     }
 
     fn alive(&self) -> usize {
@@ -65,7 +74,12 @@ impl<'a> Census<'a> {
     }
 
     fn has_unproven(&self) -> bool {
-        self.healthy() < self.good.len()
+        self.healthy() < self.good.len() || self.old.iter().any(|task| self.is_proving(task))
+    }
+
+    /// It has to leave its instance, and runs not yet for long enough to tell whether it works.
+    fn is_proving(&self, task: &ServiceTask<'_>) -> bool {
+        drain::must_leave(task, self.now) && task.life == Life::Running && !task.is_healthy(self.now)
     }
 
     /// How many more tasks there may be.
@@ -80,9 +94,15 @@ impl<'a> Census<'a> {
     /// More of the PRIMARY deployment than desired: the service was scaled in.
     fn stop_excess(&mut self, plan: &mut ServicePlan) {
         let excess = self.good.len().saturating_sub(self.desired);
-        let strategy = plan.service.capacity_of(&plan.service.deployments[0]).strategy;
-        let (victims, left) = share::choose_victims(std::mem::take(&mut self.good), &strategy, excess, self.now);
+        let service = &plan.service;
+        let capacity = service.capacity_of(&service.deployments[0]).strategy;
+        let good = std::mem::take(&mut self.good);
+        let (victims, left) = share::choose_victims(good, &capacity, &service.placement_strategies, excess, self.now);
         self.good = left;
+        if victims.len() < excess {
+            let protected = self.good.iter().filter(|task| task.is_protected(self.now)).count();
+            self.protected = Some((protected, plan.service.deployments[0].id.clone()));
+        }
         plan.stop_tasks(&victims);
     }
 
@@ -100,7 +120,8 @@ impl<'a> Census<'a> {
         let victims = std::mem::replace(&mut self.unhealthy, left);
         for task in &victims {
             plan.say(event::failed_health_checks(&plan.service.name, task.id));
-            plan.stop.push(Stop { task: task.id, reason: event::HEALTH_CHECKS_FAILED.to_owned() });
+            let code = StopCode::ServiceSchedulerInitiated;
+            plan.stop.push(Stop { task: task.id, code, reason: event::HEALTH_CHECKS_FAILED.to_owned() });
         }
         plan.say_stopped(&victims);
         rollout::note_unhealthy(&mut plan.service.deployments[0], victims.len(), now);
@@ -114,12 +135,38 @@ impl<'a> Census<'a> {
         }
         let service = &plan.service;
         let serves = |task: &&ServiceTask<'_>| task.life == Life::Running && !task.is_unhealthy(service, self.now);
-        let (mut serving, mut victims): (Vec<_>, Vec<_>) = self.old.iter().copied().partition(serves);
-        let spare = (self.healthy() + serving.len()).saturating_sub(self.lower);
-        serving.sort_by_key(|task| (task.created_at, task.id));
-        self.old = serving.split_off(spare.min(serving.len()));
+        let old = std::mem::take(&mut self.old);
+        let (protected, old): (Vec<_>, Vec<_>) = old.into_iter().partition(|task| task.is_protected(self.now));
+        let (serving, mut victims): (Vec<_>, Vec<_>) = old.into_iter().partition(serves);
+        // Those do not count as healthy, so that they go when none of them is needed.
+        let (mut proving, mut serving): (Vec<_>, Vec<_>) = serving.into_iter().partition(|task| self.is_proving(task));
+        if self.healthy() >= self.lower {
+            victims.append(&mut proving);
+        }
+        let held = protected.iter().copied().filter(serves).count();
+        let spare = (self.healthy() + serving.len() + held).saturating_sub(self.lower);
+        serving.sort_by_key(|task| (!task.site.is_draining, task.created_at, task.id));
+        let left = serving.split_off(spare.min(serving.len()));
+        if spare > serving.len() || held < protected.len() {
+            self.note_protected(&protected);
+        }
         victims.append(&mut serving);
+        self.old = [protected, proving, left].concat();
         plan.stop_tasks(&victims);
+    }
+
+    fn note_protected(&mut self, tasks: &[&ServiceTask<'_>]) {
+        let Some(first) = tasks.first() else { return };
+        self.protected = Some((tasks.len(), first.deployment.clone().into_owned()));
+    }
+
+    /// Unless there is something else to wait for.
+    fn tell_protected(&self, plan: &mut ServicePlan, now: Timestamp) {
+        let Some((count, deployment)) = &self.protected else { return };
+        if plan.start == 0 && !self.has_unproven() {
+            let message = event::protected(&plan.service.name, deployment, *count);
+            plan.meet(message, now);
+        }
     }
 
     fn start_missing(&mut self, plan: &mut ServicePlan, now: Timestamp) {
@@ -130,7 +177,7 @@ impl<'a> Census<'a> {
         }
         plan.start = self.missing().min(self.room()).min(STARTS_MAX);
         let is_stuck = plan.start == 0 && !self.old.is_empty() && !self.has_unproven();
-        if is_stuck {
+        if is_stuck && self.protected.is_none() {
             plan.meet(event::stuck(&plan.service.name), now);
         }
     }
@@ -168,15 +215,20 @@ impl<'a> Census<'a> {
         }
     }
 
-    fn note_wake(&self, plan: &mut ServicePlan, now: Timestamp) {
+    fn note_wake(&self, plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
         let service = &plan.service;
-        let proving = self.good.iter().filter(|task| task.life == Life::Running).filter_map(|task| task.proven_at());
+        let leaving = self.old.iter().filter(|task| self.is_proving(task));
+        let running = self.good.iter().chain(leaving).filter(|task| task.life == Life::Running);
+        let proving = running.filter_map(|task| task.proven_at());
+        let is_held = |task: &&&ServiceTask<'_>| self.protected.is_some() || task.site.is_draining;
+        let protection = self.good.iter().chain(&self.old).filter(is_held).filter_map(|task| task.protected_until);
         let in_grace = self.good.iter().filter(|task| task.health == HealthStatus::Unhealthy);
         let grace = in_grace.filter_map(|task| task.grace_end(service));
         let retries = self.missing() > 0 && service.deployments[0].rollout != Rollout::Failed;
         let retry = service.deployments[0].retry_at.filter(|_| retries);
         let obstacle = service.obstacle.as_ref().map(|(_, at)| at.plus(REPEAT));
         let repeat = service.steady_at.map(|at| at.plus(REPEAT));
-        plan.wake_at = proving.chain(grace).chain(retry).chain(repeat).chain(obstacle).filter(|at| *at > now).min();
+        let times = proving.chain(grace).chain(protection).chain(loss::next(tasks));
+        plan.wake_at = times.chain(retry).chain(repeat).chain(obstacle).filter(|at| *at > now).min();
     }
 }

@@ -3,6 +3,7 @@
 
 use model::Timestamp;
 use model::capacity_provider::StrategyItem;
+use model::service::PlacementStrategy;
 
 use super::{ServiceTask, victim};
 use crate::capacity;
@@ -11,11 +12,12 @@ use crate::capacity;
 pub(super) fn choose_victims<'a>(
     tasks: Vec<&'a ServiceTask<'a>>,
     strategy: &[StrategyItem],
+    placement: &[PlacementStrategy],
     count: usize,
     now: Timestamp,
 ) -> (Vec<&'a ServiceTask<'a>>, Vec<&'a ServiceTask<'a>>) {
     if strategy.is_empty() || count == 0 {
-        return victim::choose(tasks, count, now);
+        return victim::choose(tasks, count, placement, now);
     }
     let mut groups: Vec<Vec<&ServiceTask<'_>>> = vec![Vec::new(); strategy.len()];
     let mut strays = Vec::new();
@@ -23,11 +25,11 @@ pub(super) fn choose_victims<'a>(
         let index = strategy.iter().position(|item| task.provider.as_deref() == Some(&item.provider));
         index.map_or(&mut strays, |index| &mut groups[index]).push(task);
     }
-    let (mut victims, mut left) = victim::choose(strays, count, now);
+    let (mut victims, mut left) = victim::choose(strays, count, placement, now);
     let present: Vec<usize> = groups.iter().map(Vec::len).collect();
     let counts = capacity::withdraw(strategy, &present, count - victims.len());
     for (group, count) in groups.into_iter().zip(counts) {
-        let (gone, stays) = victim::choose(group, count, now);
+        let (gone, stays) = victim::choose(group, count, placement, now);
         victims.extend(gone);
         left.extend(stays);
     }

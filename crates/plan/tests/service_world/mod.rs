@@ -5,11 +5,22 @@
 use std::time::Duration;
 
 use model::service::{CircuitBreaker, DeploymentConfiguration, PropagateTags, Rollout, Service, ServiceStatus};
-use model::{HealthStatus, LaunchType, Scope, TaskId, Timestamp};
+use model::{HealthStatus, LaunchType, NodeId, Scope, TaskId, Timestamp};
 use plan::service::event::{self, Event};
-use plan::service::{Life, ServiceInput, ServicePlan, ServiceTask, begin, bounds, reconcile};
+use plan::service::{Life, ServiceInput, ServicePlan, ServiceTask, Site, begin, bounds, reconcile};
+
+/// How long a node may be away.
+pub const LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// A node of the three, each in a zone of its own, to which tasks go in turn.
+#[derive(Clone, Copy, Default)]
+pub struct Ground {
+    pub is_draining: bool,
+    pub away_since: Option<Timestamp>,
+}
 
 pub struct World {
+    pub nodes: [Ground; 3],
     pub service: Service,
     pub tasks: Vec<ServiceTask<'static>>,
     pub now: Timestamp,
@@ -48,7 +59,8 @@ impl World {
             obstacle: None,
             next_event: 1,
         };
-        let mut world = Self { service, tasks: Vec::new(), now, has_health_check: false, next_task: 1 };
+        let nodes = Default::default();
+        let mut world = Self { nodes, service, tasks: Vec::new(), now, has_health_check: false, next_task: 1 };
         world.deploy("a");
         world
     }
@@ -62,6 +74,28 @@ impl World {
         let new = begin(id.to_owned(), ("f".to_owned(), 1), None, None, self.now);
         self.service.deployments.insert(0, new);
         self.service.steady_at = None;
+    }
+
+    /// Where a task is, by the number of its node.
+    fn site(&self, node: usize) -> Site {
+        let Ground { is_draining, away_since } = self.nodes[node];
+        let lost_at = away_since.map(|at| at.plus(LOST_AFTER));
+        Site { node: Some(NodeId(node as u128)), is_draining, lost_at, ..Site::default() }
+    }
+
+    /// The next node in turn that takes tasks; there must be one.
+    fn next_node(&self) -> usize {
+        let is_open = |node: &usize| !self.nodes[*node].is_draining && self.nodes[*node].away_since.is_none();
+        let turn = self.next_task as usize % 3;
+        (0..3).map(|step| (turn + step) % 3).find(is_open).expect("a node takes tasks")
+    }
+
+    pub fn change_node(&mut self, node: usize, change: impl FnOnce(&mut Ground)) {
+        change(&mut self.nodes[node]);
+        for index in 0..self.tasks.len() {
+            let NodeId(node) = self.tasks[index].site.node.expect("every task here has a node");
+            self.tasks[index].site = self.site(node as usize);
+        }
     }
 
     pub fn plan(&self) -> ServicePlan {
@@ -81,6 +115,7 @@ impl World {
         let mut started = Vec::new();
         for _ in 0..plan.start {
             let id = TaskId(self.next_task);
+            let node = self.next_node();
             self.next_task += 1;
             started.push(id);
             self.tasks.push(ServiceTask {
@@ -91,7 +126,9 @@ impl World {
                 has_health_check: self.has_health_check,
                 started_at: None,
                 created_at: self.now,
-                zone: Some(["a", "b", "c"][id.0 as usize % 3].into()),
+                zone: Some(["a", "b", "c"][node].into()),
+                site: self.site(node),
+                protected_until: None,
                 provider: None,
             });
         }
@@ -135,11 +172,15 @@ impl World {
         self.tasks.iter().filter(|task| matches!(task.life, Life::Pending | Life::Running)).count()
     }
 
+    pub fn is_lost(&self, task: &ServiceTask<'_>) -> bool {
+        task.site.lost_at.is_some_and(|at| self.now >= at)
+    }
+
     pub fn count(&self, life: Life) -> usize {
         self.tasks.iter().filter(|task| task.life == life).count()
     }
 
-    /// RUNNING, not failing, and, when of the PRIMARY deployment without a health check, for long enough.
+    /// RUNNING on a node that is there, not failing, and, when of the PRIMARY deployment without a health check, for long enough.
     pub fn healthy(&self) -> usize {
         let primary = self.service.deployments.first().map_or("", |row| row.id.as_str());
         let works = |task: &&ServiceTask<'_>| match (task.deployment == primary, task.has_health_check) {
@@ -148,7 +189,8 @@ impl World {
             (false, _) => true,
         };
         let running = self.tasks.iter().filter(|task| task.life == Life::Running);
-        running.filter(|task| task.health != HealthStatus::Unhealthy).filter(works).count()
+        let running = running.filter(|task| !self.is_lost(task) && task.health != HealthStatus::Unhealthy);
+        running.filter(works).count()
     }
 
     pub fn bounds(&self) -> (usize, usize) {

@@ -5,13 +5,14 @@
 use model::capacity_provider::Capacity;
 use model::service::ServiceKey;
 use model::service_event::EVENTS_MAX;
-use model::{DesiredStatus, Service, ServiceEvent, StopCode, Task, Timestamp};
+use model::{DesiredStatus, Service, ServiceEvent, Task, Timestamp};
 use plan::place::{Placement, Reason};
 use plan::service::event::{self, Event};
 use plan::service::{ServiceInput, ServicePlan, ServiceTask, Stop, reconcile};
 use wire::ecs::Error;
 use wire::error::Failure;
 
+use super::site::Sites;
 use crate::Cx;
 use crate::ecs::task::placement::NO_CAPACITY;
 use crate::ecs::task::run::{Manner, Part, Run, random_uuid};
@@ -47,15 +48,16 @@ pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
 }
 
 fn decide(cx: &Cx<'_>, key: &ServiceKey, service: &Service) -> ServicePlan {
+    let mut sites = Sites::of(cx.txn, service, cx.config.node_lost_after);
     let rows = cx.txn.tasks_of_service(key);
-    let tasks: Vec<ServiceTask<'_>> = rows.map(|task| ServiceTask::of(task)).collect();
+    let tasks: Vec<ServiceTask<'_>> = rows.map(|task| ServiceTask::of(task, sites.site(task))).collect();
     reconcile(&ServiceInput { service, tasks: &tasks }, cx.now)
 }
 
 fn stop_task(cx: &mut Cx<'_>, stop: &Stop) {
     let now = cx.now;
     cx.txn.update::<Task, _>(&stop.task, |task| {
-        if task.stop(StopCode::ServiceSchedulerInitiated, &stop.reason, now) {
+        if task.stop(stop.code, &stop.reason, now) {
             task.tags.clear();
         }
     });

@@ -427,6 +427,7 @@ impl Run {
             version: 1,
             report_sequence: 0,
             counted: false,
+            protected_until: None,
         }
     }
 }

@@ -1,0 +1,28 @@
+//! Tasks of nodes that died (docs/decisions/0010): once a node's session has been gone for longer than a limit, its
+//! tasks count for nothing and are asked to stop, so that they are replaced elsewhere.
+//!
+//! ```text
+//! session up ◀─▶ down ─(limit)─▶ lost: the task is asked to stop ─▶ the node is back, and told so ─▶ STOPPED
+//!                                                                └▶ the instance is deregistered ──▶ STOPPED
+//! ```
+//! Nothing is known of the task meanwhile: it keeps what it holds on its node. It is never counted again, for what was
+//! asked to stop stays so.
+
+use model::{StopCode, Timestamp};
+
+use super::{ServicePlan, ServiceTask, Stop, event};
+
+/// Neither protection nor the percentages hold a task that is gone already.
+pub(super) fn stop(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
+    let lost: Vec<&ServiceTask<'_>> = tasks.iter().filter(|task| task.is_lost(now)).collect();
+    for task in &lost {
+        let reason = event::host_stopped(task.site.node.expect("a lost task has a node"));
+        plan.stop.push(Stop { task: task.id, code: StopCode::TerminationNotice, reason });
+    }
+    plan.say_stopped(&lost);
+}
+
+/// When the next node counts as lost.
+pub(super) fn next(tasks: &[ServiceTask<'_>]) -> impl Iterator<Item = Timestamp> {
+    tasks.iter().filter(|task| task.is_alive()).filter_map(|task| task.site.lost_at)
+}
