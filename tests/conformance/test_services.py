@@ -83,3 +83,17 @@ def test_what_is_not_there(ecs, unique):
         ecs.update_service(cluster=unique, service=unique, desiredCount=1)
     with refused("ClientException", "'schedulingStrategy'"):
         ecs.create_service(cluster=unique, serviceName=unique, taskDefinition="x", schedulingStrategy="DAEMON")
+
+
+def test_a_protected_task_survives_a_scale_in(ecs, service, unique, endpoint):
+    stable(ecs, unique)
+    first, _ = ecs.list_tasks(cluster=unique, serviceName=unique)["taskArns"]
+    answer = ecs.update_task_protection(cluster=unique, tasks=[first], protectionEnabled=True, expiresInMinutes=10)
+    assert answer["failures"] == []
+    (protected,) = endpoint.aws("ecs", "get-task-protection", "--cluster", unique, "--tasks", first)["protectedTasks"]
+    assert protected["protectionEnabled"] and protected["expirationDate"]
+    ecs.update_service(cluster=unique, service=unique, desiredCount=1)
+    stable(ecs, unique)
+    assert ecs.list_tasks(cluster=unique, serviceName=unique)["taskArns"] == [first]
+    (failure,) = ecs.get_task_protection(cluster=unique, tasks=["0" * 32])["failures"]
+    assert failure["reason"] == "MISSING"

@@ -15,6 +15,7 @@ pub mod setting;
 pub mod tag;
 pub mod task;
 pub mod task_definition;
+pub mod task_protection;
 
 use wire::ecs::{Error, Request, Response};
 
@@ -111,6 +112,12 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         Request::DescribeServices(request) => service::describe_services(cx, request).map(Response::DescribeServices),
         Request::ListServices(request) => service::list_services(cx, request).map(Response::ListServices),
         Request::DeleteService(request) => service::delete_service(cx, request).map(Response::DeleteService),
+        Request::UpdateTaskProtection(request) => {
+            task_protection::update_task_protection(cx, request).map(Response::UpdateTaskProtection)
+        }
+        Request::GetTaskProtection(request) => {
+            task_protection::get_task_protection(cx, request).map(Response::GetTaskProtection)
+        }
         Request::AssociateGatewayWithCluster(_)
         | Request::ContinueServiceDeployment(_)
         | Request::CreateDaemon(_)
@@ -136,7 +143,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::DisassociateGatewayFromCluster(_)
         | Request::DiscoverPollEndpoint(_)
         | Request::ExecuteCommand(_)
-        | Request::GetTaskProtection(_)
         | Request::ListDaemonDeployments(_)
         | Request::ListDaemonTaskDefinitions(_)
         | Request::ListDaemons(_)
@@ -156,7 +162,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::UpdateExpressGatewayService(_)
         | Request::UpdateGateway(_)
         | Request::UpdateServicePrimaryTaskSet(_)
-        | Request::UpdateTaskProtection(_)
         | Request::UpdateTaskSet(_) => Err(not_built::refuse("ecs", operation).into()),
     }
 }

@@ -421,3 +421,23 @@ async fn tasks_of_a_deregistered_instance_are_replaced() {
         assert_eq!(task.last_status, TaskStatus::Stopped);
     }
 }
+
+#[tokio::test]
+async fn protected_tasks_survive_a_scale_in_until_their_protection_expires() {
+    let world = world().await;
+    create(&world, 3, json!({})).await;
+    steady(&world, 1, 3).await;
+    let protected = world.view().tasks.iter().next().unwrap().id;
+    let request = json!({
+        "cluster": "default", "tasks": [protected.to_string()], "protectionEnabled": true, "expiresInMinutes": 1,
+    });
+    world.call("UpdateTaskProtection", request).await;
+    world.call("UpdateService", json!({"service": "web", "desiredCount": 0})).await;
+    world.until("the others go", |tables| running(tables, 1) == 1).await;
+    assert_eq!(world.task(protected).desired_status, DesiredStatus::Running);
+    let held = "(reason 1 tasks under protection)";
+    world.until("it says why", |tables| tables.service_events.iter().any(|row| row.message.ends_with(held))).await;
+    world.clock.advance(Duration::from_secs(60));
+    world.until("it goes too", |tables| running(tables, 1) == 0).await;
+    steady(&world, 1, 0).await;
+}

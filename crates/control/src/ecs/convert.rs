@@ -9,6 +9,7 @@ pub mod tag;
 pub mod task;
 pub mod task_definition;
 pub mod task_override;
+pub mod task_protection;
 
 use model::Timestamp;
 use wire::ecs::Error;

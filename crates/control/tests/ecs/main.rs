@@ -14,4 +14,5 @@ mod setting;
 mod tag;
 mod task;
 mod task_definition;
+mod task_protection;
 mod world;
