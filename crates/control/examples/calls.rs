@@ -121,6 +121,7 @@ fn node(number: u128, scope: &Scope) -> Node {
         boot_id: "boot".to_owned(),
         container_instance: Some(ContainerInstanceId(number)),
         registered_at: Timestamp(0),
+        changes: 0,
     }
 }
 
@@ -136,6 +137,7 @@ fn instance(number: u128, scope: &Scope) -> ContainerInstance {
         custom_attributes: vec![],
         tags: vec![],
         registered_at: Timestamp(0),
+        inactive_at: None,
         version: 1,
     }
 }

@@ -1,5 +1,5 @@
-//! The round that removes what has been kept for long enough: stopped tasks, deleted clusters, services and task definitions,
-//! used-up client tokens, expired log events.
+//! The round that removes what has been kept for long enough: stopped tasks, deleted clusters, services and task
+//! definitions, deregistered container instances, used-up client tokens, expired log events.
 //!
 //! It decides nothing about what is still in use: each noun's own rule does. A round that fails is tried again as the
 //! next one; nothing hangs on when it comes.
@@ -13,7 +13,7 @@ use model::{Task, TaskId, Timestamp};
 use store::{Commit, CommitStream, Next, Txn, WriteError, client_token};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::ecs::{cluster, service, task_definition};
+use crate::ecs::{cluster, container_instance, service, task_definition};
 use crate::{Control, logs};
 
 const ROUND: Duration = Duration::from_secs(60);
@@ -72,6 +72,7 @@ pub async fn sweep(control: &Control) -> Result<(), WriteError<Infallible>> {
 fn sweep_rows(txn: &mut Txn, now: Timestamp) -> usize {
     sweep_tasks(txn, now)
         + cluster::sweep(txn, now)
+        + container_instance::sweep(txn, now)
         + task_definition::sweep(txn)
         + service::sweep(txn, now)
         + client_token::prune(txn, now, ROWS_PER_COMMIT_MAX)

@@ -64,6 +64,29 @@ async fn a_task_runs_and_stops() {
 }
 
 #[tokio::test]
+async fn an_instances_version_rises_with_its_node() {
+    let world = World::new().await;
+    let (mut link, _) = Link::join(&world, NODE).await;
+    let changes = || world.node(NODE).changes;
+    assert_eq!(changes(), 0, "registered");
+    let id = world.place(1, NODE).await;
+    let before = changes();
+    let desired = link.desired().await;
+    link.applied(&desired).await;
+    link.report(vec![report(id, 1, ReportedStatus::Running)]).await;
+    link.taken().await;
+    assert_eq!(changes(), before, "nothing that the instance shows by itself");
+    link.report(vec![report(id, 2, ReportedStatus::Stopped)]).await;
+    link.taken().await;
+    assert_eq!(changes(), before + 1, "resources are given back");
+    drop(link);
+    world.until("the node is gone", |view| !view.nodes.get(&NODE).unwrap().connected).await;
+    assert_eq!(changes(), before + 2);
+    let (_link, _) = Link::join(&world, NODE).await;
+    assert_eq!(changes(), before + 3);
+}
+
+#[tokio::test]
 async fn an_essential_exit_stops_the_task_by_itself() {
     let world = World::new().await;
     let (mut link, _) = Link::join(&world, NODE).await;

@@ -47,7 +47,11 @@ pub struct ContainerInstance {
     #[serde(default)]
     pub tags: Vec<Tag>,
     pub registered_at: Timestamp,
-    /// Starts at 1, rises with each change that emits an event.
+    /// When it was deregistered. Stores of before this was noted have INACTIVE ones without.
+    #[serde(default)]
+    pub inactive_at: Option<Timestamp>,
+    /// Starts at 1, rises with each change of the instance itself. What is shown counts the node's
+    /// [`changes`](crate::Node::changes) too.
     pub version: u64,
 }
 

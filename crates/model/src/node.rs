@@ -33,4 +33,8 @@ pub struct Node {
     pub boot_id: String,
     pub container_instance: Option<ContainerInstanceId>,
     pub registered_at: Timestamp,
+    /// Rises with each change that its container instance shows: resources taken and given back, the session up or
+    /// down, a newer agent. A part of that instance's version, kept here because these changes write this row anyway.
+    #[serde(default)]
+    pub changes: u64,
 }

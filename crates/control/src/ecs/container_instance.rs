@@ -3,12 +3,13 @@
 //!
 //! ```text
 //! (session) ─▶ ACTIVE ◀─UpdateState─▶ DRAINING ─┐
-//!                └────────── Deregister ────────┴─▶ INACTIVE
+//!                └────────── Deregister ────────┴─▶ INACTIVE ─[`INACTIVE_RETENTION`] (sweep)─▶ gone
 //! ```
 //! A DRAINING instance takes no new tasks; those that it has are its services' to replace. An INACTIVE one is of the
-//! past: it stays to be described, and its node may be registered anew.
+//! past: it stays to be described for a while, and its node may be registered anew.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use model::query::InstanceView;
 use model::task::ContainerStatus;
@@ -21,7 +22,7 @@ use wire::ecs;
 use wire::ecs::Error;
 
 use super::attribute::attributes_of;
-use super::convert::container_instance::{Detail, arn, to_wire};
+use super::convert::container_instance::{Detail, arn, to_wire, version};
 use super::identifier::{self, Kind};
 use super::{cluster, listing, task};
 use crate::{Cx, page};
@@ -29,6 +30,8 @@ use crate::{Cx, page};
 /// Instances in one DescribeContainerInstances, and in one UpdateContainerInstancesState (ecs-semantics §3.5, §4.3).
 const DESCRIBE_MAX: usize = 100;
 const UPDATE_MAX: usize = 10;
+/// How long a deregistered instance can still be described.
+pub const INACTIVE_RETENTION: Duration = Duration::from_secs(3600);
 const DEREGISTERED: &str = "Container instance deregistration forced by user";
 
 /// The instance of a cluster that `text` names, in whatever status.
@@ -177,8 +180,9 @@ pub fn deregister_container_instance(
     for id in tasks {
         end(cx.txn, id, cx.now);
     }
+    instance.version = version(cx.txn, &instance) + 1;
     instance.status = InstanceStatus::Inactive;
-    instance.version += 1;
+    instance.inactive_at = Some(cx.now);
     cx.txn.put(instance.clone());
     leave_node(cx.txn, &instance);
     let detail = Detail { tags: true, health: false };
@@ -222,6 +226,20 @@ fn leave_node(txn: &mut Txn, instance: &ContainerInstance) {
         node.free = free;
         node.container_instance = None;
     });
+}
+
+/// Removes the deregistered instances whose retention is over. Answers how many.
+pub fn sweep(txn: &mut Txn, now: Timestamp) -> usize {
+    let over: Vec<_> = txn.container_instances.iter().filter(|row| is_over(row, now)).map(|row| row.id).collect();
+    for id in &over {
+        txn.remove::<ContainerInstance>(id);
+    }
+    over.len()
+}
+
+fn is_over(instance: &ContainerInstance, now: Timestamp) -> bool {
+    let since = instance.inactive_at.unwrap_or(instance.registered_at);
+    instance.status == InstanceStatus::Inactive && now.since(since) >= INACTIVE_RETENTION
 }
 
 /// UpdateContainerInstancesState: ACTIVE or DRAINING, each instance by itself.

@@ -1,6 +1,6 @@
-//! Whether a node is there, as its row, its container instance and its tasks say it.
+//! Whether a node is there, as its row and its tasks say it.
 
-use model::{ContainerInstance, Node, NodeId, Task, TaskId, Timestamp};
+use model::{Node, NodeId, Task, TaskId, Timestamp};
 use store::Txn;
 
 /// Notes that the node's session is up, or is not. Tasks keep their last status and health (ecs-semantics §1.5); those
@@ -13,10 +13,8 @@ pub(super) fn set(txn: &mut Txn, node: NodeId, connected: bool, now: Timestamp) 
     txn.update(&node, |row: &mut Node| {
         row.connected = connected;
         row.disconnected_at = (!connected).then_some(now);
+        row.changes += 1;
     });
-    if let Some(instance) = txn.container_instance_of_node(node).map(|instance| instance.id) {
-        txn.update(&instance, |row: &mut ContainerInstance| row.version += 1);
-    }
     let is_other = |task: &Task| task.connectivity_at.is_some() && task.connected != connected;
     let tasks: Vec<TaskId> = txn.tasks_on_node(node).filter(|task| is_other(task)).map(|task| task.id).collect();
     for task in tasks {

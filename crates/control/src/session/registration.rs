@@ -3,13 +3,14 @@
 use model::cluster::{ClusterStatus, DEFAULT_CLUSTER};
 use model::link::{Hello, LINK_PROTOCOL, Welcome};
 use model::network::Vpc;
-use model::{Arn, Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, Node, NodeId, Scope, Timestamp};
+use model::{Arn, ContainerInstance, ContainerInstanceId, InstanceStatus, Node, NodeId, Scope, Timestamp};
 use rand::Rng;
 use rand::rngs::StdRng;
 use store::Txn;
 
 use super::{Ending, presence};
 use crate::Config;
+use crate::ecs::cluster::new as new_cluster;
 
 /// Name of the [`Meta`](store::Meta) row that tells one store from another.
 pub(super) const CONTROL_ID: &str = "control_id";
@@ -57,17 +58,7 @@ fn join(
             let reason = format!("the cluster {cluster} does not exist or is not active; create it first");
             return Err(Ending::Refused { reason, fatal: false });
         }
-        txn.put(Cluster {
-            scope: scope.clone(),
-            name: cluster.to_owned(),
-            status: ClusterStatus::Active,
-            settings: Vec::new(),
-            tags: Vec::new(),
-            capacity_providers: Vec::new(),
-            default_strategy: Vec::new(),
-            created_at: now,
-            inactive_at: None,
-        });
+        txn.put(new_cluster(scope, cluster, now));
     }
     let instance = ContainerInstance {
         id: ContainerInstanceId(random.random()),
@@ -80,6 +71,7 @@ fn join(
         custom_attributes: Vec::new(),
         tags: Vec::new(),
         registered_at: now,
+        inactive_at: None,
         version: 1,
     };
     txn.put(instance.clone());
@@ -89,7 +81,7 @@ fn join(
 fn put_node(txn: &mut Txn, hello: &Hello, scope: &Scope, zone: &str, instance: ContainerInstanceId, now: Timestamp) {
     let known = txn.nodes.get(&hello.node);
     let reservations = txn.tasks_on_node(hello.node).map(|task| &task.reservation);
-    let node = Node {
+    let mut node = Node {
         id: hello.node,
         scope: scope.clone(),
         name: hello.name.clone(),
@@ -105,7 +97,14 @@ fn put_node(txn: &mut Txn, hello: &Hello, scope: &Scope, zone: &str, instance: C
         boot_id: hello.boot_id.clone(),
         container_instance: Some(instance),
         registered_at: known.map_or(now, |node| node.registered_at),
+        changes: known.map_or(0, |node| node.changes),
     };
+    match known {
+        // The changes of a new instance begin with it.
+        Some(known) if known.container_instance != node.container_instance => node.changes = 0,
+        Some(known) => node.changes += u64::from(**known != node),
+        None => {}
+    }
     txn.put(node);
 }
 

@@ -37,7 +37,10 @@ fn take_one(txn: &mut Txn, node: NodeId, report: &TaskReport, now: Timestamp) ->
 /// Recomputed, not added up: right also on a node that has become smaller than what its tasks hold.
 fn settle_ledger(txn: &mut Txn, node: NodeId) {
     let Some(free) = free(txn, node) else { return };
-    txn.update(&node, |row: &mut Node| row.free = free);
+    txn.update(&node, |row: &mut Node| {
+        row.free = free;
+        row.changes += 1;
+    });
 }
 
 fn free(tables: &store::Tables, node: NodeId) -> Option<model::Resources> {

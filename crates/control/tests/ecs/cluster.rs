@@ -21,6 +21,7 @@ fn put_instance(world: &mut World, cluster: &str, status: InstanceStatus) -> Con
         custom_attributes: vec![],
         tags: vec![],
         registered_at: world.now,
+        inactive_at: None,
         version: 1,
     });
     id

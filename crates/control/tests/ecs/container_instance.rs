@@ -1,5 +1,8 @@
 //! ListContainerInstances, DescribeContainerInstances, DeregisterContainerInstance, UpdateContainerInstancesState.
 
+use std::time::Duration;
+
+use control::ecs::container_instance::{INACTIVE_RETENTION, sweep};
 use model::link::ReportedStatus;
 use model::{Attribute, ContainerInstance, ContainerInstanceId, NodeId, Resources, Tag};
 use serde_json::{Value, json};
@@ -41,7 +44,7 @@ fn an_instance_shows_its_node() {
             "runningTasksCount": 1,
             "status": "ACTIVE",
             "tags": [{"key": "a", "value": "1"}],
-            "version": 1,
+            "version": 3,
             "versionInfo": {"agentVersion": "1.2.3", "dockerVersion": "containerd: 1.6.20"},
         })
     );
@@ -234,4 +237,40 @@ fn an_instance_with_tasks_leaves_only_by_force() {
     let answer = world
         .call("UpdateContainerInstancesState", json!({"containerInstances": [instance_arn(1)], "status": "ACTIVE"}));
     assert_eq!(answer["failures"], json!([{"arn": instance_arn(1), "reason": "INACTIVE"}]));
+}
+
+#[test]
+fn the_version_rises_with_what_is_taken_and_outlives_the_membership() {
+    let mut world = one_node();
+    let version = |world: &mut World| {
+        let answer = world.call("DescribeContainerInstances", json!({"containerInstances": [instance_arn(1)]}));
+        answer["containerInstances"][0]["version"].as_u64().unwrap()
+    };
+    assert_eq!(version(&mut world), 1);
+    world.call("RunTask", json!({"taskDefinition": "job", "count": 3}));
+    assert_eq!(version(&mut world), 2, "one change of resources, however many tasks");
+    let wanted = json!({"taskDefinition": "web", "launchType": "FARGATE", "networkConfiguration": in_zone_a()});
+    run(&mut world, wanted);
+    assert_eq!(version(&mut world), 3, "FARGATE tasks take from the same node");
+    world.call("PutAttributes", json!({"attributes": [{"name": "a", "targetId": instance_arn(1)}]}));
+    assert_eq!(version(&mut world), 4);
+    world.call("DeregisterContainerInstance", json!({"containerInstance": instance_arn(1), "force": true}));
+    assert_eq!(version(&mut world), 5);
+    change_node(&mut world, 1, |node| node.changes += 7);
+    assert_eq!(version(&mut world), 5, "what becomes of the node is no longer its concern");
+}
+
+#[test]
+fn a_deregistered_instance_is_described_until_its_retention_is_over() {
+    let mut world = one_node();
+    put_node(&mut world, 2, "us-east-1a");
+    world.pass(INACTIVE_RETENTION);
+    world.call("DeregisterContainerInstance", json!({"containerInstance": instance_arn(1)}));
+    let short_of = INACTIVE_RETENTION - Duration::from_millis(1);
+    assert_eq!(sweep(&mut world.txn, world.now.plus(short_of)), 0);
+    assert_eq!(sweep(&mut world.txn, world.now.plus(INACTIVE_RETENTION)), 1);
+    let wanted = json!({"containerInstances": [instance_arn(1), instance_arn(2)]});
+    let answer = world.call("DescribeContainerInstances", wanted);
+    assert_eq!(answer["failures"], json!([{"arn": instance_arn(1), "reason": "MISSING"}]));
+    assert_eq!(answer["containerInstances"][0]["status"], "ACTIVE");
 }

@@ -77,6 +77,7 @@ pub fn put_node(world: &mut World, number: u128, zone: &str) {
         boot_id: "boot".to_owned(),
         container_instance: Some(ContainerInstanceId(number)),
         registered_at: world.now,
+        changes: 0,
     });
     world.txn.put(ContainerInstance {
         id: ContainerInstanceId(number),
@@ -89,6 +90,7 @@ pub fn put_node(world: &mut World, number: u128, zone: &str) {
         custom_attributes: vec![],
         tags: vec![],
         registered_at: world.now,
+        inactive_at: None,
         version: 1,
     });
 }

@@ -39,10 +39,16 @@ pub fn to_wire(tables: &Tables, instance: &ContainerInstance, detail: Detail) ->
         status: Some(instance.status.as_str().to_owned()),
         status_reason: instance.status_reason.clone(),
         tags: Some(if detail.tags { tag::to_wire(&instance.tags) } else { Vec::new() }),
-        version: i64::try_from(instance.version).ok(),
+        version: i64::try_from(version(tables, instance)).ok(),
         version_info: node.map(version_info),
         ..Default::default()
     }
+}
+
+/// Rises with each change that AWS tells of by an event (ecs-semantics §6.1): the instance's own and its node's.
+pub fn version(tables: &Tables, instance: &ContainerInstance) -> u64 {
+    let node = tables.nodes.get(&instance.node).filter(|_| instance.status != InstanceStatus::Inactive);
+    instance.version + node.map_or(0, |node| node.changes)
 }
 
 pub fn arn(instance: &ContainerInstance) -> String {

@@ -366,6 +366,7 @@ impl Run {
         for (id, reservations) in held {
             cx.txn.update::<Node, _>(&id, |node| {
                 reservations.iter().for_each(|reservation| node.free.take(reservation));
+                node.changes += 1;
             });
         }
         tasks
