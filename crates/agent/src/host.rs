@@ -72,7 +72,7 @@ fn cpu_architecture() -> &'static str {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot keep the node's id in {path}")]
+#[error("the node's id in {path} cannot be kept or read")]
 pub struct NodeIdError {
     path: String,
     source: io::Error,
@@ -85,12 +85,19 @@ pub fn node_id(path: &Path, bits: u128) -> Result<NodeId, NodeIdError> {
         Ok(text) => text.trim().parse().map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let id = NodeId(bits);
-            let new = path.with_extension("new");
-            fs::write(&new, id.to_string()).and_then(|()| fs::rename(&new, path)).map_err(failed)?;
+            keep(path, id).map_err(failed)?;
             Ok(id)
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Durable before the control plane hears of it: a node that forgot its id would come back as another one.
+fn keep(path: &Path, id: NodeId) -> io::Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, format!("{id}\n"))?;
+    fs::File::open(&new)?.sync_all()?;
+    fs::rename(&new, path)
 }
 
 #[cfg(test)]
@@ -112,7 +119,7 @@ mod tests {
     #[test]
     fn node_id_stays() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("node_id");
+        let path = directory.path().join("node-id");
         assert_eq!(node_id(&path, 7).unwrap(), NodeId(7));
         assert_eq!(node_id(&path, 8).unwrap(), NodeId(7));
         std::fs::write(&path, "nonsense").unwrap();
