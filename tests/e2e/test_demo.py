@@ -1,5 +1,6 @@
 """The README's commands, as typed."""
 
+import json
 import re
 import subprocess
 
@@ -14,7 +15,9 @@ def test_the_demo_runs_again_and_again(gantry):
         shown = gantry.command("demo").stdout
         assert re.search(r"Page http://172\.31\.\d+\.\d+/", shown), shown
         assert "serving the page on 0.0.0.0:80" in shown
-    task = re.search(r"arn:aws:ecs:\S+:task/\S+", shown).group()
+    machine = json.loads(gantry.command("--output", "json", "demo").stdout)
+    assert machine["address"] in machine["page"] and machine["logMessages"]
+    task = machine["taskArn"]
     ecs = gantry.endpoint.client("ecs")
     ecs.stop_task(task=task)
     wait_for(lambda: ecs.describe_tasks(tasks=[task])["tasks"][0]["lastStatus"] == "STOPPED", "the demo's task stops", 30)
@@ -53,6 +56,9 @@ def test_commands_answer_for_people_and_machines(gantry):
     assert "AWS_ENDPOINT_URL=http://" in gantry.command("env").stdout
     assert "IMAGE" in gantry.command("image", "ls").stdout
     assert "gantry" in gantry.command("completions", "bash").stdout
+    assert "This machine can run gantry." in gantry.command("doctor").stdout
+    findings = json.loads(gantry.command("--output", "json", "doctor").stdout)
+    assert {"root", "containerd", "network"} <= {finding["what"] for finding in findings if finding["ok"]}
 
 
 @pytest.mark.parametrize("arguments, text", [(["up"], "already runs"), (["image", "import", "/none.tar"], "/none.tar")])

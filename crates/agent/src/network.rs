@@ -41,6 +41,7 @@ mod namespace;
 mod netlink;
 mod port;
 mod resolver;
+pub mod trial;
 
 pub use config::Config;
 use config::gateway;

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use agent::driver::{Attached, Network, NetworkKind, NetworkRequest};
-use agent::network::{Config, Linux};
+use agent::network::{Config, Linux, trial};
 use model::link::InterfaceSpec;
 use model::task_definition::PortMapping;
 use model::{Protocol, TaskId};
@@ -567,6 +567,19 @@ fn a_range_that_the_machine_itself_is_in_is_refused() {
             }
             run("ip", &["addr", "del", address, "dev", "uplink0"]);
         }
+    });
+}
+
+#[test]
+fn a_trial_leaves_nothing_and_tells_of_a_range_that_is_taken() {
+    on_node(|directory| async move {
+        let before = remains();
+        trial::run(config(&directory)).unwrap();
+        assert_eq!(remains(), before);
+        run("ip", &["link", "add", "lan0", "type", "dummy"]);
+        run("ip", &["addr", "add", "172.31.40.2/24", "dev", "lan0"]);
+        let refused = trial::run(config(&directory)).unwrap_err().to_string();
+        assert!(refused.contains("172.31.32.0/20") && refused.contains("lan0 (172.31.40.2)"), "{refused}");
     });
 }
 

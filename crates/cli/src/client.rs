@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{HeaderMap, HeaderValue};
-use serde_json::Value;
+use serde_json::{Value, json};
 use wire::sigv4;
 
 use crate::failure::{Context, Failure};
@@ -16,6 +16,8 @@ use crate::http;
 
 /// The service that calls of gantry's own paths are signed for.
 const OWN_SERVICE: &str = "gantry";
+/// DescribeTasks and DescribeContainerInstances take no more.
+const DESCRIBED_PER_CALL: usize = 100;
 
 pub struct Client {
     address: SocketAddr,
@@ -93,6 +95,41 @@ impl Client {
             text("__type"),
             text("message")
         )))
+    }
+
+    /// All that a List operation of ECS answers under `member`, page by page.
+    pub async fn list(&self, operation: &str, mut input: Value, member: &str) -> Result<Vec<Value>, Failure> {
+        let mut found = Vec::new();
+        loop {
+            let mut page = self.call(Service::Ecs, operation, &input).await?;
+            if let Value::Array(entries) = page[member].take() {
+                found.extend(entries);
+            }
+            match page["nextToken"].take() {
+                Value::Null => return Ok(found),
+                next => input["nextToken"] = next,
+            }
+        }
+    }
+
+    /// What a Describe operation of ECS answers under `member` for the ARNs, which it takes under the same name.
+    pub async fn describe(
+        &self,
+        operation: &str,
+        cluster: &Value,
+        arns: &[Value],
+        member: &str,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut found = Vec::with_capacity(arns.len());
+        for some in arns.chunks(DESCRIBED_PER_CALL) {
+            let mut input = json!({"cluster": cluster});
+            input[member] = some.into();
+            let mut answer = self.call(Service::Ecs, operation, &input).await?;
+            if let Value::Array(entries) = answer[member].take() {
+                found.extend(entries);
+            }
+        }
+        Ok(found)
     }
 
     /// A signed request, ready to send.

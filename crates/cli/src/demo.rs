@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use model::Scope;
+use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::args::Output;
 use crate::client::{Client, Service};
 use crate::failure::{Context, Failure};
 use crate::home::{Home, Running};
@@ -22,7 +24,7 @@ const PAGE_LIMIT: Duration = Duration::from_secs(20);
 /// The API has no event for a client to wait on; AWS's own waiters poll too.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-pub async fn run(home: &Home) -> Result<(), Failure> {
+pub async fn run(home: &Home, format: Output) -> Result<(), Failure> {
     let running = home.require_running()?;
     let client = Client::new(home, &running)?;
     let steps = Steps::new();
@@ -55,9 +57,11 @@ pub async fn run(home: &Home) -> Result<(), Failure> {
 
     steps.say("fetching its page");
     let page = fetch_page(address).await?;
-    let lines = wait_for_logs(&client, &task).await?;
+    let log_messages = wait_for_logs(&client, &task).await?;
     steps.done();
-    report(home, &running, &task, address, took, page, &lines);
+    let running_after_millis = took.as_millis();
+    let shown = Shown { task_arn: task, address, running_after_millis, page, log_group: LOG_GROUP, log_messages };
+    output::print(format, &shown, || render(home, &shown));
     Ok(())
 }
 
@@ -165,33 +169,40 @@ async fn wait_for_logs(client: &Client, task: &str) -> Result<Vec<String>, Failu
     }
 }
 
-fn report(
-    home: &Home,
-    running: &Running,
-    task: &str,
+/// What the demo found.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    task_arn: String,
     address: Ipv4Addr,
-    took: Duration,
+    running_after_millis: u128,
     page: String,
-    lines: &[String],
-) {
-    println!("\n{} {task}", output::bold("Task"));
-    println!("{} http://{address}/  (RUNNING {} ms after RunTask)", output::bold("Page"), took.as_millis());
+    log_group: &'static str,
+    log_messages: Vec<String>,
+}
+
+fn render(home: &Home, shown: &Shown) -> String {
+    let Shown { task_arn, address, running_after_millis, page, log_group, log_messages } = shown;
+    let mut text = format!("\n{} {task_arn}\n", output::bold("Task"));
+    text += &format!("{} http://{address}/  (RUNNING {running_after_millis} ms after RunTask)\n", output::bold("Page"));
     for row in page.lines().filter(|line| line.starts_with("<tr>")) {
         let cells: Vec<String> = row.replace("<tr><th>", "").split("<td>").map(str::to_owned).collect();
-        println!("  {}", cells.iter().map(|cell| format!("{cell:18}")).collect::<String>().trim_end());
+        let line = cells.iter().map(|cell| format!("{cell:18}")).collect::<String>();
+        text += &format!("  {}\n", line.trim_end());
     }
-    println!("{} {LOG_GROUP}", output::bold("Logs"));
-    for line in lines {
-        println!("  {line}");
+    text += &format!("{} {log_group}\n", output::bold("Logs"));
+    for message in log_messages {
+        text += &format!("  {message}\n");
     }
-    let id = task.rsplit('/').next().unwrap_or_default();
+    let id = task_arn.rsplit('/').next().unwrap_or_default();
     let data_dir = if home.is_default() { String::new() } else { format!(" --data-dir {}", home.path("").display()) };
-    println!(
-        "\n{}\n  eval \"$(gantry env{data_dir})\"\n  aws ecs describe-tasks --tasks {id}\n  aws logs filter-log-events --log-group-name {LOG_GROUP}\n  \
-         curl http://{address}/\n  aws ecs stop-task --task {id}",
+    text += &format!(
+        "\n{}\n  eval \"$(gantry env{data_dir})\"\n  aws ecs describe-tasks --tasks {id}\n  \
+         aws logs filter-log-events --log-group-name {log_group}\n  curl http://{address}/\n  \
+         aws ecs stop-task --task {id}",
         output::bold("Try next")
     );
-    let _ = running;
+    text
 }
 
 fn string(value: &Value, pointer: &str) -> Result<String, Failure> {

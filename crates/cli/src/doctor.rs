@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use agent::network::{Error, trial};
 use serde::Serialize;
 
 use crate::args::Output;
 use crate::home::Home;
-use crate::output;
+use crate::{network, output};
 
 /// Below this, image pulls and logs soon fail.
 const DISK_BYTES_MIN: u64 = 2 << 30;
@@ -28,7 +29,7 @@ pub fn run(home: &Home, output: Output) -> ExitCode {
         program("nft", "writes NAT rules for tasks", "apt-get install nftables"),
         cgroups(),
         overlayfs(),
-        network_namespaces(),
+        network(home),
         certificates(),
         disk(home),
     ];
@@ -106,12 +107,21 @@ fn overlayfs() -> Finding {
     finding("overlayfs", result)
 }
 
-fn network_namespaces() -> Finding {
-    let result = match Path::new("/proc/self/ns/net").exists() {
-        true => Ok("the kernel has them".to_owned()),
-        false => Err("the kernel was built without network namespaces (CONFIG_NET_NS)".to_owned()),
+/// Made for a trial: modules that are missing and ranges that are taken show only then.
+fn network(home: &Home) -> Finding {
+    if !nix::unistd::geteuid().is_root() {
+        return finding("network", Err("only root can try it: run with sudo".to_owned()));
+    }
+    let config = network::config(home, "trial", None);
+    let ranges = config.ranges().map(|range| range.to_string()).collect::<Vec<_>>().join(", ");
+    let result = match trial::run(config) {
+        Ok(()) => Ok(format!("namespaces, bridges, links and NAT work; tasks can have {ranges}")),
+        Err(error @ (Error::Kernel { .. } | Error::Nft(_))) => {
+            Err(format!("{error}: the kernel needs namespaces, bridge, veth, nf_tables and nft_nat"))
+        }
+        Err(error) => Err(error.to_string()),
     };
-    finding("network namespaces", result)
+    finding("network", result)
 }
 
 fn certificates() -> Finding {

@@ -54,7 +54,9 @@ fn run(cli: &Cli, home: &Home) -> Result<ExitCode, Failure> {
         Command::Env => return env::run(home, cli.output).map(|()| ExitCode::SUCCESS),
         Command::Doctor => return Ok(doctor::run(home, cli.output)),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "gantry", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "gantry", &mut script);
+            output::say(&String::from_utf8_lossy(&script));
             return Ok(ExitCode::SUCCESS);
         }
         _ => {}
@@ -72,7 +74,7 @@ async fn run_async(cli: &Cli, home: &Home) -> Result<ExitCode, Failure> {
         Command::Down(down) => down::run(home, down, cli.output).await?,
         Command::Status => return status::run(home, cli.output).await,
         Command::Image(command) => image::run(home, command, cli.output).await?,
-        Command::Demo => demo::run(home).await?,
+        Command::Demo => demo::run(home, cli.output).await?,
         Command::Bench(args) => bench::run(args, cli.output).await?,
         Command::Page { listen } => page::serve(*listen).await?,
         Command::Env | Command::Doctor | Command::Completions { .. } => unreachable!("answered without a runtime"),

@@ -1,6 +1,6 @@
 //! Printing answers: a table for people, JSON for machines.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -10,9 +10,14 @@ use crate::args::Output;
 /// Prints `value` as JSON, or `text()` for people.
 pub fn print<T: Serialize>(output: Output, value: &T, text: impl FnOnce() -> String) {
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(value).expect("answers are plain data")),
-        Output::Text => println!("{}", text().trim_end()),
+        Output::Json => say(&serde_json::to_string_pretty(value).expect("answers are plain data")),
+        Output::Text => say(text().trim_end()),
     }
+}
+
+/// On a line of its own. A reader that has gone, such as `head`, has read what it wanted.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {

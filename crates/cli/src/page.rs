@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::failure::{Context, Failure};
-use crate::http;
+use crate::{http, output};
 
 const METADATA_VARIABLE: &str = "ECS_CONTAINER_METADATA_URI_V4";
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const CONNECTIONS_MAX: usize = 256;
 
 pub async fn serve(listen: SocketAddr) -> Result<(), Failure> {
     let listener = TcpListener::bind(listen).await.context(|| format!("{listen} could not be listened on"))?;
-    println!("serving the page on {listen}");
+    output::say(&format!("serving the page on {listen}"));
     let places = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .context(|| "SIGTERM could not be waited for".to_owned())?;
@@ -32,7 +32,7 @@ pub async fn serve(listen: SocketAddr) -> Result<(), Failure> {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = terminated.recv() => {
-                println!("asked to stop; goodbye");
+                output::say("asked to stop; goodbye");
                 return Ok(());
             }
         };
@@ -49,7 +49,7 @@ pub async fn serve(listen: SocketAddr) -> Result<(), Failure> {
 }
 
 async fn answer(request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Full<Bytes>>, Infallible> {
-    println!("{} {} {}", peer.ip(), request.method(), request.uri().path());
+    output::say(&format!("{} {} {}", peer.ip(), request.method(), request.uri().path()));
     let (task, container) = tokio::join!(metadata("/task"), metadata(""));
     let page = render(task.as_ref(), container.as_ref());
     let mut response = Response::new(Full::new(Bytes::from(page)));

@@ -5,13 +5,12 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::args::Output;
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::home::{Home, Running};
 use crate::{http, output};
 
-/// DescribeTasks takes no more.
-const TASKS_PER_CALL: usize = 100;
+const DESCRIBE_INSTANCES: [&str; 2] = ["DescribeContainerInstances", "containerInstances"];
 
 pub async fn run(home: &Home, format: Output) -> Result<ExitCode, Failure> {
     let Some(running) = home.running()? else {
@@ -27,54 +26,20 @@ pub async fn run(home: &Home, format: Output) -> Result<ExitCode, Failure> {
     let health = http::get(&format!("http://{}/gantry/health", running.address)).await?;
     let health: Value = serde_json::from_slice(&health.body).unwrap_or_default();
     let client = Client::new(home, &running)?;
-    let instances = instances(&client).await?;
-    let tasks = tasks(&client).await?;
+    let instances = all(&client, ["ListContainerInstances", "containerInstanceArns"], DESCRIBE_INSTANCES).await?;
+    let tasks = all(&client, ["ListTasks", "taskArns"], ["DescribeTasks", "tasks"]).await?;
     let answer =
         json!({"running": true, "gantry": running, "health": health, "containerInstances": instances, "tasks": tasks});
     output::print(format, &answer, || render(&running, &health, &instances, &tasks));
     Ok(ExitCode::SUCCESS)
 }
 
-async fn clusters(client: &Client) -> Result<Vec<Value>, Failure> {
-    let answer = client.call(Service::Ecs, "ListClusters", &json!({})).await?;
-    Ok(answer["clusterArns"].as_array().cloned().unwrap_or_default())
-}
-
-async fn instances(client: &Client) -> Result<Vec<Value>, Failure> {
+/// Of all clusters.
+async fn all(client: &Client, list: [&str; 2], describe: [&str; 2]) -> Result<Vec<Value>, Failure> {
     let mut found = Vec::new();
-    for cluster in clusters(client).await? {
-        let listed = client.call(Service::Ecs, "ListContainerInstances", &json!({"cluster": cluster})).await?;
-        let arns = &listed["containerInstanceArns"];
-        if arns.as_array().is_none_or(Vec::is_empty) {
-            continue;
-        }
-        let input = json!({"cluster": cluster, "containerInstances": arns});
-        let described = client.call(Service::Ecs, "DescribeContainerInstances", &input).await?;
-        found.extend(described["containerInstances"].as_array().cloned().unwrap_or_default());
-    }
-    Ok(found)
-}
-
-async fn tasks(client: &Client) -> Result<Vec<Value>, Failure> {
-    let mut found = Vec::new();
-    for cluster in clusters(client).await? {
-        let mut next = Value::Null;
-        loop {
-            let mut input = json!({"cluster": cluster, "maxResults": TASKS_PER_CALL});
-            if !next.is_null() {
-                input["nextToken"] = next;
-            }
-            let listed = client.call(Service::Ecs, "ListTasks", &input).await?;
-            if listed["taskArns"].as_array().is_some_and(|arns| !arns.is_empty()) {
-                let input = json!({"cluster": cluster, "tasks": listed["taskArns"]});
-                let described = client.call(Service::Ecs, "DescribeTasks", &input).await?;
-                found.extend(described["tasks"].as_array().cloned().unwrap_or_default());
-            }
-            next = listed["nextToken"].clone();
-            if next.is_null() {
-                break;
-            }
-        }
+    for cluster in client.list("ListClusters", json!({}), "clusterArns").await? {
+        let arns = client.list(list[0], json!({"cluster": cluster}), list[1]).await?;
+        found.extend(client.describe(describe[0], &cluster, &arns, describe[1]).await?);
     }
     Ok(found)
 }

@@ -48,7 +48,7 @@ pub fn ensure(config: &Config) -> Result<Bridge> {
 ///
 /// # Errors
 /// When any other link is in one of our ranges: routes to the bridge would cut the machine off from that network.
-fn find_neighbours(netlink: &mut Netlink, config: &Config) -> Result<Vec<String>> {
+pub fn find_neighbours(netlink: &mut Netlink, config: &Config) -> Result<Vec<String>> {
     let ours = netlink.link_by_name(&config.tag).map_err(kernel("look for the bridge"))?.map(|link| link.index);
     let addresses = netlink.addresses().map_err(kernel("list the machine's addresses"))?;
     let mut neighbours = BTreeSet::new();

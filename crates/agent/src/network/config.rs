@@ -47,7 +47,7 @@ impl Config {
         SocketAddrV4::new(gateway(self.bridge_range), self.endpoint_port)
     }
 
-    pub(super) fn ranges(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
+    pub fn ranges(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
         self.subnets.iter().copied().chain([self.bridge_range])
     }
 
