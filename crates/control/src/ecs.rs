@@ -11,6 +11,8 @@ pub mod convert;
 pub mod identifier;
 pub mod listing;
 pub mod service;
+pub mod service_deployment;
+pub mod service_revision;
 pub mod setting;
 pub mod tag;
 pub mod task;
@@ -118,8 +120,22 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         Request::GetTaskProtection(request) => {
             task_protection::get_task_protection(cx, request).map(Response::GetTaskProtection)
         }
+        Request::DescribeServiceDeployments(request) => {
+            service_deployment::describe_service_deployments(cx, request).map(Response::DescribeServiceDeployments)
+        }
+        Request::ListServiceDeployments(request) => {
+            service_deployment::list_service_deployments(cx, request).map(Response::ListServiceDeployments)
+        }
+        Request::StopServiceDeployment(request) => {
+            service_deployment::stop_service_deployment(cx, request).map(Response::StopServiceDeployment)
+        }
+        Request::ContinueServiceDeployment(request) => {
+            service_deployment::continue_service_deployment(cx, request).map(Response::ContinueServiceDeployment)
+        }
+        Request::DescribeServiceRevisions(request) => {
+            service_revision::describe_service_revisions(cx, request).map(Response::DescribeServiceRevisions)
+        }
         Request::AssociateGatewayWithCluster(_)
-        | Request::ContinueServiceDeployment(_)
         | Request::CreateDaemon(_)
         | Request::CreateExpressGatewayService(_)
         | Request::CreateGateway(_)
@@ -137,8 +153,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::DescribeGateway(_)
         | Request::DescribeGatewayResources(_)
         | Request::DescribeGatewayRoute(_)
-        | Request::DescribeServiceDeployments(_)
-        | Request::DescribeServiceRevisions(_)
         | Request::DescribeTaskSets(_)
         | Request::DisassociateGatewayFromCluster(_)
         | Request::DiscoverPollEndpoint(_)
@@ -149,11 +163,9 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::ListGatewayClusterAssociations(_)
         | Request::ListGatewayRoutes(_)
         | Request::ListGateways(_)
-        | Request::ListServiceDeployments(_)
         | Request::ListServicesByNamespace(_)
         | Request::RegisterContainerInstance(_)
         | Request::RegisterDaemonTaskDefinition(_)
-        | Request::StopServiceDeployment(_)
         | Request::SubmitAttachmentStateChanges(_)
         | Request::SubmitContainerStateChange(_)
         | Request::SubmitTaskStateChange(_)

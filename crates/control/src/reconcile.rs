@@ -127,6 +127,7 @@ impl Agenda {
     fn note(&mut self, commit: &Commit, tables: &Tables) {
         let changes = &commit.changes;
         self.due.extend(changes.services.keys().cloned());
+        self.due.extend(changes.service_deployments.values().map(|change| change.newest().service_key()));
         self.due.extend(changes.tasks.values().filter_map(|change| service_of(change.newest())));
         for node in unsettled(commit) {
             self.due.extend(tables.tasks_on_node(node).filter_map(|task| service_of(task)));

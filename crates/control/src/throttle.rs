@@ -70,7 +70,9 @@ fn class_of_ecs(operation: &str) -> Class {
         | "SubmitAttachmentStateChanges"
         | "SubmitContainerStateChange"
         | "SubmitTaskStateChange" => class("ecs/agent-modify", 200, 120),
-        "CreateService" | "DeleteService" | "UpdateService" => class("ecs/service-modify", 50, 5),
+        "ContinueServiceDeployment" | "CreateService" | "DeleteService" | "StopServiceDeployment" | "UpdateService" => {
+            class("ecs/service-modify", 50, 5)
+        }
         "DescribeServices" | "ListServices" => class("ecs/service-read", 100, 20),
         "DescribeServiceDeployments" | "ListServiceDeployments" => class("ecs/service-deployment", 50, 20),
         "DescribeServiceRevisions" => class("ecs/service-revision", 50, 20),

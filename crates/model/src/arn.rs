@@ -64,6 +64,14 @@ impl Arn {
         Self::ecs(scope, format!("service/{cluster}/{name}"))
     }
 
+    pub fn service_deployment(scope: &Scope, cluster: &str, service: &str, id: &str) -> Self {
+        Self::ecs(scope, format!("service-deployment/{cluster}/{service}/{id}"))
+    }
+
+    pub fn service_revision(scope: &Scope, cluster: &str, service: &str, id: &str) -> Self {
+        Self::ecs(scope, format!("service-revision/{cluster}/{service}/{id}"))
+    }
+
     pub fn task_definition(scope: &Scope, family: &str, revision: u32) -> Self {
         Self::ecs(scope, format!("task-definition/{family}:{revision}"))
     }

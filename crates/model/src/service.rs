@@ -11,6 +11,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::capacity_provider::Capacity;
+pub use crate::deployment_configuration::{CircuitBreaker, DeploymentConfiguration};
+use crate::service_deployment::Traffic;
 use crate::{LaunchType, Scope, Tag, Timestamp};
 
 /// What the group of a service's tasks begins with.
@@ -50,6 +52,9 @@ pub struct Service {
     pub deployments: Vec<Deployment>,
     /// What a rollback goes back to.
     pub last_completed: Option<Deployment>,
+    /// The id of the newest service deployment. Services of older stores have none until their next one.
+    #[serde(default)]
+    pub service_deployment: Option<String>,
     pub placement_constraints: Vec<PlacementConstraint>,
     pub placement_strategies: Vec<PlacementStrategy>,
     pub propagate_tags: PropagateTags,
@@ -89,20 +94,6 @@ impl Service {
     }
 }
 
-/// `minimumHealthyPercent`, `maximumPercent`, `deploymentCircuitBreaker`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeploymentConfiguration {
-    pub minimum_healthy_percent: u32,
-    pub maximum_percent: u32,
-    pub circuit_breaker: Option<CircuitBreaker>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CircuitBreaker {
-    pub enable: bool,
-    pub rollback: bool,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rollout {
     InProgress,
@@ -122,6 +113,12 @@ pub struct Deployment {
     /// `None` in a row that was written before there were capacity providers: the service's launch type.
     #[serde(default)]
     pub capacity: Option<Capacity>,
+    /// The id of the service revision that it is of.
+    #[serde(default)]
+    pub service_revision: Option<String>,
+    /// What it is to get of the traffic, once a deployment with stages has said so.
+    #[serde(default)]
+    pub traffic: Option<Traffic>,
     pub rollout: Rollout,
     pub rollout_reason: String,
     /// Failures in a row that the circuit breaker counts: tasks that never ran, once one has run those that failed

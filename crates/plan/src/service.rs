@@ -18,20 +18,25 @@
 mod drain;
 pub mod event;
 mod loss;
+pub mod record;
 mod replica;
 pub mod rollout;
 mod share;
 mod site;
+pub mod stage;
+mod staged;
+pub mod strategy;
 mod victim;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use model::service::{Deployment, Rollout, Service, ServiceStatus};
-use model::{DesiredStatus, HealthStatus, StopCode, Task, TaskId, TaskStatus, Timestamp};
+use model::{DesiredStatus, HealthStatus, ServiceDeployment, StopCode, Task, TaskId, TaskStatus, Timestamp};
 
 use event::Event;
 pub use site::Site;
+use stage::HookResult;
 pub use victim::spread_attribute;
 
 /// How long a task without a health check must be RUNNING to count as healthy (ecs-semantics §3.2).
@@ -133,21 +138,46 @@ impl<'a> ServiceTask<'a> {
 pub struct ServiceInput<'a> {
     pub service: &'a Service,
     pub tasks: &'a [ServiceTask<'a>],
+    /// The service's newest deployment. Services of older stores have none until their next one.
+    pub deployment: Option<&'a ServiceDeployment>,
+    pub signals: Signals<'a>,
+}
+
+/// What is known from outside the service.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Signals<'a> {
+    /// Names of the alarms that are in ALARM.
+    pub in_alarm: &'a [String],
+    /// How long a ROLLING deployment's alarms are watched once it has all that it is to have.
+    pub alarm_bake: Duration,
+    /// What hooks that were called have answered since.
+    pub hooks: &'a [HookResult],
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServicePlan {
     /// The row as it becomes.
     pub service: Service,
+    /// The newest deployment's row as it becomes.
+    pub deployment: Option<ServiceDeployment>,
     /// Stopped tasks that are now taken into account.
     pub counted: Vec<TaskId>,
     pub stop: Vec<Stop>,
-    /// How many tasks of the PRIMARY deployment to start.
-    pub start: usize,
+    pub start: Vec<Start>,
     /// In their order.
     pub events: Vec<Event>,
     /// When to plan again though nothing has changed.
     pub wake_at: Option<Timestamp>,
+    /// One obstacle has been met already: two at once would take turns for ever.
+    has_met: bool,
+}
+
+/// Tasks to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The id of the deployment that they are of.
+    pub deployment: String,
+    pub count: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,27 +200,51 @@ pub fn bounds(desired: u32, minimum_healthy_percent: u32, maximum_percent: u32) 
 pub fn reconcile(input: &ServiceInput<'_>, now: Timestamp) -> ServicePlan {
     let mut plan = ServicePlan {
         service: input.service.clone(),
+        deployment: input.deployment.cloned(),
         counted: Vec::new(),
         stop: Vec::new(),
-        start: 0,
+        start: Vec::new(),
         events: Vec::new(),
         wake_at: None,
+        has_met: false,
     };
     for task in input.tasks.iter().filter(|task| matches!(task.life, Life::Stopped { .. })) {
         plan.counted.push(task.id);
     }
     match input.service.status {
-        ServiceStatus::Active => replica::keep(&mut plan, input.tasks, now),
+        ServiceStatus::Active => keep(&mut plan, input, now),
         ServiceStatus::Draining => drain(&mut plan, input.tasks, now),
         ServiceStatus::Inactive => {}
     }
     plan
 }
 
+fn keep(plan: &mut ServicePlan, input: &ServiceInput<'_>, now: Timestamp) {
+    record::start(plan, &input.signals, now);
+    if staged::holds(plan) {
+        staged::keep(plan, input.tasks, &input.signals, now);
+    } else {
+        replica::keep(plan, input.tasks, &input.signals, now);
+    }
+    record::note_breaker(plan);
+}
+
+/// How many tasks each of the service's deployments is to have, in their order.
+pub fn requested(service: &Service, deployment: Option<&ServiceDeployment>) -> Vec<u32> {
+    if service.status != ServiceStatus::Active {
+        return vec![0; service.deployments.len()];
+    }
+    match deployment {
+        Some(row) if staged::is_staged(service, row) => staged::requested(service, row),
+        _ => (0..service.deployments.len()).map(|index| if index == 0 { service.desired_count } else { 0 }).collect(),
+    }
+}
+
 /// A deleted service stops all, and is INACTIVE then.
 fn drain(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
     let alive: Vec<&ServiceTask<'_>> = tasks.iter().filter(|task| task.is_alive()).collect();
     plan.stop_tasks(&alive);
+    record::note_deleted(plan, now);
     let service = &mut plan.service;
     service.status = ServiceStatus::Inactive;
     service.inactive_at = Some(now);
@@ -201,12 +255,25 @@ fn drain(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
 }
 
 impl ServicePlan {
+    /// How many tasks to start.
+    pub fn starts(&self) -> usize {
+        self.start.iter().map(|start| start.count).sum()
+    }
+
+    /// Plans again at this time, unless that is sooner already.
+    fn wake(&mut self, at: Option<Timestamp>, now: Timestamp) {
+        self.wake_at = self.wake_at.into_iter().chain(at.filter(|at| *at > now)).min();
+    }
+
     fn say(&mut self, event: Event) {
         self.events.push(event);
     }
 
     /// Says what keeps the service from going on, once, and again when that is long ago.
     pub fn meet(&mut self, event: Event, now: Timestamp) {
+        if std::mem::replace(&mut self.has_met, true) {
+            return;
+        }
         let obstacle = self.service.obstacle.as_ref();
         if obstacle.is_some_and(|(said, at)| *said == event.message && now.since(*at) < REPEAT) {
             return;
@@ -253,6 +320,8 @@ pub fn begin(
         network,
         platform_version,
         capacity: None,
+        service_revision: None,
+        traffic: None,
         rollout: Rollout::InProgress,
         failed_tasks: 0,
         has_run: false,

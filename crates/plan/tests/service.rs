@@ -5,6 +5,12 @@ mod service_world;
 use std::time::Duration;
 
 use model::HealthStatus;
+use model::deployment_configuration::{
+    BreakerThreshold, DeploymentStrategy, HookAction, HookTarget, LifecycleHook, PerMille,
+};
+use model::service_deployment::{Stage, Traffic};
+use plan::service::record::{self, StopKind};
+use plan::service::stage::{HookResult, answer};
 use plan::service::{Life, ServicePlan, bounds, rollout};
 use proptest::prelude::*;
 use service_world::{Ground, World, configuration};
@@ -28,7 +34,18 @@ fn bounds_are_those_of_the_worked_examples() {
 fn the_circuit_breaker_trips_at() {
     let expected = [(1, 3), (5, 3), (6, 3), (7, 4), (25, 13), (400, 200), (800, 200), (0, 3), (u32::MAX, 200)];
     for (desired, threshold) in expected {
-        assert_eq!(rollout::threshold(desired), threshold, "{desired}");
+        assert_eq!(rollout::threshold(BreakerThreshold::default(), desired), threshold, "{desired}");
+    }
+    for (rule, desired, threshold) in [
+        (BreakerThreshold::BoundedPercent(1), 25, 3),
+        (BreakerThreshold::BoundedPercent(100), 25, 25),
+        (BreakerThreshold::UnboundedPercent(1), 25, 1),
+        (BreakerThreshold::UnboundedPercent(50), 800, 400),
+        (BreakerThreshold::UnboundedPercent(50), 0, 1),
+        (BreakerThreshold::Count(7), 1, 7),
+        (BreakerThreshold::Count(7), 1000, 7),
+    ] {
+        assert_eq!(rollout::threshold(rule, desired), threshold, "{rule:?} {desired}");
     }
 }
 
@@ -121,11 +138,103 @@ fn settle(world: &mut World) {
     if world.service.deployments[0].id == primary {
         assert!(world.healthy() >= lower.min(healthy), "{} healthy of {lower}: {}", world.healthy(), world.show());
     }
-    assert!(plan.start == 0 || world.alive() <= upper, "{} of {upper}: {}", world.alive(), world.show());
-    assert!(plan.start > 0 || world.alive() + stopped <= alive, "tasks from nowhere");
+    let starts = plan.starts();
+    assert!(starts == 0 || world.alive() <= upper, "{} of {upper}: {}", world.alive(), world.show());
+    assert!(starts > 0 || world.alive() + stopped <= alive, "tasks from nowhere");
     let again = world.plan();
-    let is_empty = again.service == world.service && again.stop.is_empty() && again.start == 0;
-    assert!(is_empty && again.counted.is_empty(), "a second plan: {again:?}");
+    assert!(world.is_empty(&again), "a second plan: {again:?}");
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    World(Step),
+    Answer(bool),
+    Call(bool),
+    Stop(StopKind),
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        12 => step().prop_map(Turn::World),
+        2 => any::<bool>().prop_map(Turn::Answer),
+        2 => any::<bool>().prop_map(Turn::Call),
+        1 => prop_oneof![Just(StopKind::Abort), Just(StopKind::Rollback)].prop_map(Turn::Stop),
+    ]
+}
+
+fn strategy() -> impl Strategy<Value = DeploymentStrategy> {
+    prop_oneof![
+        Just(DeploymentStrategy::BlueGreen),
+        (30..=1000u32, 0..2u32).prop_map(|(step, step_bake_minutes)| DeploymentStrategy::Linear {
+            step: PerMille(step),
+            step_bake_minutes
+        }),
+        (1..=1000u32, 0..2u32).prop_map(|(percent, bake_minutes)| DeploymentStrategy::Canary {
+            percent: PerMille(percent),
+            bake_minutes
+        }),
+    ]
+}
+
+fn hook() -> impl Strategy<Value = LifecycleHook> {
+    let target = prop_oneof![Just(HookTarget::Pause), Just(HookTarget::Lambda("arn:f".to_owned()))];
+    let action = prop_oneof![Just(HookAction::Continue), Just(HookAction::Rollback)];
+    (target, 0..Stage::ALL.len(), 1..3u32, action).prop_map(|(target, stage, timeout_minutes, timeout_action)| {
+        LifecycleHook { target, stages: vec![Stage::ALL[stage]], timeout_minutes, timeout_action }
+    })
+}
+
+fn take_turn(world: &mut World, turn: Turn, number: usize) {
+    let now = world.now;
+    match turn {
+        Turn::World(step) => take(world, step, number),
+        Turn::Answer(go_on) => {
+            let Some(id) = world.waiting_hook() else { return };
+            // Not every hook is one that a person answers.
+            let _ = answer(world.record(), &id, go_on, now);
+        }
+        Turn::Call(succeeds) => {
+            let Some(id) = world.waiting_hook() else { return };
+            let outcome = if succeeds { Ok(()) } else { Err("returned FAILED status".to_owned()) };
+            world.hooks.push(HookResult { id, outcome });
+        }
+        Turn::Stop(kind) => {
+            let before = world.record().clone();
+            if record::ask(world.record(), kind, now).is_err() {
+                assert_eq!(*world.record(), before, "what is refused changes nothing");
+            }
+        }
+    }
+}
+
+/// As [`settle`], with two revisions that are held to the bounds each for itself.
+fn settle_stages(world: &mut World) {
+    let plan = world.plan();
+    let healthy = world.healthy();
+    let primary = world.service.deployments[0].id.clone();
+    world.apply(&plan);
+    let (lower, upper) = world.bounds();
+    if world.service.deployments[0].id == primary {
+        assert!(world.healthy() >= lower.min(healthy), "{} healthy of {lower}: {}", world.healthy(), world.show());
+    }
+    for start in &plan.start {
+        let alive = world.alive_of(&start.deployment);
+        assert!(alive <= upper, "{alive} of {upper} for {}: {}", start.deployment, world.show());
+    }
+    let again = world.plan();
+    assert!(world.is_empty(&again), "a second plan: {again:?}");
+    hold_traffic(world);
+}
+
+/// All traffic goes somewhere, once it has gone somewhere, and none to a revision that is not there.
+fn hold_traffic(world: &World) {
+    let shares = world.service.deployments.iter().filter_map(|deployment| deployment.traffic);
+    let production: u32 = shares.clone().map(|traffic| traffic.production.0).sum();
+    let test: u32 = shares.map(|traffic| traffic.test.0).sum();
+    let is_alone = world.service.deployments.len() == 1;
+    for share in [production, test] {
+        assert!(share == 1000 || share == 0 && is_alone, "{share}: {:?}", world.show_stage());
+    }
 }
 
 proptest! {
@@ -173,6 +282,44 @@ proptest! {
         }
         prop_assert_eq!(world.alive(), world.service.desired_count as usize);
         prop_assert_eq!(world.service.deployments.len(), 1);
+        prop_assert!(world.service.steady_at.is_some(), "{}", world.show());
+    }
+
+    /// Whatever happens on the way, a deployment with stages keeps to the bounds, ends once nothing goes wrong any
+    /// more, and leaves one revision that has all the traffic.
+    #[test]
+    fn deployments_with_stages_keep_to_the_bounds_and_end(
+        desired in 0..5u32,
+        minimum in 0..=100u32,
+        strategy in strategy(),
+        hooks in proptest::collection::vec(hook(), 0..3),
+        breaker in proptest::option::of(any::<bool>()),
+        turns in proptest::collection::vec(turn(), 1..40),
+    ) {
+        let mut world = World::new(desired, configuration(minimum, 200));
+        if let Some(rollback) = breaker {
+            world = world.with_breaker(rollback);
+        }
+        let row = &mut world.service.configuration;
+        (row.strategy, row.bake_minutes, row.hooks) = (strategy, 1, hooks);
+        world.deployment = Some(record::begin(&world.service, "record-a".to_owned(), world.now));
+        settle_stages(&mut world);
+        for (number, turn) in turns.into_iter().enumerate() {
+            take_turn(&mut world, turn, number);
+            settle_stages(&mut world);
+        }
+        world.deploy("last");
+        world.change(usize::MAX, Life::Running, |task, _| task.health = HealthStatus::Unknown);
+        for _ in 0..120 {
+            settle_stages(&mut world);
+            world.run(usize::MAX);
+            world.end();
+            world.pass(200);
+        }
+        prop_assert!(world.record().is_over(), "{:?}", world.show_stage());
+        prop_assert_eq!(world.alive(), world.service.desired_count as usize);
+        prop_assert_eq!(world.service.deployments.len(), 1);
+        prop_assert_eq!(world.service.deployments[0].traffic, Some(Traffic::ALL));
         prop_assert!(world.service.steady_at.is_some(), "{}", world.show());
     }
 }

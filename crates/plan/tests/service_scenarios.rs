@@ -3,7 +3,7 @@
 //! plans are made and carried out until one is empty.
 //!
 //! ```text
-//! service DESIRED MINIMUM MAXIMUM [breaker|rollback]   a new service, with its deployment a
+//! service DESIRED MINIMUM MAXIMUM [breaker|rollback|- [STRATEGY]]   a new service, with its deployment a
 //! checked                    tasks have a health check
 //! deploy ID                  a new deployment
 //! desired N                  scale
@@ -15,6 +15,16 @@
 //! protect N SECONDS          so many running tasks
 //! pass SECONDS
 //! delete
+//!
+//! strategy blue-green BAKE | linear STEP STEP-BAKE BAKE | canary PERCENT CANARY-BAKE BAKE    for the next deployment
+//! hook pause|lambda STAGE MINUTES rollback|continue    for the next deployment
+//! answer continue|rollback   to the hook that waits
+//! result ok|WORDS            of the hook's target that was called
+//! stop rollback|abort        StopServiceDeployment
+//! alarms NAME BAKE           for the next deployment: rolls back
+//! alarm NAME                 is in ALARM from now on
+//! threshold count|bounded|unbounded N    of the circuit breaker, which no healthy task takes back from now on
+//! record                     shows the record of the newest deployment
 //! ```
 
 mod service_world;
@@ -24,9 +34,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use model::HealthStatus;
+use model::deployment_configuration::{
+    BreakerThreshold, DeploymentAlarms, DeploymentStrategy, HookAction, HookTarget, LifecycleHook, PerMille,
+};
 use model::service::ServiceStatus;
-use plan::service::Life;
-use service_world::{World, configuration};
+use model::service_deployment::Stage;
+use plan::service::record::StopKind;
+use plan::service::stage::{HookResult, answer};
+use plan::service::{Life, record};
+use service_world::{World, breaker, configuration};
 
 /// Plans until one is empty.
 const PLANS_MAX: usize = 10;
@@ -65,6 +81,9 @@ fn run(script: &str) -> String {
         };
         execute(&mut world, command, arguments);
         settle(&mut world, &mut output);
+        if *command == "record" {
+            writeln!(output, "| {}", show_record(&world)).unwrap();
+        }
     }
     output
 }
@@ -75,10 +94,13 @@ fn execute(world: &mut World, command: &str, arguments: &[&str]) {
         "service" => {
             let figures = [0, 1, 2].map(|index| u32::try_from(number(index)).unwrap());
             *world = World::new(figures[0], configuration(figures[1], figures[2]));
-            if let Some(breaker) = arguments.get(3) {
-                world.service.configuration.circuit_breaker =
-                    Some(model::service::CircuitBreaker { enable: true, rollback: *breaker == "rollback" });
+            if let Some(kind) = arguments.get(3) {
+                world.service.configuration.circuit_breaker = (*kind != "-").then(|| breaker(*kind == "rollback"));
             }
+            if arguments.len() > 4 {
+                set_strategy(world, &arguments[4..]);
+            }
+            world.deployment = Some(record::begin(&world.service, "record-a".to_owned(), world.now));
         }
         "checked" => {
             world.has_health_check = true;
@@ -108,17 +130,95 @@ fn execute(world: &mut World, command: &str, arguments: &[&str]) {
             world.service.status = ServiceStatus::Draining;
             world.service.desired_count = 0;
         }
+        _ => execute_deployment(world, command, arguments),
+    }
+}
+
+fn execute_deployment(world: &mut World, command: &str, arguments: &[&str]) {
+    let number = |index: usize| arguments[index].parse::<u32>().unwrap();
+    let configuration = &mut world.service.configuration;
+    match command {
+        "strategy" => set_strategy(world, arguments),
+        "hook" => configuration.hooks.push(LifecycleHook {
+            target: match arguments[0] {
+                "pause" => HookTarget::Pause,
+                _ => HookTarget::Lambda("arn:f".to_owned()),
+            },
+            stages: vec![Stage::parse(arguments[1]).unwrap()],
+            timeout_minutes: number(2),
+            timeout_action: if arguments[3] == "continue" { HookAction::Continue } else { HookAction::Rollback },
+        }),
+        "answer" => {
+            let (id, now) = (world.waiting_hook().expect("a hook waits"), world.now);
+            answer(world.record(), &id, arguments[0] == "continue", now).unwrap();
+        }
+        "result" => {
+            let id = world.waiting_hook().expect("a hook waits");
+            let outcome = if arguments[0] == "ok" { Ok(()) } else { Err(arguments.join(" ")) };
+            world.hooks.push(HookResult { id, outcome });
+        }
+        "stop" => {
+            let kind = if arguments[0] == "abort" { StopKind::Abort } else { StopKind::Rollback };
+            let now = world.now;
+            record::ask(world.record(), kind, now).unwrap();
+        }
+        "alarms" => {
+            let names = vec![arguments[0].to_owned()];
+            configuration.alarms = Some(DeploymentAlarms { names, enable: true, rollback: true });
+            world.alarm_bake = Duration::from_secs(number(1).into());
+        }
+        "alarm" => world.in_alarm.push(arguments[0].to_owned()),
+        "threshold" => {
+            let breaker = configuration.circuit_breaker.as_mut().expect("a circuit breaker");
+            breaker.reset_on_healthy_task = false;
+            breaker.threshold = match arguments[0] {
+                "count" => BreakerThreshold::Count(number(1)),
+                "bounded" => BreakerThreshold::BoundedPercent(number(1)),
+                _ => BreakerThreshold::UnboundedPercent(number(1)),
+            };
+        }
+        "record" => {}
         unknown => panic!("unknown command {unknown}"),
     }
+}
+
+fn set_strategy(world: &mut World, arguments: &[&str]) {
+    let number = |index: usize| arguments[index].parse::<u32>().unwrap();
+    let share = |index: usize| PerMille((arguments[index].parse::<f64>().unwrap() * 10.0) as u32);
+    let (strategy, bake_minutes) = match arguments[0] {
+        "blue-green" => (DeploymentStrategy::BlueGreen, number(1)),
+        "linear" => (DeploymentStrategy::Linear { step: share(1), step_bake_minutes: number(2) }, number(3)),
+        _ => (DeploymentStrategy::Canary { percent: share(1), bake_minutes: number(2) }, number(3)),
+    };
+    let configuration = &mut world.service.configuration;
+    (configuration.strategy, configuration.bake_minutes) = (strategy, bake_minutes);
+}
+
+/// The newest deployment's record, but for its times.
+fn show_record(world: &World) -> String {
+    let row = world.deployment.as_ref().expect("a deployment");
+    let mut shown = format!("{} of {} after [{}]", row.status.as_str(), row.target, row.sources.join(", "));
+    if let Some(reason) = &row.status_reason {
+        write!(shown, ": {reason}").unwrap();
+    }
+    let breaker = &row.breaker;
+    let (failures, threshold) = (breaker.failures, breaker.threshold);
+    write!(shown, " | circuit breaker {} {failures} of {threshold}", breaker.status.as_str()).unwrap();
+    write!(shown, " | alarms {} [{}]", row.alarms.status.as_str(), row.alarms.triggered.join(", ")).unwrap();
+    if let Some(back) = &row.rollback {
+        write!(shown, " | back to {:?}", back.revision.as_deref().unwrap_or("nothing")).unwrap();
+    }
+    shown
 }
 
 fn settle(world: &mut World, output: &mut String) {
     for _ in 0..PLANS_MAX {
         let plan = world.plan();
-        let is_empty =
-            plan.service == world.service && plan.counted.is_empty() && plan.stop.is_empty() && plan.start == 0;
-        if is_empty {
+        if world.is_empty(&plan) {
             writeln!(output, "| {}", world.show()).unwrap();
+            if let Some(stage) = world.show_stage() {
+                writeln!(output, "| {stage}").unwrap();
+            }
             if let Some(at) = plan.wake_at {
                 writeln!(output, "| again in {} s", at.since(world.now).as_secs()).unwrap();
             }

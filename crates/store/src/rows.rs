@@ -5,10 +5,12 @@ use std::net::Ipv4Addr;
 use imbl::OrdSet;
 use model::logs::{LogGroup, LogStream};
 use model::service::{GROUP_PREFIX, Service, ServiceKey};
+use model::service_deployment::ServiceDeploymentKey;
+use model::service_revision::ServiceRevisionKey;
 use model::setting::AccountSetting;
 use model::{
     CapacityProvider, Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface, Node, NodeId,
-    Scope, ServiceEvent, Task, TaskDefinition, TaskId, TaskStatus, Timestamp,
+    Scope, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId, TaskStatus, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +145,28 @@ impl Row for ServiceEvent {
 
     fn key(&self) -> Self::Key {
         (self.scope.clone(), self.cluster.clone(), self.service.clone(), self.number)
+    }
+}
+
+impl Row for ServiceDeployment {
+    type Key = ServiceDeploymentKey;
+    type Index = ();
+    const TABLE: &'static str = "service_deployments";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        ServiceDeployment::key(self)
+    }
+}
+
+impl Row for ServiceRevision {
+    type Key = ServiceRevisionKey;
+    type Index = ();
+    const TABLE: &'static str = "service_revisions";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        ServiceRevision::key(self)
     }
 }
 

@@ -9,7 +9,7 @@ use model::service::{Service, ServiceKey};
 use model::setting::AccountSetting;
 use model::{
     CapacityProvider, Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface, Node, NodeId,
-    Scope, ServiceEvent, Task, TaskDefinition, TaskId, Timestamp,
+    Scope, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId, Timestamp,
 };
 
 use crate::changes::{RowChange, TableChanges};
@@ -108,6 +108,8 @@ tables! {
     tasks: Task,
     services: Service,
     service_events: ServiceEvent,
+    service_deployments: ServiceDeployment,
+    service_revisions: ServiceRevision,
     nodes: Node,
     container_instances: ContainerInstance,
     interfaces: NetworkInterface,
@@ -210,6 +212,30 @@ impl Tables {
     pub fn events_of_service(&self, service: &ServiceKey) -> impl Iterator<Item = &Arc<ServiceEvent>> {
         let key = |number| (service.0.clone(), service.1.clone(), service.2.clone(), number);
         self.service_events.range(key(0)..=key(u64::MAX))
+    }
+
+    /// A service's deployments by id.
+    pub fn deployments_of_service<'a>(
+        &'a self,
+        service: &'a ServiceKey,
+    ) -> impl Iterator<Item = &'a Arc<ServiceDeployment>> {
+        let (scope, cluster, name) = service.clone();
+        let is_of = move |row: &&Arc<ServiceDeployment>| {
+            row.scope == service.0 && row.cluster == service.1 && row.service == service.2
+        };
+        self.service_deployments.range((scope, cluster, name, String::new())..).take_while(is_of)
+    }
+
+    /// A service's revisions by id.
+    pub fn revisions_of_service<'a>(
+        &'a self,
+        service: &'a ServiceKey,
+    ) -> impl Iterator<Item = &'a Arc<ServiceRevision>> {
+        let (scope, cluster, name) = service.clone();
+        let is_of = move |row: &&Arc<ServiceRevision>| {
+            row.scope == service.0 && row.cluster == service.1 && row.service == service.2
+        };
+        self.service_revisions.range((scope, cluster, name, String::new())..).take_while(is_of)
     }
 
     pub fn nodes_in_scope<'a>(&'a self, scope: &Scope) -> impl Iterator<Item = &'a Arc<Node>> + use<'a> {

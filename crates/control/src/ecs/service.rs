@@ -16,16 +16,16 @@ use model::capacity_provider::Capacity;
 use model::service::{ServiceKey, ServiceNetwork, ServiceStatus};
 use model::{Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, TaskDefinition, Timestamp};
 use plan::task_definition::is_name;
-use rand::Rng;
 use store::{Tables, Txn};
 use wire::ecs;
 use wire::ecs::Error;
 
+use super::convert::deployment_configuration as configuration;
 use super::convert::service::{self as convert, Unbuilt, is_given, to_wire};
 use super::convert::tag;
 use super::identifier::{is_arn, named_by_arn};
 use super::task::{network, placement, run};
-use super::{capacity_provider, cluster, listing, task, task_definition};
+use super::{capacity_provider, cluster, listing, service_deployment, service_revision, task, task_definition};
 use crate::{Cx, page};
 
 /// Services in one DescribeServices call; a page of ListServices by default (ecs-semantics §4.3).
@@ -149,12 +149,13 @@ pub fn create_service(
         status: ServiceStatus::Active,
         launch_type,
         desired_count: desired(desired_count)?,
-        configuration: convert::configuration(
-            convert::default_configuration(),
+        configuration: configuration::from_wire(
+            configuration::default(),
             deployment_configuration.unwrap_or_default(),
         )?,
         deployments: vec![deployment],
         last_completed: None,
+        service_deployment: None,
         placement_constraints: convert::constraints_from_wire(placement_constraints),
         placement_strategies: convert::strategies_from_wire(placement_strategy),
         propagate_tags: convert::propagate_tags(propagate_tags)?,
@@ -178,7 +179,9 @@ pub fn create_service(
         }
         _ => {
             check_count(cx.txn, &cluster)?;
-            forget_events(cx.txn, &service.key());
+            forget(cx.txn, &service.key());
+            let mut service = service;
+            service_deployment::begin(cx, &mut service, &definition);
             cx.txn.put(service.clone());
             service
         }
@@ -196,6 +199,7 @@ fn is_same(present: &Service, new: &Service) -> bool {
     let asked = |service: &Service| Service {
         deployments: Vec::new(),
         last_completed: None,
+        service_deployment: None,
         created_at: Timestamp(0),
         steady_at: None,
         obstacle: None,
@@ -232,7 +236,7 @@ impl Asked<'_> {
         }
         let platform_version = run::platform_version(launch_type, version)?;
         network::resolve(cx, definition.network_mode, launch_type, network.as_ref().map(convert::network_to_wire))?;
-        let id = format!("ecs-svc/{:019}", cx.random.random_range(0..10_000_000_000_000_000_000_u64));
+        let id = format!("ecs-svc/{}", service_revision::new_number(cx));
         let revision = (definition.family.clone(), definition.revision);
         let deployment = plan::service::begin(id, revision, network, platform_version, cx.now);
         Ok(Deployment { capacity: Some(capacity), ..deployment })
@@ -307,7 +311,7 @@ pub fn update_service(
         row.desired_count = desired(count)?;
     }
     if let Some(given) = deployment_configuration {
-        row.configuration = convert::configuration(row.configuration, given)?;
+        row.configuration = configuration::from_wire(row.configuration, given)?;
     }
     if let Some(given) = enable_ecs_managed_tags {
         row.enable_ecs_managed_tags = given;
@@ -366,6 +370,7 @@ impl Change {
             service.deployments.insert(0, new);
             service.steady_at = None;
             service.obstacle = None;
+            service_deployment::begin(cx, service, &definition);
         }
         Ok(())
     }
@@ -473,13 +478,15 @@ pub fn sweep(txn: &mut Txn, now: Timestamp) -> usize {
     let is_over = |row: &&Arc<Service>| row.inactive_at.is_some_and(|at| now.since(at) >= INACTIVE_RETENTION);
     let over: Vec<ServiceKey> = txn.services.iter().filter(is_over).map(|row| row.key()).collect();
     for key in &over {
-        forget_events(txn, key);
+        forget(txn, key);
         txn.remove::<Service>(key);
     }
     over.len()
 }
 
-fn forget_events(txn: &mut Txn, service: &ServiceKey) {
+/// Removes all that is told of a service that is over.
+fn forget(txn: &mut Txn, service: &ServiceKey) {
+    service_deployment::forget(txn, service);
     let numbers: Vec<u64> = txn.events_of_service(service).map(|event| event.number).collect();
     for number in numbers {
         txn.remove::<ServiceEvent>(&(service.0.clone(), service.1.clone(), service.2.clone(), number));

@@ -10,6 +10,7 @@ mod registration;
 mod retention;
 mod run_task;
 mod service;
+mod service_deployment;
 mod setting;
 mod tag;
 mod task;

@@ -28,6 +28,18 @@ fn a_new_service_is_shown_as_aws_shows_it() {
     let service = &answer["service"];
     let id = service["deployments"][0]["id"].as_str().unwrap().to_owned();
     assert!(id.strip_prefix("ecs-svc/").is_some_and(|number| number.len() == 19), "{id}");
+    let revision = service["currentServiceRevisions"][0]["arn"].as_str().unwrap().to_owned();
+    let deployment = service["currentServiceDeployment"].as_str().unwrap().to_owned();
+    let prefix = "arn:aws:ecs:us-east-1:000000000000:service-";
+    let id_of = |arn: &str, kind: &str| {
+        arn.strip_prefix(&format!("{prefix}{kind}/default/web/")).unwrap_or_else(|| panic!("{arn}")).to_owned()
+    };
+    let is_number = |id: String| id.len() == 19 && id.bytes().all(|byte| byte.is_ascii_digit());
+    let is_word = |id: String| {
+        id.len() == 21 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+    };
+    assert!(is_number(id_of(&revision, "revision")), "{revision}");
+    assert!(is_word(id_of(&deployment, "deployment")), "{deployment}");
     let network = json!({"awsvpcConfiguration": {
         "assignPublicIp": "DISABLED", "securityGroups": [], "subnets": [crate::fleet::SUBNET_A],
     }});
@@ -39,6 +51,10 @@ fn a_new_service_is_shown_as_aws_shows_it() {
             "clusterArn": "arn:aws:ecs:us-east-1:000000000000:cluster/default",
             "createdAt": 1_700_000_000,
             "createdBy": "arn:aws:iam::000000000000:root",
+            "currentServiceDeployment": deployment,
+            "currentServiceRevisions": [
+                {"arn": revision, "pendingTaskCount": 0, "requestedTaskCount": 2, "runningTaskCount": 0},
+            ],
             "deploymentConfiguration": {
                 "bakeTimeInMinutes": 0, "maximumPercent": 200, "minimumHealthyPercent": 100, "strategy": "ROLLING",
             },
@@ -144,8 +160,8 @@ fn what_cannot_be_created_is_refused() {
             "InvalidParameterException: minimumHealthyPercent must be between 0 and 100.",
         ),
         (
-            json!({"deploymentConfiguration": {"strategy": "BLUE_GREEN"}}),
-            "ClientException: The field 'strategy' of the deployment configuration is not supported by Gantry yet.",
+            json!({"deploymentConfiguration": {"alarms": {"alarmNames": ["slow"], "enable": true, "rollback": true}}}),
+            "ClientException: The field 'alarms' of the deployment configuration is not supported by Gantry yet.",
         ),
         (
             json!({"placementStrategy": [{"type": "random"}]}),

@@ -11,6 +11,7 @@ use crate::place::Reason;
 
 pub const HEALTH_CHECKS_FAILED: &str = "Task failed container health checks";
 pub const BREAKER_TRIPPED: &str = "ECS deployment circuit breaker: tasks failed to start.";
+pub const ALARM_DETECTED: &str = "ECS deployment alarms: alarm detected.";
 const UNMET: &str = "was unable to place a task because no container instance met all of its requirements.";
 const SEE_GUIDE: &str = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.";
 
@@ -55,10 +56,6 @@ pub fn completed_reason(deployment: &str) -> String {
     format!("ECS deployment {deployment} completed.")
 }
 
-pub fn rollback_reason(deployment: &str) -> String {
-    format!("ECS deployment circuit breaker: rolling back to deploymentId {deployment}.")
-}
-
 pub fn started(service: &str, tasks: impl Iterator<Item = TaskId>) -> Event {
     let (count, list) = listed(tasks);
     Event::named(ActionName::TasksStarted, format!("(service {service}) has started {count} tasks:{list}."))
@@ -92,6 +89,10 @@ pub fn completed(service: &str, deployment: &str) -> Event {
 
 pub fn failed(service: &str, deployment: &str) -> Event {
     Event::told(format!("(service {service}) (deployment {deployment}) deployment failed: tasks failed to start."))
+}
+
+pub fn alarmed(service: &str, deployment: &str) -> Event {
+    Event::told(format!("(service {service}) (deployment {deployment}) deployment failed: alarm detected."))
 }
 
 pub fn rolling_back(service: &str, deployment: &str) -> Event {

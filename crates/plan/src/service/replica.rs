@@ -3,14 +3,17 @@
 
 use std::collections::BTreeSet;
 
-use model::service::{Rollout, Service};
+use model::service::{Deployment, Rollout, Service};
 use model::{HealthStatus, StopCode, TaskId, Timestamp};
 
-use super::{Life, REPEAT, STARTS_MAX, ServicePlan, ServiceTask, Stop, bounds, drain, event, loss, rollout, share};
+use super::{
+    Life, REPEAT, STARTS_MAX, ServicePlan, ServiceTask, Signals, Start, Stop, bounds, drain, event, loss, record,
+    rollout, share,
+};
 
-pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
+pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], signals: &Signals<'_>, now: Timestamp) {
     rollout::take_stock(plan, tasks, now);
-    rollout::judge(plan, now);
+    rollout::judge(plan, signals, now);
     loss::stop(plan, tasks, now);
     if plan.service.deployments.is_empty() {
         return;
@@ -18,31 +21,50 @@ pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Times
     // What is stopped for failing its health checks may trip the circuit breaker, and a rollback begins anew. That
     // ends: no deployment is rolled back to twice.
     let mut census = loop {
-        let mut census = Census::take(plan, tasks, now);
-        census.stop_excess(plan);
-        census.stop_unhealthy(plan, now);
-        if !rollout::judge(plan, now) {
+        let mut census = Census::take(plan, tasks, Want::of_primary(&plan.service), now);
+        census.stop_failing(plan, now);
+        if !rollout::judge(plan, signals, now) {
             break census;
         }
     };
-    census.stop_old(plan);
-    census.start_missing(plan, now);
-    census.tell_protected(plan, now);
-    census.end_old_deployments(plan);
-    census.note_steady(plan, now);
+    census.replace(plan, now);
+    census.note_steady(plan, signals, now);
     census.note_wake(plan, tasks, now);
 }
 
+/// What is wanted of one deployment.
+pub(super) struct Want {
+    /// Its id.
+    pub deployment: String,
+    pub desired: usize,
+    /// The tasks of all others give way to its tasks.
+    pub replaces: bool,
+    /// It may start tasks.
+    pub launches: bool,
+}
+
+impl Want {
+    fn of_primary(service: &Service) -> Self {
+        let primary = &service.deployments[0];
+        let (deployment, launches) = (primary.id.clone(), primary.rollout != Rollout::Failed);
+        Self { deployment, desired: service.desired_count as usize, replaces: true, launches }
+    }
+
+    fn row<'s>(&self, service: &'s mut Service) -> Option<&'s mut Deployment> {
+        service.deployments.iter_mut().find(|row| row.id == self.deployment)
+    }
+}
+
 /// The tasks that are there, and the bounds.
-struct Census<'a> {
-    /// Of the PRIMARY deployment, unhealthy ones apart.
+pub(super) struct Census<'a> {
+    want: Want,
+    /// Of the deployment, unhealthy ones apart.
     good: Vec<&'a ServiceTask<'a>>,
     unhealthy: Vec<&'a ServiceTask<'a>>,
     /// To be replaced: those of older deployments, and those that have to leave their instance.
     old: Vec<&'a ServiceTask<'a>>,
     /// Tasks that would go if they were not protected, and the deployment of one of them.
     protected: Option<(usize, String)>,
-    desired: usize,
     lower: usize,
     upper: usize,
     now: Timestamp,
@@ -50,19 +72,41 @@ struct Census<'a> {
 
 impl<'a> Census<'a> {
     /// Of the tasks that the plan does not stop.
-    fn take(plan: &ServicePlan, tasks: &'a [ServiceTask<'a>], now: Timestamp) -> Self {
+    pub fn take(plan: &ServicePlan, tasks: &'a [ServiceTask<'a>], want: Want, now: Timestamp) -> Self {
         let service = &plan.service;
-        let primary = service.deployments[0].id.as_str();
         let configuration = &service.configuration;
         let (lower, upper) =
             bounds(service.desired_count, configuration.minimum_healthy_percent, configuration.maximum_percent);
         let stopped: BTreeSet<TaskId> = plan.stop.iter().map(|stop| stop.task).collect();
         let alive = tasks.iter().filter(|task| task.is_alive() && !stopped.contains(&task.id));
-        let stays = |task: &&ServiceTask<'_>| task.deployment == primary && !drain::must_leave(task, now);
-        let (mine, old): (Vec<_>, Vec<_>) = alive.partition(stays);
+        let stays = |task: &&ServiceTask<'_>| task.deployment == want.deployment && !drain::must_leave(task, now);
+        let (mine, mut old): (Vec<_>, Vec<_>) = alive.partition(stays);
+        old.retain(|task| want.replaces || task.deployment == want.deployment);
         let (unhealthy, good) = mine.into_iter().partition(|task| task.is_unhealthy(service, now));
-        let desired = service.desired_count as usize;
-        Self { good, unhealthy, old, protected: None, desired, lower, upper, now }
+        Self { want, good, unhealthy, old, protected: None, lower, upper, now }
+    }
+
+    /// All at once, where nothing is to be judged in between.
+    pub fn keep(&mut self, plan: &mut ServicePlan, now: Timestamp) {
+        self.stop_failing(plan, now);
+        self.replace(plan, now);
+    }
+
+    fn stop_failing(&mut self, plan: &mut ServicePlan, now: Timestamp) {
+        self.stop_excess(plan);
+        self.stop_unhealthy(plan, now);
+    }
+
+    fn replace(&mut self, plan: &mut ServicePlan, now: Timestamp) {
+        self.stop_old(plan);
+        self.start_missing(plan, now);
+        self.tell_protected(plan, now);
+        self.end_old_deployments(plan);
+    }
+
+    /// It has all its tasks, and they are healthy.
+    pub fn is_whole(&self) -> bool {
+        self.good.len() == self.want.desired && self.unhealthy.is_empty() && !self.has_unproven()
     }
 
     fn alive(&self) -> usize {
@@ -88,30 +132,30 @@ impl<'a> Census<'a> {
     }
 
     fn missing(&self) -> usize {
-        self.desired.saturating_sub(self.good.len())
+        self.want.desired.saturating_sub(self.good.len())
     }
 
-    /// More of the PRIMARY deployment than desired: the service was scaled in.
+    /// More of the deployment than desired: the service was scaled in.
     fn stop_excess(&mut self, plan: &mut ServicePlan) {
-        let excess = self.good.len().saturating_sub(self.desired);
+        let excess = self.good.len().saturating_sub(self.want.desired);
         let service = &plan.service;
-        let capacity = service.capacity_of(&service.deployments[0]).strategy;
+        let mine = service.deployments.iter().find(|row| row.id == self.want.deployment);
+        let capacity = mine.map(|row| service.capacity_of(row).strategy).unwrap_or_default();
         let good = std::mem::take(&mut self.good);
         let (victims, left) = share::choose_victims(good, &capacity, &service.placement_strategies, excess, self.now);
         self.good = left;
         if victims.len() < excess {
             let protected = self.good.iter().filter(|task| task.is_protected(self.now)).count();
-            self.protected = Some((protected, plan.service.deployments[0].id.clone()));
+            self.protected = Some((protected, self.want.deployment.clone()));
         }
         plan.stop_tasks(&victims);
     }
 
     /// Once they are replaced; or, when there is no room for a replacement, one after the other.
     fn stop_unhealthy(&mut self, plan: &mut ServicePlan, now: Timestamp) {
-        let replaces = plan.service.deployments[0].rollout != Rollout::Failed;
-        let is_stuck = replaces && self.missing() > 0 && self.room() == 0 && !self.has_unproven();
+        let is_stuck = self.want.launches && self.missing() > 0 && self.room() == 0 && !self.has_unproven();
         let count = match () {
-            () if self.healthy() >= self.desired => self.unhealthy.len(),
+            () if self.healthy() >= self.want.desired => self.unhealthy.len(),
             // One replacement's room.
             () if is_stuck => (self.alive() + 1).saturating_sub(self.upper),
             () => 0,
@@ -124,13 +168,15 @@ impl<'a> Census<'a> {
             plan.stop.push(Stop { task: task.id, code, reason: event::HEALTH_CHECKS_FAILED.to_owned() });
         }
         plan.say_stopped(&victims);
-        rollout::note_unhealthy(&mut plan.service.deployments[0], victims.len(), now);
+        if let Some(row) = self.want.row(&mut plan.service) {
+            rollout::note_unhealthy(row, victims.len(), now);
+        }
     }
 
-    /// Those that serve nobody at once, the others as far as enough healthy ones stay. A FAILED deployment replaces
+    /// Those that serve nobody at once, the others as far as enough healthy ones stay. What starts nothing replaces
     /// nothing.
     fn stop_old(&mut self, plan: &mut ServicePlan) {
-        if plan.service.deployments[0].rollout == Rollout::Failed {
+        if !self.want.launches {
             return;
         }
         let service = &plan.service;
@@ -163,29 +209,36 @@ impl<'a> Census<'a> {
     /// Unless there is something else to wait for.
     fn tell_protected(&self, plan: &mut ServicePlan, now: Timestamp) {
         let Some((count, deployment)) = &self.protected else { return };
-        if plan.start == 0 && !self.has_unproven() {
+        let starts = plan.start.iter().any(|start| start.deployment == self.want.deployment);
+        if !starts && !self.has_unproven() {
             let message = event::protected(&plan.service.name, deployment, *count);
             plan.meet(message, now);
         }
     }
 
     fn start_missing(&mut self, plan: &mut ServicePlan, now: Timestamp) {
-        let primary = &plan.service.deployments[0];
-        let waits = primary.retry_at.is_some_and(|at| now < at);
-        if primary.rollout == Rollout::Failed || waits || self.missing() == 0 {
+        let retry_at = self.want.row(&mut plan.service).and_then(|row| row.retry_at);
+        if !self.want.launches || retry_at.is_some_and(|at| now < at) || self.missing() == 0 {
             return;
         }
-        plan.start = self.missing().min(self.room()).min(STARTS_MAX);
-        let is_stuck = plan.start == 0 && !self.old.is_empty() && !self.has_unproven();
+        let count = self.missing().min(self.room()).min(STARTS_MAX);
+        if count > 0 {
+            plan.start.push(Start { deployment: self.want.deployment.clone(), count });
+        }
+        let is_stuck = count == 0 && !self.old.is_empty() && !self.has_unproven();
         if is_stuck && self.protected.is_none() {
             plan.meet(event::stuck(&plan.service.name), now);
         }
     }
 
     fn end_old_deployments(&self, plan: &mut ServicePlan) {
+        if !self.want.replaces {
+            return;
+        }
         let deployments = std::mem::take(&mut plan.service.deployments);
         for (index, deployment) in deployments.into_iter().enumerate() {
-            if index == 0 || self.old.iter().any(|task| task.deployment == deployment.id) {
+            let stays = index == 0 || deployment.id == self.want.deployment;
+            if stays || self.old.iter().any(|task| task.deployment == deployment.id) {
                 plan.service.deployments.push(deployment);
             } else if plan.service.last_completed.as_ref().is_some_and(|good| good.id == deployment.id) {
                 plan.service.last_completed = Some(deployment);
@@ -196,16 +249,19 @@ impl<'a> Census<'a> {
     fn is_steady(&self, service: &Service) -> bool {
         service.deployments.len() == 1
             && service.deployments[0].rollout != Rollout::Failed
-            && self.good.len() == self.desired
-            && self.unhealthy.is_empty()
             && self.old.is_empty()
-            && !self.has_unproven()
+            && self.is_whole()
     }
 
-    fn note_steady(&self, plan: &mut ServicePlan, now: Timestamp) {
+    pub fn note_steady(&self, plan: &mut ServicePlan, signals: &Signals<'_>, now: Timestamp) {
         if !self.is_steady(&plan.service) {
             plan.service.steady_at = None;
+            record::stop_baking(plan);
             return;
+        }
+        let bakes_until = record::bakes_until(plan, signals, now);
+        if bakes_until.is_some() {
+            return plan.wake(bakes_until, now);
         }
         plan.service.obstacle = None;
         rollout::complete(plan, now);
@@ -215,7 +271,7 @@ impl<'a> Census<'a> {
         }
     }
 
-    fn note_wake(&self, plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
+    pub fn note_wake(&self, plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
         let service = &plan.service;
         let leaving = self.old.iter().filter(|task| self.is_proving(task));
         let running = self.good.iter().chain(leaving).filter(|task| task.life == Life::Running);
@@ -224,11 +280,12 @@ impl<'a> Census<'a> {
         let protection = self.good.iter().chain(&self.old).filter(is_held).filter_map(|task| task.protected_until);
         let in_grace = self.good.iter().filter(|task| task.health == HealthStatus::Unhealthy);
         let grace = in_grace.filter_map(|task| task.grace_end(service));
-        let retries = self.missing() > 0 && service.deployments[0].rollout != Rollout::Failed;
-        let retry = service.deployments[0].retry_at.filter(|_| retries);
+        let mine = service.deployments.iter().find(|row| row.id == self.want.deployment);
+        let retry = mine.and_then(|row| row.retry_at).filter(|_| self.missing() > 0 && self.want.launches);
         let obstacle = service.obstacle.as_ref().map(|(_, at)| at.plus(REPEAT));
         let repeat = service.steady_at.map(|at| at.plus(REPEAT));
         let times = proving.chain(grace).chain(protection).chain(loss::next(tasks));
-        plan.wake_at = times.chain(retry).chain(repeat).chain(obstacle).filter(|at| *at > now).min();
+        let times = times.chain(retry).chain(repeat).chain(obstacle);
+        plan.wake(times.filter(|at| *at > now).min(), now);
     }
 }

@@ -4,10 +4,15 @@
 
 use std::time::Duration;
 
-use model::service::{CircuitBreaker, DeploymentConfiguration, PropagateTags, Rollout, Service, ServiceStatus};
-use model::{HealthStatus, LaunchType, NodeId, Scope, TaskId, Timestamp};
+use model::deployment_configuration::{BreakerThreshold, DeploymentStrategy};
+use model::service::{
+    CircuitBreaker, Deployment, DeploymentConfiguration, PropagateTags, Rollout, Service, ServiceStatus,
+};
+use model::service_deployment::{HookStatus, Progress};
+use model::{HealthStatus, LaunchType, NodeId, Scope, ServiceDeployment, TaskId, Timestamp};
 use plan::service::event::{self, Event};
-use plan::service::{Life, ServiceInput, ServicePlan, ServiceTask, Site, begin, bounds, reconcile};
+use plan::service::stage::HookResult;
+use plan::service::{Life, ServiceInput, ServicePlan, ServiceTask, Signals, Site, begin, bounds, reconcile, record};
 
 /// How long a node may be away.
 pub const LOST_AFTER: Duration = Duration::from_secs(60);
@@ -22,6 +27,11 @@ pub struct Ground {
 pub struct World {
     pub nodes: [Ground; 3],
     pub service: Service,
+    /// The record of the newest deployment.
+    pub deployment: Option<ServiceDeployment>,
+    pub in_alarm: Vec<String>,
+    pub alarm_bake: Duration,
+    pub hooks: Vec<HookResult>,
     pub tasks: Vec<ServiceTask<'static>>,
     pub now: Timestamp,
     /// Tasks get a health check.
@@ -30,7 +40,19 @@ pub struct World {
 }
 
 pub fn configuration(minimum: u32, maximum: u32) -> DeploymentConfiguration {
-    DeploymentConfiguration { minimum_healthy_percent: minimum, maximum_percent: maximum, circuit_breaker: None }
+    DeploymentConfiguration {
+        minimum_healthy_percent: minimum,
+        maximum_percent: maximum,
+        circuit_breaker: None,
+        strategy: DeploymentStrategy::Rolling,
+        bake_minutes: 0,
+        hooks: Vec::new(),
+        alarms: None,
+    }
+}
+
+pub fn breaker(rollback: bool) -> CircuitBreaker {
+    CircuitBreaker { enable: true, rollback, reset_on_healthy_task: true, threshold: BreakerThreshold::default() }
 }
 
 impl World {
@@ -46,6 +68,7 @@ impl World {
             configuration,
             deployments: Vec::new(),
             last_completed: None,
+            service_deployment: None,
             placement_constraints: Vec::new(),
             placement_strategies: Vec::new(),
             propagate_tags: PropagateTags::None,
@@ -59,21 +82,51 @@ impl World {
             obstacle: None,
             next_event: 1,
         };
-        let nodes = Default::default();
-        let mut world = Self { nodes, service, tasks: Vec::new(), now, has_health_check: false, next_task: 1 };
+        let mut world = Self {
+            nodes: Default::default(),
+            service,
+            deployment: None,
+            in_alarm: Vec::new(),
+            alarm_bake: Duration::ZERO,
+            hooks: Vec::new(),
+            tasks: Vec::new(),
+            now,
+            has_health_check: false,
+            next_task: 1,
+        };
         world.deploy("a");
         world
     }
 
     pub fn with_breaker(mut self, rollback: bool) -> Self {
-        self.service.configuration.circuit_breaker = Some(CircuitBreaker { enable: true, rollback });
+        self.service.configuration.circuit_breaker = Some(breaker(rollback));
         self
     }
 
     pub fn deploy(&mut self, id: &str) {
+        if let Some(row) = &mut self.deployment {
+            record::supersede(row, self.now);
+        }
         let new = begin(id.to_owned(), ("f".to_owned(), 1), None, None, self.now);
+        let new = Deployment { service_revision: Some(format!("revision-{id}")), ..new };
         self.service.deployments.insert(0, new);
         self.service.steady_at = None;
+        self.deployment = Some(record::begin(&self.service, format!("record-{id}"), self.now));
+    }
+
+    /// The record of a deployment that is there.
+    pub fn record(&mut self) -> &mut ServiceDeployment {
+        self.deployment.as_mut().expect("a deployment")
+    }
+
+    pub fn progress(&self) -> Option<&Progress> {
+        self.deployment.as_ref().and_then(|row| row.progress.as_ref())
+    }
+
+    /// The hook that waits, of the first that do.
+    pub fn waiting_hook(&self) -> Option<String> {
+        let is_waiting = |status| matches!(status, HookStatus::AwaitingAction | HookStatus::InProgress);
+        self.progress()?.hooks.iter().find(|run| is_waiting(run.status)).map(|run| run.id.clone())
     }
 
     /// Where a task is, by the number of its node.
@@ -99,13 +152,22 @@ impl World {
     }
 
     pub fn plan(&self) -> ServicePlan {
-        reconcile(&ServiceInput { service: &self.service, tasks: &self.tasks }, self.now)
+        let signals = Signals { in_alarm: &self.in_alarm, alarm_bake: self.alarm_bake, hooks: &self.hooks };
+        let (service, deployment) = (&self.service, self.deployment.as_ref());
+        reconcile(&ServiceInput { service, tasks: &self.tasks, deployment, signals }, self.now)
+    }
+
+    /// Whether the plan asks for nothing that is not so already.
+    pub fn is_empty(&self, plan: &ServicePlan) -> bool {
+        let has_rows = plan.service == self.service && plan.deployment == self.deployment;
+        has_rows && plan.counted.is_empty() && plan.stop.is_empty() && plan.start.is_empty()
     }
 
     /// Carries the plan out; every task to start finds a place.
     pub fn apply(&mut self, plan: &ServicePlan) -> Vec<Event> {
         let mut events = plan.events.clone();
         self.service = plan.service.clone();
+        self.deployment = plan.deployment.clone();
         self.tasks.retain(|task| !plan.counted.contains(&task.id));
         for task in &mut self.tasks {
             if plan.stop.iter().any(|stop| stop.task == task.id) {
@@ -113,30 +175,36 @@ impl World {
             }
         }
         let mut started = Vec::new();
-        for _ in 0..plan.start {
-            let id = TaskId(self.next_task);
-            let node = self.next_node();
-            self.next_task += 1;
-            started.push(id);
-            self.tasks.push(ServiceTask {
-                id,
-                deployment: self.service.deployments[0].id.clone().into(),
-                life: Life::Pending,
-                health: HealthStatus::Unknown,
-                has_health_check: self.has_health_check,
-                started_at: None,
-                created_at: self.now,
-                zone: Some(["a", "b", "c"][node].into()),
-                site: self.site(node),
-                protected_until: None,
-                provider: None,
-            });
+        for start in &plan.start {
+            for _ in 0..start.count {
+                started.push(self.start(&start.deployment));
+            }
         }
         if !started.is_empty() {
             self.service.obstacle = None;
             events.push(event::started("web", started.into_iter()));
         }
         events
+    }
+
+    fn start(&mut self, deployment: &str) -> TaskId {
+        let id = TaskId(self.next_task);
+        let node = self.next_node();
+        self.next_task += 1;
+        self.tasks.push(ServiceTask {
+            id,
+            deployment: deployment.to_owned().into(),
+            life: Life::Pending,
+            health: HealthStatus::Unknown,
+            has_health_check: self.has_health_check,
+            started_at: None,
+            created_at: self.now,
+            zone: Some(["a", "b", "c"][node].into()),
+            site: self.site(node),
+            protected_until: None,
+            provider: None,
+        });
+        id
     }
 
     pub fn pass(&mut self, seconds: u64) {
@@ -176,6 +244,11 @@ impl World {
         task.site.lost_at.is_some_and(|at| self.now >= at)
     }
 
+    pub fn alive_of(&self, deployment: &str) -> usize {
+        let mine = self.tasks.iter().filter(|task| task.deployment == deployment);
+        mine.filter(|task| matches!(task.life, Life::Pending | Life::Running)).count()
+    }
+
     pub fn count(&self, life: Life) -> usize {
         self.tasks.iter().filter(|task| task.life == life).count()
     }
@@ -196,6 +269,18 @@ impl World {
     pub fn bounds(&self) -> (usize, usize) {
         let row = &self.service.configuration;
         bounds(self.service.desired_count, row.minimum_healthy_percent, row.maximum_percent)
+    }
+
+    /// Where a deployment with stages is, and who gets how much test and production traffic.
+    pub fn show_stage(&self) -> Option<String> {
+        let row = self.deployment.as_ref()?;
+        let stage = row.progress.as_ref()?.stage.as_str();
+        let shares = self.service.deployments.iter().map(|deployment| {
+            let traffic = deployment.traffic.unwrap_or_default();
+            format!("{} {}/{}", deployment.id, traffic.test.percent(), traffic.production.percent())
+        });
+        let shares: Vec<_> = shares.collect();
+        Some(format!("{} {stage}: {}", row.status.as_str(), shares.join(", ")))
     }
 
     pub fn show(&self) -> String {

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use model::capacity_provider::Capacity;
 use model::service::{
-    CircuitBreaker, Deployment, DeploymentConfiguration, PlacementConstraint, PlacementStrategy, PropagateTags,
-    Rollout, Service, ServiceNetwork, ServiceStatus,
+    Deployment, PlacementConstraint, PlacementStrategy, PropagateTags, Rollout, Service, ServiceNetwork,
 };
 use model::{Arn, LaunchType, Task, TaskStatus};
 use store::Tables;
@@ -14,10 +13,8 @@ use wire::ecs::Error;
 
 use super::capacity_provider::strategy_to_wire;
 use super::task::launch_type_to_wire;
-use super::{has_items, is_true, items, non_empty, refuse_unbuilt, signed, tag, time};
-
-const MINIMUM_HEALTHY_PERCENT: u32 = 100;
-const MAXIMUM_PERCENT: u32 = 200;
+use super::{deployment_configuration, has_items, is_true, items, non_empty, refuse_unbuilt, signed, tag, time};
+use crate::ecs::service_deployment;
 
 /// What CreateService and UpdateService have in common and is not built.
 #[derive(Default)]
@@ -61,79 +58,6 @@ impl Unbuilt<'_> {
 
 pub fn is_given<T>(list: &Option<Vec<T>>) -> bool {
     has_items(list)
-}
-
-pub fn default_configuration() -> DeploymentConfiguration {
-    DeploymentConfiguration {
-        minimum_healthy_percent: MINIMUM_HEALTHY_PERCENT,
-        maximum_percent: MAXIMUM_PERCENT,
-        circuit_breaker: None,
-    }
-}
-
-/// Over `present`: what is not given stays.
-///
-/// # Errors
-/// `InvalidParameterException` for percentages that cannot be, `ClientException` for what is not built.
-pub fn configuration(
-    present: DeploymentConfiguration,
-    given: ecs::DeploymentConfiguration,
-) -> Result<DeploymentConfiguration, Error> {
-    let ecs::DeploymentConfiguration {
-        alarms,
-        bake_time_in_minutes,
-        canary_configuration,
-        deployment_circuit_breaker,
-        early_success_criteria,
-        lifecycle_hooks,
-        linear_configuration,
-        maximum_percent,
-        minimum_healthy_percent,
-        strategy,
-    } = given;
-    let alarmed = alarms.is_some_and(|alarms| alarms.enable || !alarms.alarm_names.is_empty());
-    refuse_unbuilt(
-        "the deployment configuration",
-        &[
-            ("alarms", alarmed),
-            ("bakeTimeInMinutes", bake_time_in_minutes.is_some_and(|minutes| minutes != 0)),
-            ("canaryConfiguration", canary_configuration.is_some()),
-            ("earlySuccessCriteria", early_success_criteria.is_some()),
-            ("lifecycleHooks", has_items(&lifecycle_hooks)),
-            ("linearConfiguration", linear_configuration.is_some()),
-            ("strategy", strategy.is_some_and(|strategy| strategy != ecs::DeploymentStrategy::Rolling)),
-        ],
-    )?;
-    Ok(DeploymentConfiguration {
-        minimum_healthy_percent: percent("minimumHealthyPercent", minimum_healthy_percent, 0, 100)?
-            .unwrap_or(present.minimum_healthy_percent),
-        maximum_percent: percent("maximumPercent", maximum_percent, 100, i32::MAX)?.unwrap_or(present.maximum_percent),
-        circuit_breaker: match deployment_circuit_breaker {
-            Some(breaker) => Some(circuit_breaker(breaker)?),
-            None => present.circuit_breaker,
-        },
-    })
-}
-
-fn percent(field: &str, value: Option<i32>, least: i32, most: i32) -> Result<Option<u32>, Error> {
-    let Some(value) = value else { return Ok(None) };
-    if !(least..=most).contains(&value) {
-        let bound = if most == i32::MAX { format!("at least {least}") } else { format!("between {least} and {most}") };
-        return Err(Error::invalid_parameter(format!("{field} must be {bound}.")));
-    }
-    Ok(u32::try_from(value).ok())
-}
-
-fn circuit_breaker(given: ecs::DeploymentCircuitBreaker) -> Result<CircuitBreaker, Error> {
-    let ecs::DeploymentCircuitBreaker { enable, reset_on_healthy_task, rollback, threshold_configuration } = given;
-    refuse_unbuilt(
-        "the deployment circuit breaker",
-        &[
-            ("resetOnHealthyTask", reset_on_healthy_task == Some(false)),
-            ("thresholdConfiguration", threshold_configuration.is_some()),
-        ],
-    )?;
-    Ok(CircuitBreaker { enable, rollback })
 }
 
 pub fn network_from_wire(given: Option<ecs::NetworkConfiguration>) -> Result<Option<ServiceNetwork>, Error> {
@@ -213,27 +137,56 @@ pub fn check_scheduling(given: Option<&ecs::SchedulingStrategy>, role: &Option<S
 
 /// RUNNING and pending tasks.
 #[derive(Clone, Copy, Default)]
-struct Count {
-    running: u32,
-    pending: u32,
+pub struct Count {
+    pub running: u32,
+    pub pending: u32,
+}
+
+/// A service's tasks by deployment.
+pub struct Counts<'a> {
+    counts: BTreeMap<&'a str, Count>,
+    /// How many tasks each of the service's deployments is to have.
+    pub requested: Vec<u32>,
+}
+
+impl<'a> Counts<'a> {
+    pub fn of(tables: &'a Tables, service: &Service) -> Self {
+        let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
+        for task in tables.tasks_of_service(&service.key()) {
+            count(counts.entry(task.started_by.as_deref().unwrap_or_default()).or_default(), task);
+        }
+        let newest = service_deployment::newest_of(tables, service);
+        Self { counts, requested: plan::service::requested(service, newest.map(|row| &**row)) }
+    }
+
+    pub fn of_deployment(&self, id: &str) -> Count {
+        self.counts.get(id).copied().unwrap_or_default()
+    }
+
+    fn all(&self) -> Count {
+        self.counts.values().fold(Count::default(), |sum, count| Count {
+            running: sum.running + count.running,
+            pending: sum.pending + count.pending,
+        })
+    }
 }
 
 /// A service as Describe shows it. Tags are shown when they are asked for.
 pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
     let key = service.key();
-    let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
-    for task in tables.tasks_of_service(&key) {
-        count(counts.entry(task.started_by.as_deref().unwrap_or_default()).or_default(), task);
-    }
-    let all: Count = counts.values().fold(Count::default(), |sum, count| Count {
-        running: sum.running + count.running,
-        pending: sum.pending + count.pending,
-    });
+    let counts = Counts::of(tables, service);
+    let all = counts.all();
     let primary = service.primary();
     let capacity = primary.map(|row| service.capacity_of(row));
-    let deployments = service.deployments.iter().enumerate().map(|(index, row)| {
-        deployment_to_wire(service, row, index == 0, counts.get(row.id.as_str()).copied().unwrap_or_default())
+    let rows = service.deployments.iter().zip(&counts.requested).enumerate();
+    let deployments = rows.map(|(index, (row, requested))| {
+        deployment_to_wire(service, row, index == 0, *requested, counts.of_deployment(&row.id))
     });
+    let rows = service.deployments.iter().zip(&counts.requested);
+    let revisions = rows.filter_map(|(row, requested)| {
+        current_revision_to_wire(service, row, *requested, counts.of_deployment(&row.id))
+    });
+    let current = service.service_deployment.as_deref();
     let mut events: Vec<_> = tables.events_of_service(&key).map(|event| event_to_wire(event)).collect();
     events.reverse();
     ecs::Service {
@@ -242,9 +195,10 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
         cluster_arn: Some(Arn::cluster(&service.scope, &service.cluster).to_string()),
         created_at: Some(time(service.created_at)),
         created_by: Some(service.created_by.clone()),
-        current_service_deployment: None,
-        current_service_revisions: None,
-        deployment_configuration: Some(configuration_to_wire(&service.configuration)),
+        current_service_deployment: current
+            .map(|id| Arn::service_deployment(&service.scope, &service.cluster, &service.name, id).to_string()),
+        current_service_revisions: Some(revisions.collect()),
+        deployment_configuration: Some(deployment_configuration::to_wire(&service.configuration)),
         deployment_controller: None,
         deployments: Some(deployments.collect()),
         desired_count: Some(signed(service.desired_count)),
@@ -287,31 +241,36 @@ fn definition_arn(service: &Service, deployment: &Deployment) -> String {
     Arn::task_definition(&service.scope, &deployment.family, deployment.revision).to_string()
 }
 
-fn platform_family(launch_type: LaunchType) -> Option<String> {
+pub fn platform_family(launch_type: LaunchType) -> Option<String> {
     (launch_type == LaunchType::Fargate).then(|| "Linux".to_owned())
 }
 
 /// A launch type or a strategy is shown, never both.
-fn shown_launch_type(capacity: &Capacity) -> Option<ecs::LaunchType> {
+pub fn shown_launch_type(capacity: &Capacity) -> Option<ecs::LaunchType> {
     capacity.strategy.is_empty().then(|| launch_type_to_wire(capacity.launch_type))
 }
 
-fn shown_strategy(capacity: &Capacity) -> Option<Vec<ecs::CapacityProviderStrategyItem>> {
+pub fn shown_strategy(capacity: &Capacity) -> Option<Vec<ecs::CapacityProviderStrategyItem>> {
     (!capacity.strategy.is_empty()).then(|| strategy_to_wire(&capacity.strategy))
 }
 
-fn deployment_to_wire(service: &Service, row: &Deployment, is_primary: bool, count: Count) -> ecs::Deployment {
+fn deployment_to_wire(
+    service: &Service,
+    row: &Deployment,
+    is_primary: bool,
+    requested: u32,
+    count: Count,
+) -> ecs::Deployment {
     let rollout = match row.rollout {
         Rollout::InProgress => ecs::DeploymentRolloutState::InProgress,
         Rollout::Completed => ecs::DeploymentRolloutState::Completed,
         Rollout::Failed => ecs::DeploymentRolloutState::Failed,
     };
     let capacity = service.capacity_of(row);
-    let is_draining = service.status != ServiceStatus::Active || !is_primary;
     ecs::Deployment {
         capacity_provider_strategy: shown_strategy(&capacity),
         created_at: Some(time(row.created_at)),
-        desired_count: Some(if is_draining { 0 } else { signed(service.desired_count) }),
+        desired_count: Some(signed(requested)),
         failed_tasks: Some(signed(row.failed_tasks)),
         fargate_ephemeral_storage: None,
         id: Some(row.id.clone()),
@@ -333,19 +292,19 @@ fn deployment_to_wire(service: &Service, row: &Deployment, is_primary: bool, cou
     }
 }
 
-fn configuration_to_wire(row: &DeploymentConfiguration) -> ecs::DeploymentConfiguration {
-    ecs::DeploymentConfiguration {
-        maximum_percent: Some(signed(row.maximum_percent)),
-        minimum_healthy_percent: Some(signed(row.minimum_healthy_percent)),
-        deployment_circuit_breaker: row.circuit_breaker.map(|breaker| ecs::DeploymentCircuitBreaker {
-            enable: breaker.enable,
-            rollback: breaker.rollback,
-            ..Default::default()
-        }),
-        strategy: Some(ecs::DeploymentStrategy::Rolling),
-        bake_time_in_minutes: Some(0),
-        ..Default::default()
-    }
+fn current_revision_to_wire(
+    service: &Service,
+    row: &Deployment,
+    requested: u32,
+    count: Count,
+) -> Option<ecs::ServiceCurrentRevisionSummary> {
+    let id = row.service_revision.as_deref()?;
+    Some(ecs::ServiceCurrentRevisionSummary {
+        arn: Some(Arn::service_revision(&service.scope, &service.cluster, &service.name, id).to_string()),
+        pending_task_count: Some(signed(count.pending)),
+        requested_task_count: Some(signed(requested)),
+        running_task_count: Some(signed(count.running)),
+    })
 }
 
 fn propagate_tags_to_wire(value: PropagateTags) -> ecs::PropagateTags {

@@ -5,15 +5,16 @@
 use model::capacity_provider::Capacity;
 use model::service::ServiceKey;
 use model::service_event::EVENTS_MAX;
-use model::{DesiredStatus, Service, ServiceEvent, Task, Timestamp};
+use model::{Deployment, DesiredStatus, Service, ServiceEvent, Task, Timestamp};
 use plan::place::{Placement, Reason};
 use plan::service::event::{self, Event};
-use plan::service::{ServiceInput, ServicePlan, ServiceTask, Stop, reconcile};
+use plan::service::{ServiceInput, ServicePlan, ServiceTask, Signals, Start, Stop, reconcile};
 use wire::ecs::Error;
 use wire::error::Failure;
 
 use super::site::Sites;
 use crate::Cx;
+use crate::ecs::service_deployment;
 use crate::ecs::task::placement::NO_CAPACITY;
 use crate::ecs::task::run::{Manner, Part, Run, random_uuid};
 
@@ -39,11 +40,17 @@ pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     for stop in &plan.stop {
         stop_task(cx, stop);
     }
-    let waits_for_room = plan.start > 0 && !start(cx, &mut plan);
+    let mut waits_for_room = false;
+    for wanted in std::mem::take(&mut plan.start) {
+        waits_for_room |= !start(cx, &mut plan, &wanted);
+    }
     let events = std::mem::take(&mut plan.events);
     events.into_iter().for_each(|event| tell(cx, &mut plan.service, event));
     let rest = Rest { wake_at: plan.wake_at, waits_for_room };
     cx.txn.put(plan.service);
+    if let Some(deployment) = plan.deployment {
+        cx.txn.put(deployment);
+    }
     rest
 }
 
@@ -51,7 +58,10 @@ fn decide(cx: &Cx<'_>, key: &ServiceKey, service: &Service) -> ServicePlan {
     let mut sites = Sites::of(cx.txn, service, cx.config.node_lost_after);
     let rows = cx.txn.tasks_of_service(key);
     let tasks: Vec<ServiceTask<'_>> = rows.map(|task| ServiceTask::of(task, sites.site(task))).collect();
-    reconcile(&ServiceInput { service, tasks: &tasks }, cx.now)
+    let deployment = service_deployment::newest_of(cx.txn, service).map(|row| &**row);
+    // There are no alarms and no functions yet that could tell something.
+    let signals = Signals::default();
+    reconcile(&ServiceInput { service, tasks: &tasks, deployment, signals }, cx.now)
 }
 
 fn stop_task(cx: &mut Cx<'_>, stop: &Stop) {
@@ -64,8 +74,8 @@ fn stop_task(cx: &mut Cx<'_>, stop: &Stop) {
 }
 
 /// Whether all found a place.
-fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan) -> bool {
-    let judged = judge(cx, &plan.service);
+fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
+    let judged = judge(cx, &plan.service, wanted);
     let (run, manner) = match judged {
         Ok(judged) => judged,
         Err(error) => {
@@ -75,7 +85,7 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan) -> bool {
         }
     };
     let (mut started, mut failed) = (Vec::new(), None);
-    for part in run.parts(&capacity(&plan.service), &present(cx, &plan.service), plan.start) {
+    for part in run.parts(&capacity(&plan.service, wanted), &present(cx, &plan.service, wanted), wanted.count) {
         let (tasks, placement) = run.place(cx, &manner, &part);
         started.extend(tasks.into_iter().map(|task| task.id));
         if placement.unplaced > 0 {
@@ -99,21 +109,24 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan) -> bool {
     false
 }
 
-fn judge(cx: &Cx<'_>, service: &Service) -> Result<(Run, Manner), Error> {
-    let primary = service.primary().expect("a service that starts tasks has a deployment");
-    let run = Run::of_deployment(cx, service, primary)?;
+fn judge(cx: &Cx<'_>, service: &Service, wanted: &Start) -> Result<(Run, Manner), Error> {
+    let deployment = deployment(service, wanted).expect("tasks are started for deployments of the service");
+    let run = Run::of_deployment(cx, service, deployment)?;
     let manner = run.manner_of(service)?;
     Ok((run, manner))
 }
 
-fn capacity(service: &Service) -> Capacity {
-    service.primary().map_or_else(|| Capacity::of(service.launch_type), |primary| service.capacity_of(primary))
+fn deployment<'a>(service: &'a Service, wanted: &Start) -> Option<&'a Deployment> {
+    service.deployments.iter().find(|row| row.id == wanted.deployment)
 }
 
-/// How many tasks of the PRIMARY deployment each provider of its strategy has.
-fn present(cx: &Cx<'_>, service: &Service) -> Vec<usize> {
-    let primary = service.primary().map(|row| row.id.as_str());
-    let strategy = capacity(service).strategy;
+fn capacity(service: &Service, wanted: &Start) -> Capacity {
+    deployment(service, wanted).map_or_else(|| Capacity::of(service.launch_type), |row| service.capacity_of(row))
+}
+
+/// How many tasks of the deployment each provider of its strategy has.
+fn present(cx: &Cx<'_>, service: &Service, wanted: &Start) -> Vec<usize> {
+    let strategy = capacity(service, wanted).strategy;
     if strategy.is_empty() {
         return Vec::new();
     }
@@ -121,7 +134,7 @@ fn present(cx: &Cx<'_>, service: &Service) -> Vec<usize> {
     let mut counts = vec![0; strategy.len()];
     for task in cx.txn.tasks_of_service(&key).filter(|task| task.desired_status == DesiredStatus::Running) {
         let index = strategy.iter().position(|item| task.capacity_provider.as_ref() == Some(&item.provider));
-        if let Some(index) = index.filter(|_| task.started_by.as_deref() == primary) {
+        if let Some(index) = index.filter(|_| task.started_by.as_ref() == Some(&wanted.deployment)) {
             counts[index] += 1;
         }
     }
