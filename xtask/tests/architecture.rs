@@ -16,8 +16,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("telemetry", &["model"]),
     ("agent", &["model", "wire"]),
+    ("edge", &["model", "wire"]),
     ("control", &["model", "plan", "wire", "store", "telemetry"]),
-    ("gantry", &["model", "plan", "wire", "store", "telemetry", "agent", "control"]),
+    ("gantry", &["model", "plan", "wire", "store", "telemetry", "agent", "control", "edge"]),
 ];
 
 /// Crates that get time, identity and randomness passed in, and give the same answer to the same question everywhere.

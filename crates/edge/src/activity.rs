@@ -1,0 +1,181 @@
+//! When something last happened on a client's connection, so that one on which nothing does is closed: after the idle
+//! time-out between bytes, after the head limit when a head does not end, after the client keep-alive in any case.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::limits::{HEAD_LIMIT, HEAD_TICK};
+
+#[derive(Debug)]
+pub struct Activity {
+    begun: Instant,
+    /// Milliseconds since `begun`, as all times here.
+    last: AtomicU64,
+    /// When the first byte of a head came that is not complete yet; zero: there is none.
+    head_since: AtomicU64,
+    /// Requests that are with a target and not answered yet. Their own time-out governs them.
+    waiting: AtomicU32,
+    /// Heads are not told apart on an HTTP/2 connection once it has brought a request.
+    is_http2: AtomicBool,
+    /// Of the connections that there may be; also while it is a tunnel.
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Activity {
+    pub fn new(permit: Option<OwnedSemaphorePermit>) -> Arc<Self> {
+        Arc::new(Self {
+            begun: Instant::now(),
+            last: AtomicU64::new(0),
+            head_since: AtomicU64::new(0),
+            waiting: AtomicU32::new(0),
+            is_http2: AtomicBool::new(false),
+            _permit: permit,
+        })
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub fn touch(&self) {
+        self.last.store(self.elapsed(), Relaxed);
+    }
+
+    /// Bytes came from the client.
+    fn read(&self) {
+        let now = self.elapsed();
+        self.last.store(now, Relaxed);
+        let begins_head = self.waiting.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0;
+        if begins_head && !self.is_http2.load(Relaxed) {
+            self.head_since.store(now.max(1), Relaxed);
+        }
+    }
+
+    /// A request's head is complete; until what is returned is dropped, its answer is waited for.
+    pub fn request(self: &Arc<Self>, is_http2: bool) -> Waiting {
+        self.is_http2.store(is_http2, Relaxed);
+        self.head_since.store(0, Relaxed);
+        self.waiting.fetch_add(1, Relaxed);
+        Waiting(self.clone())
+    }
+
+    /// How long nothing has happened.
+    pub fn idle(&self) -> Duration {
+        Duration::from_millis(self.elapsed().saturating_sub(self.last.load(Relaxed)))
+    }
+
+    /// Ends when nothing has happened for `limit`.
+    pub async fn idled(&self, limit: Duration) {
+        while let Some(rest) = limit.checked_sub(self.idle()).filter(|rest| !rest.is_zero()) {
+            tokio::time::sleep(rest).await;
+        }
+    }
+
+    /// Ends when the connection is to be closed at once. The limit is asked for anew each time.
+    pub async fn expired(&self, idle_limit: impl Fn() -> Duration) {
+        loop {
+            let Some(rest) = self.rest(idle_limit()) else { return };
+            tokio::time::sleep(rest).await;
+        }
+    }
+
+    /// When to look again; `None`: now is the time.
+    fn rest(&self, idle_limit: Duration) -> Option<Duration> {
+        if self.waiting.load(Relaxed) > 0 {
+            return Some(HEAD_TICK);
+        }
+        let idle_rest = idle_limit.checked_sub(self.idle()).filter(|rest| !rest.is_zero())?;
+        let head_limit = HEAD_LIMIT.min(idle_limit);
+        let head_rest = match self.head_since.load(Relaxed) {
+            0 => HEAD_TICK.min(head_limit),
+            since => {
+                let took = Duration::from_millis(self.elapsed().saturating_sub(since));
+                head_limit.checked_sub(took).filter(|rest| !rest.is_zero())?
+            }
+        };
+        Some(idle_rest.min(head_rest))
+    }
+
+    pub fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+}
+
+/// A request that is waited for.
+#[derive(Debug)]
+pub struct Waiting(Arc<Activity>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A stream whose bytes are activity.
+#[derive(Debug)]
+pub struct Metered<T> {
+    inner: T,
+    activity: Arc<Activity>,
+}
+
+impl<T> Metered<T> {
+    pub fn new(inner: T, activity: Arc<Activity>) -> Self {
+        Self { inner, activity }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.activity.read();
+        }
+        polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl<T> Metered<T> {
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(_)) = &polled {
+            self.activity.touch();
+        }
+        polled
+    }
+}

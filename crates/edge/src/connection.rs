@@ -1,0 +1,83 @@
+//! One client's connection: HTTP/1, or HTTP/2 when it begins with its preface.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tracing::debug;
+
+use crate::activity::{Activity, Metered};
+use crate::limits::{HEAD_BYTES_MAX, RESET_STREAMS_MAX, STREAMS_MAX};
+use crate::listener::Listener;
+use crate::proxy::{self, Origin};
+
+pub type Builder = auto::Builder<TokioExecutor>;
+
+/// How hyper serves clients. Its own limit of a hundred headers stays.
+pub fn builder() -> Builder {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // How long a head may take is looked after by `activity`.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(RESET_STREAMS_MAX);
+    builder
+}
+
+pub struct Client {
+    pub stream: TcpStream,
+    pub address: SocketAddr,
+    pub listener: Arc<Listener>,
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Until the client or the time-outs end it, or, once it is idle, `shutdown` or its listener's end.
+pub async fn serve(builder: &Builder, worker: usize, client: Client, mut shutdown: watch::Receiver<bool>) {
+    let Client { stream, address, listener, permit } = client;
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "a connection was lost at once");
+        return;
+    }
+    let served = listener.served();
+    let builder = if served.attributes.http2 { builder.clone() } else { builder.clone().http1_only() };
+    let activity = Activity::new(Some(permit));
+    let origin = Arc::new(Origin { worker, listener: listener.clone(), client: address, activity: activity.clone() });
+    let service = service_fn(move |request| {
+        let origin = origin.clone();
+        async move { Ok::<_, Infallible>(proxy::answer(origin, request).await) }
+    });
+    let io = TokioIo::new(Metered::new(stream, activity.clone()));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+    let mut expired = pin!(activity.expired(|| listener.idle_limit()));
+    let mut closing = listener.closing.subscribe();
+    let mut ending = pin!(async {
+        tokio::select! {
+            _ = closing.wait_for(|closing| *closing) => {}
+            _ = shutdown.wait_for(|shutdown| *shutdown) => {}
+            () = tokio::time::sleep(served.age_limit()) => {}
+        }
+    });
+    let mut is_ending = false;
+    loop {
+        tokio::select! {
+            biased;
+            // What went wrong is between hyper and the client, who has been told what can be told.
+            _ = connection.as_mut() => return,
+            () = &mut expired => return,
+            () = &mut ending, if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The thread in front: it takes snapshots over, accepts connections and gives them to workers in turn, and lets
+//! targets be checked.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use model::edge::Snapshot;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use crate::edge::Shared;
+use crate::limits::{ACCEPT_PAUSE, BACKLOG, CONNECTIONS_MAX, LISTEN_PAUSE};
+use crate::listener::Listener;
+use crate::table::Table;
+use crate::worker::Work;
+
+/// A snapshot, and who waits for it to be served.
+pub type Command = (Snapshot, oneshot::Sender<()>);
+
+/// Ends when no more commands can come. Its listeners close with it.
+pub async fn run(mut table: Table, mut commands: mpsc::Receiver<Command>) {
+    while let Some((snapshot, applied)) = commands.recv().await {
+        table.apply(snapshot);
+        // Who asked may have given up.
+        let _ = applied.send(());
+    }
+}
+
+/// What accepting needs.
+#[derive(Clone)]
+pub struct Doors {
+    workers: Arc<[mpsc::Sender<Work>]>,
+    next: Arc<AtomicUsize>,
+    permits: Arc<Semaphore>,
+    shared: Arc<Shared>,
+}
+
+impl Doors {
+    pub fn new(workers: Arc<[mpsc::Sender<Work>]>, shared: Arc<Shared>) -> Self {
+        Self { workers, next: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)), shared }
+    }
+
+    /// Accepts on `address` until what is returned is aborted.
+    pub fn open(&self, arn: String, address: SocketAddr, listener: Arc<Listener>) -> AbortHandle {
+        let doors = self.clone();
+        tokio::spawn(async move { doors.accept(arn, address, listener).await }).abort_handle()
+    }
+
+    async fn accept(&self, arn: String, address: SocketAddr, listener: Arc<Listener>) {
+        let socket = bind(address).await;
+        let _bound = Bound::new(&self.shared, arn, address, &socket);
+        loop {
+            let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+            match socket.accept().await {
+                Ok((stream, client)) => self.pass(stream, client, listener.clone(), permit).await,
+                Err(error) => {
+                    // A client that was gone already needs no pause, but does not come often either.
+                    debug!(%address, %error, "no connection was accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn pass(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        listener: Arc<Listener>,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) {
+        let worker = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        let Ok(stream) = stream.into_std() else { return };
+        let work = Work::Connection { stream, address, listener, permit };
+        // A worker that is gone goes with the whole edge.
+        let _ = self.workers[worker].send(work).await;
+    }
+}
+
+/// Tries until it can be: the address may come to the machine later, and its last user may yet go.
+async fn bind(address: SocketAddr) -> TcpListener {
+    let mut told = None;
+    loop {
+        match try_bind(address) {
+            Ok(listener) => return listener,
+            Err(error) if told == Some(error.kind()) => {}
+            Err(error) => {
+                warn!(%address, %error, "a listener's address cannot be listened on");
+                told = Some(error.kind());
+            }
+        }
+        sleep(LISTEN_PAUSE).await;
+    }
+}
+
+fn try_bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Says where a listener listens, as long as it does.
+struct Bound<'a> {
+    shared: &'a Shared,
+    arn: String,
+    address: SocketAddr,
+}
+
+impl<'a> Bound<'a> {
+    fn new(shared: &'a Shared, arn: String, address: SocketAddr, socket: &TcpListener) -> Self {
+        let local = socket.local_addr().unwrap_or(address);
+        shared.bound.send_modify(|bound| {
+            bound.entry(arn.clone()).or_insert_with(BTreeMap::new).insert(address, local);
+        });
+        Self { shared, arn, address }
+    }
+}
+
+impl Drop for Bound<'_> {
+    fn drop(&mut self) {
+        self.shared.bound.send_modify(|bound| {
+            if let Some(addresses) = bound.get_mut(&self.arn) {
+                addresses.remove(&self.address);
+            }
+        });
+    }
+}

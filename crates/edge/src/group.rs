@@ -1,0 +1,95 @@
+//! A target group as requests see it: its settings, its targets, and those of them that take requests now.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use model::Timestamp;
+use model::edge::{Algorithm, TargetGroupSpec, TargetState};
+use tokio::sync::Notify;
+
+use crate::balance::{self, Candidate};
+use crate::target::Target;
+
+#[derive(Debug)]
+pub struct Group {
+    pub arn: String,
+    /// Rises with every choice, over all workers, so that clients see the targets in turn.
+    turn: AtomicUsize,
+    members: ArcSwap<Members>,
+    /// The health check is another one.
+    pub check_changed: Notify,
+}
+
+#[derive(Debug)]
+pub struct Members {
+    pub spec: Arc<TargetGroupSpec>,
+    pub targets: Vec<Arc<Target>>,
+    /// The healthy ones; when there is none, the unhealthy ones: better a doubtful answer than none.
+    pub serving: Vec<Arc<Target>>,
+}
+
+impl Members {
+    fn new(spec: Arc<TargetGroupSpec>, targets: Vec<Arc<Target>>) -> Self {
+        let those = |state| targets.iter().filter(|target| target.is(state)).cloned().collect::<Vec<_>>();
+        let mut serving = those(TargetState::Healthy);
+        if serving.is_empty() {
+            serving = those(TargetState::Unhealthy);
+        }
+        Self { spec, targets, serving }
+    }
+
+    /// The serving target that a cookie names.
+    pub fn tagged(&self, tag: &str) -> Option<&Arc<Target>> {
+        self.serving.iter().find(|target| target.tag == tag)
+    }
+}
+
+impl Group {
+    pub fn new(arn: String, spec: Arc<TargetGroupSpec>) -> Arc<Self> {
+        let members = ArcSwap::from_pointee(Members::new(spec, Vec::new()));
+        Arc::new(Self { arn, turn: AtomicUsize::new(0), members, check_changed: Notify::new() })
+    }
+
+    pub fn members(&self) -> Arc<Members> {
+        self.members.load_full()
+    }
+
+    /// Only the front changes it.
+    pub fn set(&self, spec: Arc<TargetGroupSpec>, targets: Vec<Arc<Target>>) {
+        self.members.store(Arc::new(Members::new(spec, targets)));
+    }
+
+    /// After a target has turned.
+    pub fn refresh(&self) {
+        let members = self.members();
+        self.set(members.spec.clone(), members.targets.clone());
+    }
+
+    /// A serving target that was not tried yet.
+    pub fn choose(
+        &self,
+        members: &Members,
+        tried: &[Arc<Target>],
+        random: u64,
+        now: impl Fn() -> Timestamp,
+    ) -> Option<Arc<Target>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let spec = &members.spec;
+        let in_turn = spec.algorithm == Algorithm::RoundRobin && spec.slow_start_seconds == 0;
+        if in_turn && tried.is_empty() {
+            return members.serving.get(turn.checked_rem(members.serving.len())?).cloned();
+        }
+        let is_tried = |target: &Arc<Target>| tried.iter().any(|tried| Arc::ptr_eq(tried, target));
+        let left: Vec<&Arc<Target>> = members.serving.iter().filter(|target| !is_tried(target)).collect();
+        let slow_start = Duration::from_secs(spec.slow_start_seconds.into());
+        let now = now();
+        let candidate = |target: &&Arc<Target>| Candidate {
+            outstanding: target.outstanding(),
+            share: balance::share(target.warming_since(), slow_start, now),
+        };
+        let candidates: Vec<Candidate> = left.iter().map(candidate).collect();
+        balance::target(spec.algorithm, &candidates, turn, random).map(|index| left[index].clone())
+    }
+}

@@ -1,0 +1,60 @@
+//! The data path of load balancers: it takes clients' connections and gets their requests answered by targets. It is fed
+//! with snapshots, always whole, and goes on serving the last one when nobody feeds it any more.
+//!
+//! ```text
+//!            Snapshot                                    TargetHealth
+//!               ▼                                             ▲
+//!   front: one thread. table ── listeners (accept) ── checks of targets
+//!               │ connections, in turn
+//!               ▼
+//!   workers: a thread each. connection ── proxy (framing, rule, action) ── forward (group, target) ── upstream
+//! ```
+//! A worker has its own runtime, its own clients and its own connections to targets, so a request never changes threads.
+//! What it reads of the table is swapped whole: a request sees one state of its listener and one of its group.
+//!
+//! Pure, with time and randomness passed in: `pattern`, `rule`, `redirect`, `balance`, `cookie`, `health`, `framing`,
+//! `header`, `trace_id`. All else does I/O.
+//!
+//! What it does not do: TLS, network load balancers, name service; it judges no configuration and remembers nothing.
+//!
+//! Invariants
+//! - A request's bytes go to at most one target, unless the request is one that may be repeated (see `forward`).
+//! - A client reaches no address that is not a target of the snapshot.
+//! - Bodies are passed on as they come, never held whole.
+//! - A draining target gets no new request, and keeps those it has for no longer than the deregistration delay.
+
+mod activity;
+pub mod balance;
+mod body;
+mod check;
+mod clock;
+mod connection;
+pub mod cookie;
+mod edge;
+mod facts;
+mod forward;
+pub mod framing;
+mod front;
+mod group;
+pub mod header;
+pub mod health;
+pub mod limits;
+mod listener;
+mod page;
+pub mod pattern;
+mod proxy;
+mod random;
+pub mod redirect;
+pub mod rule;
+mod table;
+mod target;
+pub mod trace_id;
+mod tunnel;
+mod upstream;
+mod watch;
+mod worker;
+
+pub use body::Body;
+pub use cookie::CookieKey;
+pub use edge::{Config, Edge, Error};
+pub use listener::Listener;

@@ -1,0 +1,140 @@
+//! A listener as requests see it: rules ready to be asked, and what each of them does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use model::edge::{Action, Forward, ListenerSpec, LoadBalancerAttributes, Redirect, TargetGroupSpec};
+use tokio::sync::watch;
+
+use crate::cookie::CookieKey;
+use crate::group::Group;
+use crate::rule::Rules;
+
+/// Stays the same while its rules change, so that connections need not be opened anew.
+#[derive(Debug)]
+pub struct Listener {
+    served: ArcSwap<Served>,
+    /// It is gone: connections close once they are answered.
+    pub closing: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+pub struct Served {
+    pub spec: ListenerSpec,
+    pub attributes: LoadBalancerAttributes,
+    pub rules: Rules,
+    /// As many as rules.
+    pub routes: Vec<Route>,
+}
+
+#[derive(Debug)]
+pub enum Route {
+    Forward(Forwarding),
+    Redirect(Redirect),
+    FixedResponse { status: u16, content_type: Option<String>, body: String },
+}
+
+#[derive(Debug)]
+pub struct Forwarding {
+    pub choices: Vec<Choice>,
+    pub stickiness_seconds: Option<u32>,
+}
+
+/// One of the groups that a rule forwards to.
+#[derive(Debug)]
+pub struct Choice {
+    pub group: Arc<Group>,
+    pub weight: u32,
+    /// What a cookie that leads to it holds.
+    pub tag: String,
+}
+
+impl Listener {
+    pub fn new(served: Served) -> Arc<Self> {
+        Arc::new(Self { served: ArcSwap::from_pointee(served), closing: watch::Sender::new(false) })
+    }
+
+    pub fn served(&self) -> Arc<Served> {
+        self.served.load_full()
+    }
+
+    pub fn set(&self, served: Served) {
+        self.served.store(Arc::new(served));
+    }
+
+    pub fn idle_limit(&self) -> Duration {
+        self.served.load().idle_limit()
+    }
+}
+
+impl Served {
+    pub fn new(
+        spec: &ListenerSpec,
+        attributes: &LoadBalancerAttributes,
+        groups: &BTreeMap<String, Arc<Group>>,
+        key: &CookieKey,
+    ) -> Self {
+        Self {
+            rules: Rules::new(spec.rules.iter().map(|rule| rule.conditions.as_slice())),
+            routes: spec.rules.iter().map(|rule| Route::new(&rule.arn, &rule.action, groups, key)).collect(),
+            attributes: attributes.clone(),
+            spec: spec.clone(),
+        }
+    }
+
+    pub fn idle_limit(&self) -> Duration {
+        Duration::from_secs(self.attributes.idle_timeout_seconds.max(1).into())
+    }
+
+    pub fn age_limit(&self) -> Duration {
+        Duration::from_secs(self.attributes.client_keep_alive_seconds.max(1).into())
+    }
+}
+
+impl Route {
+    fn new(rule: &str, action: &Action, groups: &BTreeMap<String, Arc<Group>>, key: &CookieKey) -> Self {
+        match action {
+            Action::Forward(forward) => Self::Forward(Forwarding::new(rule, forward, groups, key)),
+            Action::Redirect(redirect) => Self::Redirect(redirect.clone()),
+            Action::FixedResponse { status, content_type, body } => {
+                Self::FixedResponse { status: *status, content_type: content_type.clone(), body: body.clone() }
+            }
+        }
+    }
+}
+
+impl Forwarding {
+    fn new(rule: &str, forward: &Forward, groups: &BTreeMap<String, Arc<Group>>, key: &CookieKey) -> Self {
+        let choice = |(arn, weight): &(String, u32)| Choice {
+            group: groups.get(arn).cloned().unwrap_or_else(|| nobody(arn)),
+            weight: *weight,
+            tag: key.tag_of_group(rule, arn),
+        };
+        Self { choices: forward.groups.iter().map(choice).collect(), stickiness_seconds: forward.stickiness_seconds }
+    }
+}
+
+/// A group that the snapshot does not have: it has no targets.
+fn nobody(arn: &str) -> Arc<Group> {
+    let spec = TargetGroupSpec {
+        arn: arn.to_owned(),
+        protocol_version: model::edge::ProtocolVersion::Http1,
+        algorithm: model::edge::Algorithm::RoundRobin,
+        stickiness: None,
+        slow_start_seconds: 0,
+        deregistration_delay_seconds: 0,
+        health_check: model::edge::HealthCheckSpec {
+            port: None,
+            path: "/".to_owned(),
+            interval_seconds: 30,
+            timeout_seconds: 5,
+            healthy_threshold: 5,
+            unhealthy_threshold: 2,
+            matcher: model::edge::Matcher::HttpCode(vec![(200, 200)]),
+        },
+        targets: Vec::new(),
+    };
+    Group::new(arn.to_owned(), Arc::new(spec))
+}

@@ -1,0 +1,251 @@
+//! What is served, kept in step with the newest snapshot. What the snapshot leaves as it was keeps its connections, its
+//! health and its place in turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use model::edge::{
+    Action, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, Snapshot, TargetGroupSpec, TargetSpec,
+};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::cookie::CookieKey;
+use crate::edge::Shared;
+use crate::facts::Facts;
+use crate::front::Doors;
+use crate::group::Group;
+use crate::listener::{Listener, Served};
+use crate::target::Target;
+use crate::watch::{Role, Watch};
+
+pub struct Table {
+    revision: Option<u64>,
+    key: CookieKey,
+    workers: usize,
+    shared: Arc<Shared>,
+    doors: Doors,
+    groups: BTreeMap<String, GroupEntry>,
+    listeners: BTreeMap<String, ListenerEntry>,
+    watches: JoinSet<()>,
+}
+
+struct GroupEntry {
+    group: Arc<Group>,
+    /// Without targets.
+    spec: Arc<TargetGroupSpec>,
+    targets: BTreeMap<SocketAddr, TargetEntry>,
+}
+
+struct TargetEntry {
+    target: Arc<Target>,
+    role: Role,
+    watch: AbortHandle,
+}
+
+struct ListenerEntry {
+    listener: Arc<Listener>,
+    spec: ListenerSpec,
+    attributes: LoadBalancerAttributes,
+    /// Accepting, by address.
+    doors: BTreeMap<SocketAddr, AbortHandle>,
+}
+
+impl Table {
+    pub fn new(key: CookieKey, workers: usize, shared: Arc<Shared>, doors: Doors) -> Self {
+        Self {
+            revision: None,
+            key,
+            workers,
+            shared,
+            doors,
+            groups: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            watches: JoinSet::new(),
+        }
+    }
+
+    /// Groups come before the listeners that lead to them, and go after.
+    pub fn apply(&mut self, snapshot: Snapshot) {
+        if self.revision.is_some_and(|revision| snapshot.revision < revision) {
+            return;
+        }
+        self.revision = Some(snapshot.revision);
+        let in_use = groups_in_use(&snapshot);
+        let wanted: BTreeSet<String> = snapshot.target_groups.iter().map(|group| group.arn.clone()).collect();
+        let known: BTreeSet<String> = self.groups.keys().cloned().collect();
+        for spec in snapshot.target_groups {
+            self.put_group(spec, &in_use);
+        }
+        self.put_listeners(&snapshot.load_balancers, wanted != known);
+        for arn in known.difference(&wanted) {
+            if let Some(entry) = self.groups.remove(arn) {
+                entry.targets.into_values().for_each(TargetEntry::end);
+            }
+        }
+        self.name(&snapshot.load_balancers);
+        while self.watches.try_join_next().is_some() {}
+    }
+
+    fn put_group(&mut self, mut spec: TargetGroupSpec, in_use: &BTreeSet<String>) {
+        let targets = std::mem::take(&mut spec.targets);
+        let is_in_use = in_use.contains(&spec.arn);
+        let spec = Arc::new(spec);
+        let entry = self.groups.entry(spec.arn.clone()).or_insert_with(|| GroupEntry {
+            group: Group::new(spec.arn.clone(), spec.clone()),
+            spec: spec.clone(),
+            targets: BTreeMap::new(),
+        });
+        if entry.spec.health_check != spec.health_check {
+            entry.group.check_changed.notify_waiters();
+        }
+        entry.spec = spec.clone();
+        let mut before = std::mem::take(&mut entry.targets);
+        for TargetSpec { address, draining_since } in targets {
+            let role = role(is_in_use, draining_since);
+            let put = match before.remove(&address) {
+                Some(same) if same.role == role => same,
+                found => {
+                    let target = found.map(TargetEntry::release).unwrap_or_else(|| {
+                        Target::new(address, self.key.tag_of_target(&spec.arn, address), self.workers)
+                    });
+                    TargetEntry::start(target, role, &entry.group, &self.shared.facts, &mut self.watches)
+                }
+            };
+            entry.targets.insert(address, put);
+        }
+        entry.group.set(spec, entry.targets.values().map(|entry| entry.target.clone()).collect());
+        before.into_values().for_each(TargetEntry::end);
+    }
+
+    fn put_listeners(&mut self, load_balancers: &[LoadBalancerSpec], groups_changed: bool) {
+        let groups = self.groups.iter().map(|(arn, entry)| (arn.clone(), entry.group.clone())).collect();
+        let wanted: BTreeSet<&str> = listeners(load_balancers).map(|(_, listener)| listener.arn.as_str()).collect();
+        self.listeners.retain(|arn, entry| {
+            let stays = wanted.contains(arn.as_str());
+            if !stays {
+                entry.end();
+            }
+            stays
+        });
+        for (load_balancer, spec) in listeners(load_balancers) {
+            let attributes = &load_balancer.attributes;
+            let is_same = self
+                .listeners
+                .get(&spec.arn)
+                .is_some_and(|entry| entry.spec == *spec && entry.attributes == *attributes && !groups_changed);
+            if !is_same {
+                self.put_listener(spec, attributes, &groups);
+            }
+            self.put_doors(load_balancer, spec);
+        }
+    }
+
+    fn put_listener(
+        &mut self,
+        spec: &ListenerSpec,
+        attributes: &LoadBalancerAttributes,
+        groups: &BTreeMap<String, Arc<Group>>,
+    ) {
+        let served = Served::new(spec, attributes, groups, &self.key);
+        match self.listeners.get_mut(&spec.arn) {
+            Some(entry) => {
+                entry.listener.set(served);
+                entry.spec = spec.clone();
+                entry.attributes = attributes.clone();
+            }
+            None => {
+                let entry = ListenerEntry {
+                    listener: Listener::new(served),
+                    spec: spec.clone(),
+                    attributes: attributes.clone(),
+                    doors: BTreeMap::new(),
+                };
+                self.listeners.insert(spec.arn.clone(), entry);
+            }
+        }
+    }
+
+    fn put_doors(&mut self, load_balancer: &LoadBalancerSpec, spec: &ListenerSpec) {
+        let Some(entry) = self.listeners.get_mut(&spec.arn) else { return };
+        let addresses = load_balancer.addresses.iter().map(|ip| SocketAddr::from((*ip, spec.port)));
+        let wanted: BTreeSet<SocketAddr> = addresses.collect();
+        entry.doors.retain(|address, door| {
+            let stays = wanted.contains(address);
+            if !stays {
+                door.abort();
+            }
+            stays
+        });
+        for address in wanted {
+            let open = || self.doors.open(spec.arn.clone(), address, entry.listener.clone());
+            entry.doors.entry(address).or_insert_with(open);
+        }
+    }
+
+    /// For requests that come by name.
+    fn name(&self, load_balancers: &[LoadBalancerSpec]) {
+        let named = listeners(load_balancers).filter_map(|(load_balancer, spec)| {
+            let entry = self.listeners.get(&spec.arn)?;
+            Some(((load_balancer.dns_name.to_ascii_lowercase(), spec.port), entry.listener.clone()))
+        });
+        self.shared.by_name.store(Arc::new(named.collect()));
+    }
+}
+
+fn role(is_in_use: bool, draining_since: Option<model::Timestamp>) -> Role {
+    match draining_since {
+        Some(since) => Role::Draining { since },
+        None if is_in_use => Role::Checked,
+        None => Role::Unused,
+    }
+}
+
+fn listeners(load_balancers: &[LoadBalancerSpec]) -> impl Iterator<Item = (&LoadBalancerSpec, &ListenerSpec)> {
+    load_balancers
+        .iter()
+        .flat_map(|load_balancer| load_balancer.listeners.iter().map(move |spec| (load_balancer, spec)))
+}
+
+fn groups_in_use(snapshot: &Snapshot) -> BTreeSet<String> {
+    let rules = listeners(&snapshot.load_balancers).flat_map(|(_, listener)| &listener.rules);
+    let forwards =
+        rules.filter_map(|rule| if let Action::Forward(forward) = &rule.action { Some(forward) } else { None });
+    forwards.flat_map(|forward| &forward.groups).map(|(arn, _)| arn.clone()).collect()
+}
+
+impl TargetEntry {
+    fn start(
+        target: Arc<Target>,
+        role: Role,
+        group: &Arc<Group>,
+        facts: &Arc<Facts>,
+        watches: &mut JoinSet<()>,
+    ) -> Self {
+        if !matches!(role, Role::Draining { .. }) {
+            target.undrain();
+        }
+        let watch = Watch { group: group.clone(), target: target.clone(), facts: facts.clone() };
+        Self { target, role, watch: watches.spawn(watch.play(role)) }
+    }
+
+    /// For another role.
+    fn release(self) -> Arc<Target> {
+        self.watch.abort();
+        self.target
+    }
+
+    fn end(self) {
+        self.watch.abort();
+        self.target.cut();
+    }
+}
+
+impl ListenerEntry {
+    fn end(&self) {
+        for door in self.doors.values() {
+            door.abort();
+        }
+        self.listener.closing.send_replace(true);
+    }
+}

@@ -1,0 +1,36 @@
+//! A connection that has changed its protocol: bytes both ways, until either end closes, nothing happens for the idle
+//! time-out, or the target is cut off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional;
+
+use crate::activity::{Activity, Metered};
+use crate::body::Lease;
+
+pub async fn run(
+    client: OnUpgrade,
+    server: OnUpgrade,
+    lease: Lease,
+    cut_off: impl Future<Output = ()>,
+    activity: Arc<Activity>,
+    idle_limit: Duration,
+) {
+    let copy = async {
+        let (client, server) = tokio::try_join!(client, server)?;
+        let mut client = Metered::new(TokioIo::new(client), activity.clone());
+        let mut server = TokioIo::new(server);
+        // An error is one end's way of closing.
+        let _ = copy_bidirectional(&mut client, &mut server).await;
+        Ok::<_, hyper::Error>(())
+    };
+    tokio::select! {
+        _ = copy => {}
+        () = cut_off => {}
+        () = activity.idled(idle_limit) => {}
+    }
+    drop(lease);
+}

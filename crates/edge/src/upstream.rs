@@ -1,0 +1,115 @@
+//! Connections to targets: made, used and given back. HTTP/1 ones carry one request at a time, HTTP/2 ones many.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use model::edge::ProtocolVersion;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::body::{Connection, RequestBody};
+use crate::limits::{ANSWER_HEAD_BYTES_MAX, CONNECT_LIMIT};
+use crate::target::{Stream, Target};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the target did not take a connection: {0}")]
+    Refused(#[from] std::io::Error),
+    #[error("the target did not take a connection in time")]
+    TimedOut,
+    #[error("the target closed the connection at once: {0}")]
+    Handshake(#[from] hyper::Error),
+}
+
+/// A connection for one request.
+#[derive(Debug)]
+pub enum Link {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>, Stream),
+}
+
+/// The request did not come through.
+#[derive(Debug)]
+pub struct Lost {
+    /// When none of it had been sent.
+    pub request: Option<Request<RequestBody>>,
+    pub source: hyper::Error,
+}
+
+impl Link {
+    /// One that is there already.
+    pub fn reuse(target: &Target, version: ProtocolVersion, worker: usize) -> Option<Self> {
+        match version {
+            ProtocolVersion::Http1 => target.take_idle(worker).map(Self::Http1),
+            ProtocolVersion::Http2 | ProtocolVersion::Grpc => {
+                target.share(worker).map(|(sender, stream)| Self::Http2(sender, stream))
+            }
+        }
+    }
+
+    pub async fn open(target: &Arc<Target>, version: ProtocolVersion, worker: usize) -> Result<Self, Error> {
+        let opening = async {
+            let stream = TcpStream::connect(target.address).await?;
+            stream.set_nodelay(true)?;
+            match version {
+                ProtocolVersion::Http1 => open_http1(target, stream).await,
+                ProtocolVersion::Http2 | ProtocolVersion::Grpc => open_http2(target, stream, worker).await,
+            }
+        };
+        timeout(CONNECT_LIMIT, opening).await.map_err(|_| Error::TimedOut)?
+    }
+
+    pub async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Lost> {
+        let sent = match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2(sender, _) => sender.try_send_request(request).await,
+        };
+        sent.map_err(|mut error| Lost { request: error.take_message(), source: error.into_error() })
+    }
+
+    /// As the answer's body holds it.
+    pub fn into_connection(
+        self,
+        target: &Arc<Target>,
+        worker: usize,
+        request_ended: Option<Arc<AtomicBool>>,
+    ) -> Connection {
+        match self {
+            Self::Http1(sender) => Connection::Http1 { sender, target: target.clone(), worker, request_ended },
+            Self::Http2(_, stream) => Connection::Http2 { _stream: stream },
+        }
+    }
+}
+
+async fn open_http1(target: &Arc<Target>, stream: TcpStream) -> Result<Link, Error> {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(ANSWER_HEAD_BYTES_MAX);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+    drive(target, connection.with_upgrades());
+    Ok(Link::Http1(sender))
+}
+
+async fn open_http2(target: &Arc<Target>, stream: TcpStream, worker: usize) -> Result<Link, Error> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new()).max_header_list_size(ANSWER_HEAD_BYTES_MAX as u32);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+    drive(target, connection);
+    let stream = target.add_shared(worker, &sender);
+    Ok(Link::Http2(sender, stream))
+}
+
+/// Until it ends by itself, or its target is cut off. What becomes of its requests they are told by hyper.
+fn drive(target: &Arc<Target>, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
+    let cut = target.cut_off();
+    tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            _ = connection => {}
+            () = cut => {}
+        }
+    });
+}

@@ -1,0 +1,97 @@
+//! A thread that serves the connections it is given, on a runtime of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::activity::Activity;
+use crate::body::Body;
+use crate::connection::{self, Client};
+use crate::limits::{SHUTDOWN_LIMIT, WORK_QUEUE};
+use crate::listener::Listener;
+use crate::proxy::{self, Origin};
+
+pub enum Work {
+    Connection {
+        stream: std::net::TcpStream,
+        address: SocketAddr,
+        listener: Arc<Listener>,
+        permit: OwnedSemaphorePermit,
+    },
+    /// From another server's connection.
+    Request {
+        request: Box<Request<Incoming>>,
+        address: SocketAddr,
+        listener: Arc<Listener>,
+        answer: oneshot::Sender<Response<Body>>,
+    },
+}
+
+/// What is given to a worker, and the thread, which ends some time after the sender is dropped.
+pub struct Worker {
+    pub work: mpsc::Sender<Work>,
+    pub thread: JoinHandle<()>,
+}
+
+impl Worker {
+    pub fn start(index: usize, shutdown: watch::Receiver<bool>) -> std::io::Result<Self> {
+        let (work, receiver) = mpsc::channel(WORK_QUEUE);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new()
+            .name(format!("edge-{index}"))
+            .spawn(move || runtime.block_on(run(index, receiver, shutdown)))?;
+        Ok(Self { work, thread })
+    }
+}
+
+async fn run(index: usize, mut work: mpsc::Receiver<Work>, shutdown: watch::Receiver<bool>) {
+    let builder = Arc::new(connection::builder());
+    let (alive, mut all_gone) = mpsc::channel::<()>(1);
+    while let Some(work) = work.recv().await {
+        let alive = alive.clone();
+        match work {
+            Work::Connection { stream, address, listener, permit } => {
+                let stream = match TcpStream::from_std(stream) {
+                    Ok(stream) => stream,
+                    Err(error) => {
+                        debug!(%error, "a connection was lost on its way to a worker");
+                        continue;
+                    }
+                };
+                let (builder, shutdown) = (builder.clone(), shutdown.clone());
+                let client = Client { stream, address, listener, permit };
+                tokio::spawn(async move {
+                    connection::serve(&builder, index, client, shutdown).await;
+                    drop(alive);
+                });
+            }
+            Work::Request { request, address, listener, answer } => {
+                let origin =
+                    Arc::new(Origin { worker: index, listener, client: address, activity: Activity::new(None) });
+                tokio::spawn(async move {
+                    hand_back(origin, *request, answer).await;
+                    drop(alive);
+                });
+            }
+        }
+    }
+    drop(alive);
+    // Nothing is ever sent: it ends when the last connection has.
+    let _ = timeout(SHUTDOWN_LIMIT, all_gone.recv()).await;
+}
+
+/// Gives up when nobody waits for the answer any more.
+async fn hand_back(origin: Arc<Origin>, request: Request<Incoming>, mut answer: oneshot::Sender<Response<Body>>) {
+    let answered = tokio::select! {
+        answered = proxy::answer(origin, request) => answered,
+        () = answer.closed() => return,
+    };
+    let _ = answer.send(answered);
+}
