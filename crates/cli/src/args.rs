@@ -38,6 +38,8 @@ pub enum Command {
     Env,
     /// Show whether gantry runs, its nodes and its tasks
     Status,
+    /// Print what happened lately: tasks, container instances, services, deployments
+    Events(Events),
     /// Say what this machine lacks to run gantry
     Doctor,
     /// Bring images onto this machine and list them
@@ -96,6 +98,13 @@ pub struct Down {
     /// Stop all tasks first, and remove the network and a private containerd too
     #[arg(long)]
     pub tasks: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Go on with what happens from now on
+    #[arg(long, short)]
+    pub follow: bool,
 }
 
 #[derive(Debug, Args)]

@@ -77,6 +77,12 @@ impl Client {
         self.send(path, request).await
     }
 
+    /// As [`call_own`](Self::call_own), of a path that answers with lines as they come.
+    pub async fn stream_own(&self, path: &str, input: &Value) -> Result<http::Lines, Failure> {
+        let request = self.sign_for(OWN_SERVICE, path, HeaderMap::new(), input.to_string().into_bytes());
+        http::lines(&self.address.to_string(), request.context(|| format!("{path} failed"))?).await
+    }
+
     async fn send(
         &self,
         operation: &str,

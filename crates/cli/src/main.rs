@@ -8,6 +8,7 @@ mod detach;
 mod doctor;
 mod down;
 mod env;
+mod events;
 mod failure;
 mod home;
 mod http;
@@ -73,6 +74,7 @@ async fn run_async(cli: &Cli, home: &Home) -> Result<ExitCode, Failure> {
         Command::Up(up) => serve(cli, home, up).await?,
         Command::Down(down) => down::run(home, down, cli.output).await?,
         Command::Status => return status::run(home, cli.output).await,
+        Command::Events(args) => events::run(home, args, cli.output).await?,
         Command::Image(command) => image::run(home, command, cli.output).await?,
         Command::Demo => demo::run(home, cli.output).await?,
         Command::Bench(args) => bench::run(args, cli.output).await?,

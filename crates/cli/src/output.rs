@@ -45,6 +45,10 @@ pub fn red(text: &str) -> String {
     styled("31", text)
 }
 
+pub fn yellow(text: &str) -> String {
+    styled("33", text)
+}
+
 pub fn dim(text: &str) -> String {
     styled("2", text)
 }

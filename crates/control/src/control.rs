@@ -12,6 +12,7 @@ use store::{Log, Store, Txn, WriteError};
 use telemetry::LogStore;
 
 use crate::access_key::{AccessKey, AccessKeyError};
+use crate::event::{self, Events};
 use crate::node_key::{NodeKey, NodeKeyError};
 use crate::session::{self, Sessions};
 use crate::signing_keys::SigningKeys;
@@ -47,6 +48,7 @@ pub struct Control {
     /// Opens the nodes' link.
     pub node_key: NodeKey,
     pub sessions: Sessions,
+    pub events: Events,
     pub(crate) signing_keys: SigningKeys,
     pub(crate) throttle: Throttle,
     /// No service is looked at any more: their tasks are to end.
@@ -89,6 +91,7 @@ impl Control {
             root_key,
             node_key,
             sessions: Sessions::default(),
+            events: Events::default(),
             signing_keys: SigningKeys::default(),
             throttle: Throttle::default(),
             services_rest: AtomicBool::new(false),
@@ -96,6 +99,7 @@ impl Control {
             ledger: Ledger::default(),
         });
         session::start(&control).await?;
+        event::start(&control);
         retention::start(&control);
         reconcile::start(&control);
         Ok(control)

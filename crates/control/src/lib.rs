@@ -22,6 +22,7 @@ pub mod control;
 pub mod cx;
 pub mod ec2;
 pub mod ecs;
+pub mod event;
 pub mod health;
 pub mod ledger;
 pub mod logs;

@@ -32,4 +32,5 @@ pub use connection::{PING_INTERVAL, SILENCE_MAX};
 pub use link::upgrade;
 pub use registry::Sessions;
 
+pub(crate) use registration::CONTROL_ID;
 pub(crate) use watch::start;

@@ -205,3 +205,56 @@ async fn the_end_waits_for_no_idle_connection() {
     assert!(begun.elapsed() < control::serve::http::SHUTDOWN_GRACE, "an idle connection held the server");
     assert!(TcpStream::connect(address).await.is_err(), "the port is free");
 }
+
+/// Reads until what was answered holds this text.
+async fn read_to(stream: &mut TcpStream, seen: &mut String, text: &str) {
+    let mut buffer = [0; 4096];
+    while !seen.contains(text) {
+        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("more in time").unwrap();
+        assert!(read > 0, "no {text} in {seen}");
+        seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+}
+
+async fn call(server: &Server, operation: &str, body: &str) {
+    let mut stream = server.connect().await;
+    let head = head(&format!("AmazonEC2ContainerServiceV20141113.{operation}"), body.len());
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let (status, answer) = read_answer(&mut stream).await;
+    assert_eq!(status, 200, "{operation}: {answer}");
+}
+
+#[tokio::test]
+async fn events_are_lines_until_the_server_ends() {
+    let server = Server::start().await;
+    let read = |body: &'static str| {
+        format!("POST /gantry/events HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    };
+    let mut following = server.connect().await;
+    following.write_all(read(r#"{"follow": true}"#).as_bytes()).await.unwrap();
+    let mut seen = String::new();
+    read_to(&mut following, &mut seen, "\r\n\r\n").await;
+    assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+
+    call(&server, "CreateCluster", "{}").await;
+    let container = r#"{"family": "job", "containerDefinitions": [{"name": "app", "image": "one", "memory": 64}]}"#;
+    call(&server, "RegisterTaskDefinition", container).await;
+    call(&server, "CreateService", r#"{"serviceName": "job", "taskDefinition": "job", "desiredCount": 1}"#).await;
+    read_to(&mut following, &mut seen, "SERVICE_TASK_PLACEMENT_FAILURE").await;
+
+    // Without following, what was lately, and then the end.
+    let mut once = server.connect().await;
+    once.write_all(read("").as_bytes()).await.unwrap();
+    let mut lately = String::new();
+    read_to(&mut once, &mut lately, "\r\n0\r\n\r\n").await;
+    assert!(lately.contains("SERVICE_DEPLOYMENT_IN_PROGRESS") && lately.contains("SERVICE_TASK_PLACEMENT_FAILURE"));
+
+    let mut wrong = server.connect().await;
+    wrong.write_all(read(r#"{"folow": true}"#).as_bytes()).await.unwrap();
+    assert_eq!(read_answer(&mut wrong).await.0, 400);
+
+    let began = std::time::Instant::now();
+    server.stop().await;
+    assert!(began.elapsed() < control::serve::http::SHUTDOWN_GRACE, "a reader held the server up");
+    read_to(&mut following, &mut seen, "\r\n0\r\n\r\n").await;
+}

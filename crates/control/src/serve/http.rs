@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{HOST, HeaderValue};
 use hyper::service::service_fn;
@@ -30,6 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use super::Answer;
 use super::own::{self, OWN_PREFIX};
 use crate::health::HEALTH_PATH;
 use crate::{Control, session};
@@ -79,6 +80,8 @@ pub async fn serve(control: Arc<Control>, listener: TcpListener, shutdown: impl 
         });
     }
     drop(listener);
+    // They would never finish.
+    control.events.close();
     if timeout(SHUTDOWN_GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still under way when the server stopped");
     }
@@ -124,12 +127,12 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn answer(control: Arc<Control>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(control: Arc<Control>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
     if request.method() == Method::GET && request.uri().path() == HEALTH_PATH {
-        return Ok(control.health().answer());
+        return Ok(control.health().answer().map(Either::Left));
     }
     if request.uri().path() == LINK_PATH {
-        return Ok(session::upgrade(&control, request));
+        return Ok(session::upgrade(&control, request).map(Either::Left));
     }
     let (mut head, body) = request.into_parts();
     if !head.headers.contains_key(HOST) {
@@ -139,12 +142,16 @@ async fn answer(control: Arc<Control>, request: Request<Incoming>) -> Result<Res
     }
     let body = match read_body(body, body_limit(&head.headers)).await {
         Ok(body) => body,
-        Err(refused) => return Ok(control.refuse_body(&head, refused).map(Full::new)),
+        Err(refused) => return Ok(control.refuse_body(&head, refused).map(whole)),
     };
     if head.uri.path().starts_with(OWN_PREFIX) {
-        return Ok(own::answer(&control, &head, &body).await.map(Full::new));
+        return Ok(own::answer(&control, &head, &body).await);
     }
-    Ok(control.call(Request::from_parts(head, body)).await.map(Full::new))
+    Ok(control.call(Request::from_parts(head, body)).await.map(whole))
+}
+
+fn whole(body: Bytes) -> Answer {
+    Either::Left(Full::new(body))
 }
 
 /// Known before anything is decoded, so it goes by the header alone.

@@ -13,7 +13,7 @@ use crate::Config;
 use crate::ecs::cluster::new as new_cluster;
 
 /// Name of the [`Meta`](store::Meta) row that tells one store from another.
-pub(super) const CONTROL_ID: &str = "control_id";
+pub(crate) const CONTROL_ID: &str = "control_id";
 
 /// A node may say in which zone it stands; otherwise it stands in the first.
 const ZONE_ATTRIBUTE: &str = "ecs.availability-zone";
