@@ -45,7 +45,7 @@ pub enum Connection {
         sender: http1::SendRequest<RequestBody>,
         target: Arc<Target>,
         worker: usize,
-        request_ended: Option<Arc<AtomicBool>>,
+        request_body: Option<Arc<Progress>>,
     },
     Http2 {
         _stream: Stream,
@@ -67,8 +67,8 @@ impl Relayed {
     fn release(&mut self) {
         let Some(Lease { outstanding, connection }) = self.lease.take() else { return };
         // Before the request counts as over, so that what is drained then has no connection left.
-        if let Connection::Http1 { sender, target, worker, request_ended } = connection
-            && request_ended.is_none_or(|ended| ended.load(Ordering::Relaxed))
+        if let Connection::Http1 { sender, target, worker, request_body } = connection
+            && request_body.is_none_or(|body| body.is_ended())
         {
             target.give_back(worker, sender);
         }
@@ -121,7 +121,26 @@ impl HttpBody for Body {
 #[derive(Debug)]
 pub enum RequestBody {
     Empty,
-    Relayed { incoming: Incoming, ended: Arc<AtomicBool>, activity: Arc<Activity> },
+    Relayed { incoming: Incoming, progress: Arc<Progress>, activity: Arc<Activity> },
+}
+
+/// How far a request's body has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    is_ended: AtomicBool,
+    is_broken: AtomicBool,
+}
+
+impl Progress {
+    /// All of it has come.
+    pub fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Relaxed)
+    }
+
+    /// The client broke it off, or sent what is no body.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
+    }
 }
 
 impl RequestBody {
@@ -129,14 +148,14 @@ impl RequestBody {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
-        Self::Relayed { incoming, ended: Arc::default(), activity: activity.clone() }
+        Self::Relayed { incoming, progress: Arc::default(), activity: activity.clone() }
     }
 
-    /// Set when the body is through; `None` when there is none.
-    pub fn ended(&self) -> Option<Arc<AtomicBool>> {
+    /// `None` when there is no body.
+    pub fn progress(&self) -> Option<Arc<Progress>> {
         match self {
             Self::Empty => None,
-            Self::Relayed { ended, .. } => Some(ended.clone()),
+            Self::Relayed { progress, .. } => Some(progress.clone()),
         }
     }
 }
@@ -146,11 +165,13 @@ impl HttpBody for RequestBody {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self::Relayed { incoming, ended, activity } = &mut *self else { return Poll::Ready(None) };
+        let Self::Relayed { incoming, progress, activity } = &mut *self else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
         activity.touch();
-        if frame.is_none() || incoming.is_end_stream() {
-            ended.store(true, Ordering::Relaxed);
+        match &frame {
+            Some(Err(_)) => progress.is_broken.store(true, Ordering::Relaxed),
+            Some(Ok(_)) if !incoming.is_end_stream() => {}
+            _ => progress.is_ended.store(true, Ordering::Relaxed),
         }
         Poll::Ready(frame)
     }

@@ -8,7 +8,6 @@
 //! Anything else might be done twice, and is answered with 502.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, uri};
@@ -18,7 +17,7 @@ use model::edge::{ProtocolVersion, Stickiness};
 use tracing::debug;
 
 use crate::activity::Activity;
-use crate::body::{Body, Lease, RequestBody};
+use crate::body::{Body, Lease, Progress, RequestBody};
 use crate::clock;
 use crate::cookie;
 use crate::group::{Group, Members};
@@ -122,19 +121,19 @@ impl Forward<'_> {
                 return Attempt::Lost(Failed { status, unsent: Some(request), was_reused });
             }
         };
-        let request_ended = request.body().ended();
+        let progress = request.body().progress();
         let Some(sent) = self.wait_for(link.send(request)).await else {
-            return Attempt::TimedOut(timed_out(request_ended.as_deref()));
+            return Attempt::TimedOut(timed_out(progress.as_deref()));
         };
         match sent {
             Ok(response) => {
-                let connection = link.into_connection(target, self.worker, request_ended);
+                let connection = link.into_connection(target, self.worker, progress);
                 Attempt::Answered(response, Lease { outstanding, connection })
             }
             Err(Lost { request: unsent, source }) => {
                 debug!(target = %target.address, error = %source, "lost");
-                // The client's own body was what failed.
-                let status = if source.is_user() { StatusCode::BAD_REQUEST } else { StatusCode::BAD_GATEWAY };
+                let is_clients_fault = progress.is_some_and(|progress| progress.is_broken());
+                let status = if is_clients_fault { StatusCode::BAD_REQUEST } else { StatusCode::BAD_GATEWAY };
                 Attempt::Lost(Failed { status, unsent, was_reused })
             }
         }
@@ -193,9 +192,9 @@ fn choose_group<'a>(forwarding: &'a Forwarding, headers: &HeaderMap) -> Option<(
 }
 
 /// The client's fault when its body is not through.
-fn timed_out(request_ended: Option<&AtomicBool>) -> StatusCode {
-    match request_ended {
-        Some(ended) if !ended.load(Ordering::Relaxed) => StatusCode::REQUEST_TIMEOUT,
+fn timed_out(progress: Option<&Progress>) -> StatusCode {
+    match progress {
+        Some(progress) if !progress.is_ended() => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::GATEWAY_TIMEOUT,
     }
 }

@@ -65,7 +65,7 @@ impl Table {
         }
     }
 
-    /// Groups come before the listeners that lead to them, and go after.
+    /// Targets come before the listeners that lead to them, and are cut off after.
     pub fn apply(&mut self, snapshot: Snapshot) {
         if self.revision.is_some_and(|revision| snapshot.revision < revision) {
             return;
@@ -77,11 +77,10 @@ impl Table {
         for spec in snapshot.target_groups {
             self.put_group(spec, &in_use);
         }
+        let gone: Vec<GroupEntry> = known.difference(&wanted).filter_map(|arn| self.groups.remove(arn)).collect();
         self.put_listeners(&snapshot.load_balancers, wanted != known);
-        for arn in known.difference(&wanted) {
-            if let Some(entry) = self.groups.remove(arn) {
-                entry.targets.into_values().for_each(TargetEntry::end);
-            }
+        for entry in gone {
+            entry.targets.into_values().for_each(TargetEntry::end);
         }
         self.name(&snapshot.load_balancers);
         while self.watches.try_join_next().is_some() {}

@@ -1,7 +1,6 @@
 //! Connections to targets: made, used and given back. HTTP/1 ones carry one request at a time, HTTP/2 ones many.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -11,7 +10,7 @@ use model::edge::ProtocolVersion;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::body::{Connection, RequestBody};
+use crate::body::{Connection, Progress, RequestBody};
 use crate::limits::{ANSWER_HEAD_BYTES_MAX, CONNECT_LIMIT};
 use crate::target::{Stream, Target};
 
@@ -76,10 +75,10 @@ impl Link {
         self,
         target: &Arc<Target>,
         worker: usize,
-        request_ended: Option<Arc<AtomicBool>>,
+        request_body: Option<Arc<Progress>>,
     ) -> Connection {
         match self {
-            Self::Http1(sender) => Connection::Http1 { sender, target: target.clone(), worker, request_ended },
+            Self::Http1(sender) => Connection::Http1 { sender, target: target.clone(), worker, request_body },
             Self::Http2(_, stream) => Connection::Http2 { _stream: stream },
         }
     }

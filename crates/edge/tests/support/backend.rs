@@ -167,7 +167,7 @@ fn receiver_stream<T>(mut receiver: tokio::sync::mpsc::Receiver<T>) -> impl futu
     futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx))
 }
 
-/// Echoes bytes in capitals once the protocol is changed.
+/// Echoes bytes in capitals once the protocol is changed, until it is told bye.
 fn upgrade(request: &mut Request<Incoming>) -> Response<Body> {
     let Some(protocol) = request.headers().get(UPGRADE).cloned() else { return text(200, "no upgrade") };
     let upgraded = hyper::upgrade::on(request);
@@ -176,6 +176,9 @@ fn upgrade(request: &mut Request<Incoming>) -> Response<Body> {
         let mut io = TokioIo::new(upgraded);
         let mut buffer = [0; 1024];
         while let Ok(read @ 1..) = io.read(&mut buffer).await {
+            if &buffer[..read] == b"bye" {
+                return;
+            }
             buffer[..read].make_ascii_uppercase();
             if io.write_all(&buffer[..read]).await.is_err() {
                 return;

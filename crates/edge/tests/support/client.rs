@@ -133,6 +133,26 @@ impl Client {
         String::from_utf8(std::mem::take(&mut self.buffer)).expect("text")
     }
 
+    /// Reads HTTP/2 frames until one of that kind comes whose payload fits, or no more come.
+    pub async fn receives_frame(&mut self, kind: u8, fits: impl Fn(&[u8]) -> bool) -> bool {
+        const HEAD: usize = 9;
+        loop {
+            if let Some(head) = self.buffer.first_chunk::<HEAD>() {
+                let end = HEAD + u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+                if let Some(payload) = self.buffer.get(HEAD..end) {
+                    if head[3] == kind && fits(payload) {
+                        return true;
+                    }
+                    self.buffer.drain(..end);
+                    continue;
+                }
+            }
+            if !self.more().await {
+                return false;
+            }
+        }
+    }
+
     /// Whether more came; an error of the connection is its end.
     async fn more(&mut self) -> bool {
         let reading = timeout(LIMIT, self.stream.read_buf(&mut self.buffer));
