@@ -175,7 +175,8 @@ impl World {
     }
 
     fn behaviour(&self, image: &str) -> &Behaviour {
-        self.shared.behaviours.get(image).unwrap_or(&self.shared.default)
+        let (name, _) = image.split_once('@').unwrap_or((image, ""));
+        self.shared.behaviours.get(name).unwrap_or(&self.shared.default)
     }
 
     fn behaviour_of(&self, id: &str) -> &Behaviour {
@@ -286,7 +287,8 @@ impl Runtime for World {
         let behaviour = self.behaviour(image);
         self.call(behaviour.latency, |_| {
             fail_if(behaviour.pull_error.as_ref())?;
-            let digest = format!("sha256:{:064x}", image.len());
+            let named = image.split_once('@').map(|(_, digest)| digest.to_owned());
+            let digest = named.unwrap_or_else(|| format!("sha256:{:064x}", image.len()));
             Ok(Image { reference: image.to_owned(), digest, pulled: false })
         })
         .await

@@ -5,54 +5,17 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::link::{FromAgent, FromControl, ReportedStatus, TaskReport};
+use model::link::ReportedStatus;
 use model::service::{Rollout, ServiceStatus};
-use model::{DesiredStatus, NodeId, Service, StopCode, Task, TaskId, TaskStatus};
+use model::{DesiredStatus, NodeId, Service, StopCode, Task, TaskStatus};
 use plan::service::PROVING;
 use serde_json::{Value, json};
 use store::Tables;
 use support::World;
-use support::node::{Desired, Link, report};
+use support::node::{Link, report};
+use support::obedient::{Registry, serve};
 
 const NODE: NodeId = NodeId(7);
-
-/// What the node does with a task of a revision, named by its image.
-fn obey(task: &model::link::DesiredTask, sequence: &mut u64) -> TaskReport {
-    *sequence += 1;
-    if task.desired_status == DesiredStatus::Stopped {
-        return report(task.spec.id, *sequence, ReportedStatus::Stopped);
-    }
-    if task.spec.containers[0].definition.image == "broken" {
-        let failure = Some("CannotPullContainerError: no".to_owned());
-        return TaskReport { failure, ..report(task.spec.id, *sequence, ReportedStatus::Stopped) };
-    }
-    report(task.spec.id, *sequence, ReportedStatus::Running)
-}
-
-/// A node that does at once what is desired, until the link ends.
-async fn serve(mut link: Link, first: Desired) {
-    let mut done: BTreeMap<TaskId, (u64, Option<DesiredStatus>)> = BTreeMap::new();
-    let mut tasks = first.tasks;
-    loop {
-        let mut reports = Vec::new();
-        for task in &tasks {
-            let (sequence, last) = done.entry(task.spec.id).or_default();
-            if *last != Some(task.desired_status) {
-                *last = Some(task.desired_status);
-                reports.push(obey(task, sequence));
-            }
-        }
-        if !reports.is_empty() {
-            link.report(reports).await;
-        }
-        tasks = loop {
-            let Some(message) = link.hear_or_end().await else { return };
-            let FromControl::Desired { generation, tasks } = message else { continue };
-            link.say(&FromAgent::Applied { generation }).await;
-            break tasks;
-        };
-    }
-}
 
 async fn register(world: &World, image: &str) {
     let definition = json!({
@@ -64,8 +27,7 @@ async fn register(world: &World, image: &str) {
 
 async fn world() -> World {
     let world = World::new().await;
-    let (link, desired) = Link::join(&world, NODE).await;
-    tokio::spawn(serve(link, desired));
+    join(&world, NODE).await;
     register(&world, "one").await;
     world
 }
@@ -235,7 +197,7 @@ async fn a_service_without_room_waits_for_it() {
           later or in a different availability zone."]
     );
     let (link, desired) = Link::join(&world, NODE).await;
-    tokio::spawn(serve(link, desired));
+    serve(link, desired, &Registry::default());
     steady(&world, 1, 1).await;
 }
 
@@ -272,7 +234,7 @@ async fn a_restarted_control_plane_goes_on() {
     world.restart().await;
     let (link, desired) = Link::join(&world, NODE).await;
     assert_eq!(desired.tasks.len(), 2);
-    tokio::spawn(serve(link, desired));
+    serve(link, desired, &Registry::default());
     world.call("UpdateService", json!({"service": "web", "desiredCount": 1})).await;
     steady(&world, 1, 1).await;
 }
@@ -292,7 +254,7 @@ async fn what_shutdown_stops_is_not_replaced_until_the_next_start() {
 
     world.restart().await;
     let (link, desired) = Link::join(&world, NODE).await;
-    tokio::spawn(serve(link, desired));
+    serve(link, desired, &Registry::default());
     world.until("the service is taken up again", |tables| running(tables, 1) == 2).await;
 }
 
@@ -346,7 +308,7 @@ fn host(tables: &Tables) -> NodeId {
 
 async fn join(world: &World, node: NodeId) -> tokio::task::JoinHandle<()> {
     let (link, desired) = Link::join(world, node).await;
-    tokio::spawn(serve(link, desired))
+    serve(link, desired, &Registry::default())
 }
 
 #[tokio::test]

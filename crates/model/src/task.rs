@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ContainerInstanceId, CpuUnits, MemoryMib, NodeId, Protocol, Resources, Scope, Tag, TaskId, Timestamp, link,
+    service_revision,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -188,6 +189,10 @@ pub struct Container {
     pub essential: bool,
     pub has_health_check: bool,
     pub image_digest: Option<String>,
+    /// The digest was chosen when the task was made, and the node runs exactly that (see
+    /// [`service_revision`](crate::service_revision)).
+    #[serde(default)]
+    pub is_pinned: bool,
     pub runtime_id: Option<String>,
     pub last_status: ContainerStatus,
     pub exit_code: Option<i32>,
@@ -301,6 +306,14 @@ pub fn health_of(containers: &[Container]) -> HealthStatus {
     HealthStatus::Healthy
 }
 
+impl Container {
+    /// The image as the node is to know it.
+    pub fn pinned_image(&self) -> Option<String> {
+        let digest = self.image_digest.as_deref().filter(|_| self.is_pinned)?;
+        Some(service_revision::pinned(&self.image, digest))
+    }
+}
+
 impl Task {
     /// Asks the task to stop: sets the desired status, code and reason, once. The first reason stays.
     /// Answers whether anything changed.
@@ -356,7 +369,9 @@ pub fn advance(task: &mut Task, report: &link::TaskReport, now: Timestamp) -> bo
 fn advance_container(container: &mut Container, reported: &link::ContainerReport) {
     container.last_status = container.last_status.max(reported.status);
     container.runtime_id = reported.runtime_id.clone().or(container.runtime_id.take());
-    container.image_digest = reported.image_digest.clone().or(container.image_digest.take());
+    if !container.is_pinned {
+        container.image_digest = reported.image_digest.clone().or(container.image_digest.take());
+    }
     container.exit_code = container.exit_code.or(reported.exit_code);
     container.reason = container.reason.take().or_else(|| reported.reason.clone());
     container.health = reported.health;

@@ -83,6 +83,9 @@ fn container_spec(task: &Task, row: &Container, definition: &TaskDefinition) -> 
     if let Some(change) = task.overrides.containers.iter().find(|change| change.name == row.name) {
         apply(change, &mut resolved);
     }
+    if let Some(image) = row.pinned_image() {
+        resolved.image = image;
+    }
     if let Some(mode) = &task.overrides.log_driver_mode {
         set_log_mode(&mut resolved, mode);
     }

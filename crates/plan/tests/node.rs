@@ -64,6 +64,7 @@ fn row(name: &str) -> Container {
         essential: true,
         has_health_check: false,
         image_digest: None,
+        is_pinned: false,
         runtime_id: None,
         last_status: ContainerStatus::Pending,
         exit_code: None,
@@ -185,6 +186,23 @@ fn the_accounts_log_mode_stands_in_for_a_missing_one() {
     let given = spec(TaskRows { task: &task, definition: &definition, interface: None });
     let log = given.containers[0].definition.log_configuration.as_ref().unwrap();
     assert_eq!(log.options, [("mode".to_owned(), "blocking".to_owned())]);
+}
+
+#[test]
+fn a_pinned_container_runs_exactly_its_digest() {
+    let check = |image: &str, is_pinned: bool, expected: &str| {
+        let mut task = task(1);
+        let row =
+            Container { image: image.to_owned(), image_digest: Some("sha256:1".to_owned()), is_pinned, ..row("app") };
+        task.containers = vec![row];
+        let mut definition = definition();
+        definition.containers[0].image = image.to_owned();
+        let spec = spec(TaskRows { task: &task, definition: &definition, interface: None });
+        assert_eq!(spec.containers[0].definition.image, expected);
+    };
+    check("web", true, "web@sha256:1");
+    check("registry:5000/web:2", true, "registry:5000/web:2@sha256:1");
+    check("web:2", false, "web:2");
 }
 
 #[test]

@@ -82,18 +82,26 @@ impl Images {
         Self { client, snapshotter, facts: Mutex::default() }
     }
 
-    /// The image of that name, if the node has it.
+    /// The image of that name, if the node has it. One with a digest is also found under any other name: it is what the
+    /// digest says, whatever it is called.
     pub async fn find(&self, reference: &Reference) -> Result<Option<Image>> {
         let name = reference.to_string();
         let request = GetImageRequest { name: name.clone() };
         let answer = self.client.call("images.Get", RECORD_LIMIT, self.client.images().get(request)).await;
         let record = match answer {
             Ok(response) => response.image,
-            Err(failure) if failure.is_not_found() => None,
+            Err(failure) if failure.is_not_found() => self.find_digest(reference).await?,
             Err(failure) => return Err(failure),
         };
         let target = record.and_then(|record| record.target);
         Ok(target.map(|target| Image { reference: name, digest: target.digest, pulled: false }))
+    }
+
+    async fn find_digest(&self, reference: &Reference) -> Result<Option<Record>> {
+        let Some(digest) = &reference.digest else { return Ok(None) };
+        let request = ListImagesRequest { filters: vec![format!("target.digest=={digest}")] };
+        let answer = self.client.call("images.List", RECORD_LIMIT, self.client.images().list(request)).await?;
+        Ok(answer.images.into_iter().next())
     }
 
     /// What to know of the image whose manifest or index has this digest. Unpacks it when its snapshot is gone.

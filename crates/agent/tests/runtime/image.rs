@@ -35,6 +35,8 @@ async fn archives_of_both_forms_are_taken_in() {
     assert_eq!(named[0].digest, layout[0].digest);
     let found = fixture.runtime.ensure_image("gantry/other:2").await.expect("there");
     assert_eq!((found.digest, found.pulled), (layout[0].digest.clone(), false));
+    let found = fixture.runtime.ensure_image(&format!("gantry/other:2@{}", layout[0].digest)).await.expect("there");
+    assert_eq!((found.digest, found.pulled), (layout[0].digest.clone(), false), "by its digest");
     let listed = fixture.runtime.list_images().await.expect("listed");
     let names: Vec<&str> = listed.iter().map(|image| image.reference.as_str()).collect();
     let expected = ["docker.io/gantry/other:2", "docker.io/library/busybox:latest", "docker.io/library/mine:latest"];

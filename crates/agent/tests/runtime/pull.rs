@@ -51,6 +51,8 @@ async fn an_image_is_pulled_once_and_runs() {
     assert_eq!(registry.count("/blobs/"), 2, "a configuration and a layer");
     let image = pull(&fixture, &registry).await.expect("there");
     assert!(!image.pulled);
+    let pinned = format!("{}@{}", registry.image(), registry.digest());
+    assert_eq!(fixture.runtime.ensure_image(&pinned).await.expect("there").digest, registry.digest());
     assert_eq!(registry.count("/"), 3, "what is there is not asked for");
     let mut request = fixture.request("pulled", &["sh", "-c", "wc -c < /noise"]);
     request.image = image;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::capacity_provider::Capacity;
-use model::{Scope, Service, ServiceRevision, TaskDefinition, service_revision};
+use model::service::ServiceKey;
+use model::{Deployment, Scope, Service, ServiceRevision, TaskDefinition, service_revision};
 use rand::Rng;
 use store::Tables;
 use wire::ecs;
@@ -39,6 +40,37 @@ pub(super) fn put(cx: &mut Cx<'_>, service: &Service, definition: &TaskDefinitio
         created_at: cx.now,
     });
     id
+}
+
+/// The revision that a deployment is of.
+pub(super) fn of_deployment<'a>(
+    tables: &'a Tables,
+    service: &ServiceKey,
+    deployment: &Deployment,
+) -> Option<&'a Arc<ServiceRevision>> {
+    let (scope, cluster, name) = service.clone();
+    tables.service_revisions.get(&(scope, cluster, name, deployment.service_revision.clone()?))
+}
+
+/// Takes over the digests of images that a task of each of the service's revisions has come to know. A revision looks
+/// at tasks only until it has them.
+pub(super) fn learn(cx: &mut Cx<'_>, service: &Service) {
+    let key = service.key();
+    for deployment in &service.deployments {
+        let row = of_deployment(cx.txn, &key, deployment).filter(|row| row.wants_digests());
+        let Some(mut row) = row.map(|row| ServiceRevision::clone(row)) else { continue };
+        let mut has_learnt = false;
+        let tasks = cx.txn.tasks_of_service(&key);
+        for task in tasks.filter(|task| task.started_by.as_ref() == Some(&deployment.id)) {
+            has_learnt |= row.learn(task);
+            if !row.wants_digests() {
+                break;
+            }
+        }
+        if has_learnt {
+            cx.txn.put(row);
+        }
+    }
 }
 
 fn find(tables: &Tables, scope: &Scope, arn: &str) -> Result<Option<Arc<ServiceRevision>>, Error> {

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod node;
+pub mod obedient;
 pub mod rows;
 
 use std::sync::Arc;

@@ -76,6 +76,7 @@ pub fn task(id: TaskId, node: NodeId) -> Task {
             essential: true,
             has_health_check: false,
             image_digest: None,
+            is_pinned: false,
             runtime_id: None,
             last_status: ContainerStatus::Pending,
             exit_code: None,

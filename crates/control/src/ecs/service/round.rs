@@ -14,9 +14,9 @@ use wire::error::Failure;
 
 use super::site::Sites;
 use crate::Cx;
-use crate::ecs::service_deployment;
 use crate::ecs::task::placement::NO_CAPACITY;
 use crate::ecs::task::run::{Manner, Part, Run, random_uuid};
+use crate::ecs::{service_deployment, service_revision};
 
 /// The reason of an event, when FARGATE has no room (ecs-semantics §4.2).
 const FARGATE_IS_FULL: &str = "RESOURCE:FARGATE";
@@ -33,6 +33,7 @@ pub struct Rest {
 /// A service that is gone needs nothing.
 pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     let Some(service) = cx.txn.services.get(key).cloned() else { return Rest::default() };
+    service_revision::learn(cx, &service);
     let mut plan = decide(cx, key, &service);
     for id in &plan.counted {
         cx.txn.update::<Task, _>(id, |task| task.counted = true);

@@ -9,7 +9,7 @@ use model::service::PropagateTags;
 use model::task::{Attachment, Container, ContainerStatus, TaskOverride};
 use model::{
     Arn, Cluster, ContainerInstanceId, Deployment, DesiredStatus, HealthStatus, LaunchType, NetworkMode, Node, NodeId,
-    Resources, Service, Tag, Task, TaskDefinition, TaskId, TaskStatus,
+    Resources, Service, ServiceRevision, Tag, Task, TaskDefinition, TaskId, TaskStatus,
 };
 use plan::capacity;
 use plan::place::{self, Assignment, Constraint, Placement, Request, Strategy, Target};
@@ -23,7 +23,7 @@ use super::{overrides, placement, to_wire};
 use crate::Cx;
 use crate::ecs::convert::{service, tag};
 use crate::ecs::identifier::Kind;
-use crate::ecs::{capacity_provider, cluster, container_instance, setting, task_definition};
+use crate::ecs::{capacity_provider, cluster, container_instance, service_revision, setting, task_definition};
 
 /// Tasks of one RunTask, container instances of one StartTask (ecs-semantics §4.4).
 const COUNT_MAX: i32 = 10;
@@ -175,6 +175,8 @@ pub(in crate::ecs) struct Run {
     launch_type: LaunchType,
     platform_version: Option<String>,
     overrides: TaskOverride,
+    /// Of a service: its digests are what the tasks run.
+    revision: Option<Arc<ServiceRevision>>,
     group: String,
     started_by: Option<String>,
     tags: Vec<Tag>,
@@ -221,6 +223,7 @@ impl Run {
             launch_type,
             platform_version: None,
             overrides,
+            revision: None,
         })
     }
 
@@ -248,6 +251,7 @@ impl Run {
             launch_type,
             platform_version: deployment.platform_version.clone(),
             overrides,
+            revision: service_revision::of_deployment(cx.txn, &service.key(), deployment).cloned(),
         })
     }
 
@@ -407,7 +411,7 @@ impl Run {
             },
             desired_status: DesiredStatus::Running,
             health: HealthStatus::Unknown,
-            containers: containers(cx.random, definition, &reservation),
+            containers: containers(cx.random, definition, &reservation, self.revision.as_deref()),
             attachment,
             reservation,
             availability_zone: subnet.map(|subnet| subnet.zone.clone()).or(node_zone),
@@ -539,7 +543,12 @@ fn container_instance_of(cx: &Cx<'_>, node: NodeId) -> Option<ContainerInstanceI
 }
 
 /// The containers as they begin. GPUs are handed out in the order of the definition.
-fn containers(random: &mut dyn RngCore, definition: &TaskDefinition, reservation: &Resources) -> Vec<Container> {
+fn containers(
+    random: &mut dyn RngCore,
+    definition: &TaskDefinition,
+    reservation: &Resources,
+    pins: Option<&ServiceRevision>,
+) -> Vec<Container> {
     let mut gpus = reservation.gpus.iter();
     let mut containers = Vec::with_capacity(definition.containers.len());
     for container in &definition.containers {
@@ -549,7 +558,8 @@ fn containers(random: &mut dyn RngCore, definition: &TaskDefinition, reservation
             image: container.image.clone(),
             essential: container.essential,
             has_health_check: container.health_check.is_some(),
-            image_digest: None,
+            image_digest: pins.and_then(|revision| revision.pin_of(&container.name)).map(str::to_owned),
+            is_pinned: pins.is_some_and(|revision| revision.pin_of(&container.name).is_some()),
             runtime_id: None,
             last_status: ContainerStatus::Pending,
             exit_code: None,
