@@ -6,6 +6,8 @@
 //!   task ns ─ eth0 ── gt… ┼─ bridge (gateways,    ┤
 //!   task ns ─ eth0 ── gt… ┘  169.254.170.2)       └ published ports ── all of the host's addresses
 //! ```
+//! Addresses of load balancers are on the bridge too: what listens on them is not of this module.
+//!
 //! What it does not do: choose addresses of awsvpc tasks (the control plane's), name service, links between nodes.
 //!
 //! Invariants
@@ -281,6 +283,17 @@ impl driver::Network for Linux {
     fn dns_servers(&self) -> Vec<IpAddr> {
         resolver::servers()
     }
+}
+
+/// Puts the addresses of load balancers on this machine, exactly these: where tasks and the machine itself reach them.
+///
+/// # Errors
+/// When the bridge is not there, or the kernel refuses.
+pub async fn hold(config: &Config, addresses: BTreeSet<Ipv4Addr>) -> driver::Result<()> {
+    // Published ports must not take an address's connections for a moment either.
+    Nft.apply(&firewall::hold(&config.tag, &addresses)).await?;
+    let config = config.clone();
+    Ok(on_thread(move || bridge::hold(&config, &addresses)).await?)
 }
 
 /// Sets a value under /proc/sys/net of the calling thread's namespace, unless it is set.

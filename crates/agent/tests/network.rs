@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use agent::driver::{Attached, Network, NetworkKind, NetworkRequest};
-use agent::network::{Config, Linux, trial};
+use agent::network::{Config, Linux, hold, trial};
 use model::link::InterfaceSpec;
 use model::task_definition::PortMapping;
 use model::{Protocol, TaskId};
@@ -111,8 +111,12 @@ fn serve(attached: &Attached, port: u16) {
 }
 
 fn fetch(to: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&to, WAIT)?;
-    stream.set_read_timeout(Some(WAIT))?;
+    fetch_within(WAIT, to)
+}
+
+fn fetch_within(wait: Duration, to: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&to, wait)?;
+    stream.set_read_timeout(Some(wait))?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(text)
@@ -250,6 +254,38 @@ fn published_ports_answer_on_every_address_of_the_host() {
         }
         // The same answer again, and the address too.
         assert_eq!(network.attach(&request).await.unwrap(), web);
+    });
+}
+
+#[test]
+fn a_load_balancers_address_is_the_hosts_own_and_no_published_port_answers_there() {
+    on_node(|directory| async move {
+        let config = config(&directory);
+        let network = Linux::open(config.clone()).await.unwrap();
+        let web = network.attach(&bridge(1, 0, &[(80, 8080, Protocol::Tcp)])).await.unwrap();
+        let task = network.attach(&awsvpc(2, [172, 31, 0, 10])).await.unwrap();
+        serve(&web, 80);
+        let before = remains();
+        for _ in 0..2 {
+            hold(&config, BTreeSet::from([Ipv4Addr::new(172, 31, 0, 50)])).await.unwrap();
+        }
+        let balancer = TcpListener::bind(at([172, 31, 0, 50], 80)).unwrap();
+        std::thread::spawn(move || {
+            for stream in balancer.incoming() {
+                drop(stream.unwrap().write_all(b"balancer"));
+            }
+        });
+        assert_eq!(fetch(at([172, 31, 0, 50], 80)).unwrap(), "balancer");
+        for namespace in [&task.namespace, &web.namespace] {
+            assert_eq!(inside(namespace, || fetch(at([172, 31, 0, 50], 80))).unwrap(), "balancer");
+            // The container answers on the machine's addresses, and not on the load balancer's.
+            assert_eq!(inside(namespace, || fetch(at([172, 31, 0, 1], 8080))).unwrap(), "172.30.0.1");
+            assert!(
+                inside(namespace, || fetch_within(Duration::from_millis(300), at([172, 31, 0, 50], 8080))).is_err()
+            );
+        }
+        hold(&config, BTreeSet::new()).await.unwrap();
+        assert_eq!(remains(), before);
     });
 }
 
@@ -576,7 +612,7 @@ fn a_trial_leaves_nothing_and_tells_of_a_range_that_is_taken() {
         let before = remains();
         trial::run(config(&directory)).unwrap();
         assert_eq!(remains(), before);
-        run("ip", &["link", "add", "lan0", "type", "bridge"]);
+        run("ip", &["link", "add", "lan0", "type", "dummy"]);
         run("ip", &["addr", "add", "172.31.40.2/24", "dev", "lan0"]);
         let refused = trial::run(config(&directory)).unwrap_err().to_string();
         assert!(refused.contains("172.31.32.0/20") && refused.contains("lan0 (172.31.40.2)"), "{refused}");

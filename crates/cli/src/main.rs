@@ -18,6 +18,7 @@ mod network;
 mod output;
 mod page;
 mod status;
+mod traffic;
 mod up;
 
 use std::io::IsTerminal;

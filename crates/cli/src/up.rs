@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::args::Up;
 use crate::failure::{Advice, Context, Failure};
 use crate::home::{self, Home, Running};
+use crate::traffic::{self, Traffic};
 use crate::{identity, network, output};
 
 /// Every connection that the API takes at once, and as many files again. Containers inherit it unless their definition
@@ -98,6 +99,7 @@ struct Started {
     running: Running,
     control: Arc<Control>,
     agents: Vec<agent::Agent>,
+    traffic: Traffic,
     server: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
@@ -108,6 +110,7 @@ impl Started {
         for agent in self.agents {
             agent.shutdown().await;
         }
+        self.traffic.stop();
         self.stop.send_replace(true);
         let _ = self.server.await;
         self.control.close().await;
@@ -138,11 +141,14 @@ async fn start(home: &Home, args: &Up) -> Result<Started, Failure> {
             bridge_range: args.bridge_range.map(|range| range.to_string()),
         }),
     };
+    let network = daemon.as_ref().map(|_| network::config(home, &args.instance, args.bridge_range));
     let agents = match daemon {
         Some(daemon) => vec![start_agent(home, args, &control, address, daemon).await?],
         None => start_simulated(home, args, &control, address).await?,
     };
-    Ok(Started { running, control, agents, server, stop })
+    // After the agent, which makes the bridge.
+    let traffic = traffic::start(&control, network)?;
+    Ok(Started { running, control, agents, traffic, server, stop })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

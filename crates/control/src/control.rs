@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use model::Timestamp;
 use rand::rngs::StdRng;
@@ -14,9 +14,11 @@ use telemetry::LogStore;
 use crate::access_key::{AccessKey, AccessKeyError};
 use crate::event::{self, Events};
 use crate::node_key::{NodeKey, NodeKeyError};
+use crate::serve::front::Front;
 use crate::session::{self, Sessions};
 use crate::signing_keys::SigningKeys;
 use crate::throttle::Throttle;
+use crate::traffic::{self, Traffic};
 use crate::{Caller, Clock, Config, Cx, Ledger, reconcile, retention};
 
 const STATE_FILE: &str = "state.redb";
@@ -55,6 +57,10 @@ pub struct Control {
     pub(crate) services_rest: AtomicBool,
     random: Mutex<StdRng>,
     ledger: Ledger,
+    /// What load balancers are to serve, and how their targets are.
+    pub traffic: Traffic,
+    /// Answers what comes to the API's listener and is a load balancer's; set once there is a data path.
+    pub front: OnceLock<Front>,
 }
 
 impl Control {
@@ -97,11 +103,14 @@ impl Control {
             services_rest: AtomicBool::new(false),
             random: Mutex::new(random),
             ledger: Ledger::default(),
+            traffic: Traffic::default(),
+            front: OnceLock::new(),
         });
         session::start(&control).await?;
         event::start(&control);
         retention::start(&control);
         reconcile::start(&control);
+        traffic::start(&control);
         Ok(control)
     }
 
@@ -128,7 +137,7 @@ impl Control {
     }
 
     fn cx<'a>(&'a self, txn: &'a mut Txn, caller: &'a Caller, random: &'a mut StdRng) -> Cx<'a> {
-        Cx { txn, caller, now: self.now(), random, config: &self.config, ledger: &self.ledger }
+        Cx { txn, caller, now: self.now(), random, config: &self.config, ledger: &self.ledger, traffic: &self.traffic }
     }
 
     /// Runs a reading operation on what is durable now. What it writes goes nowhere.

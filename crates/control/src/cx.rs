@@ -5,6 +5,7 @@ use model::{Scope, Timestamp};
 use rand::rngs::StdRng;
 use store::Txn;
 
+use crate::traffic::Traffic;
 use crate::{Caller, Config, Ledger};
 
 /// One call's view of the world. Dropped without a commit, it leaves no trace.
@@ -18,6 +19,8 @@ pub struct Cx<'a> {
     pub config: &'a Config,
     /// Where tasks can be placed.
     pub ledger: &'a Ledger,
+    /// What the data path tells of its targets.
+    pub traffic: &'a Traffic,
 }
 
 impl Cx<'_> {

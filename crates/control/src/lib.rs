@@ -5,7 +5,7 @@
 //! requests and answers (`wire`), or for containers (`agent`).
 //!
 //! ```text
-//! serve::http ─▶ call ─▶ sigv4, throttle ─▶ Cx ─▶ ecs | logs | sts | ec2 ─▶ durable commit ─▶ answer
+//! serve::http ─▶ call ─▶ sigv4, throttle ─▶ Cx ─▶ ecs | logs | sts | ec2 | elbv2 ─▶ durable commit ─▶ answer
 //!            └─▶ session (one per node) ◀─▶ agent
 //! ```
 //! Invariants
@@ -22,6 +22,7 @@ pub mod control;
 pub mod cx;
 pub mod ec2;
 pub mod ecs;
+pub mod elbv2;
 pub mod event;
 pub mod health;
 pub mod ledger;
@@ -38,6 +39,7 @@ pub mod shutdown;
 mod signing_keys;
 pub mod sts;
 mod throttle;
+pub mod traffic;
 
 pub use caller::Caller;
 pub use clock::Clock;

@@ -1,6 +1,7 @@
 //! The control plane's front: what comes in over the network, bounded before anything looks at it.
 
 pub mod events;
+pub mod front;
 pub mod http;
 mod own;
 

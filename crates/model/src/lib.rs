@@ -17,6 +17,7 @@ pub mod deployment_configuration;
 pub mod edge;
 pub mod id;
 pub mod link;
+pub mod load_balancer;
 pub mod logs;
 pub mod network;
 pub mod node;

@@ -42,7 +42,7 @@ impl Subnet {
     }
 }
 
-/// An elastic network interface. Made with its task, gone when the task has stopped.
+/// An elastic network interface. Made with its task, gone when the task has stopped; or with its load balancer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkInterface {
     pub scope: Scope,
@@ -50,7 +50,12 @@ pub struct NetworkInterface {
     pub id: String,
     /// Dashed UUID: `attachments[].id` of the task.
     pub attachment_id: String,
-    pub task: TaskId,
+    /// Whose it is, when a task's.
+    #[serde(default)]
+    pub task: Option<TaskId>,
+    /// Whose it is, when a load balancer's: its ARN.
+    #[serde(default)]
+    pub load_balancer: Option<String>,
     pub subnet_id: String,
     pub vpc_id: String,
     pub zone: String,

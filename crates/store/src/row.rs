@@ -4,6 +4,7 @@
 //! row of a newer version is refused, never guessed at.
 
 use std::fmt::Debug;
+use std::net::Ipv4Addr;
 
 use model::{ContainerInstanceId, NodeId, Scope, TaskId};
 use serde::Serialize;
@@ -64,6 +65,18 @@ impl Key for Scope {
     fn encode(&self, out: &mut Vec<u8>) {
         encode_text(&self.account, out);
         encode_text(&self.region, out);
+    }
+}
+
+impl Key for Ipv4Addr {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.octets());
+    }
+}
+
+impl Key for u16 {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.to_be_bytes());
     }
 }
 

@@ -3,6 +3,9 @@
 use std::net::Ipv4Addr;
 
 use imbl::OrdSet;
+use model::load_balancer::{
+    Listener, ListenerKey, LoadBalancer, LoadBalancerKey, Rule, RuleKey, Target, TargetGroup, TargetGroupKey, TargetKey,
+};
 use model::logs::{LogGroup, LogStream};
 use model::service::{GROUP_PREFIX, Service, ServiceKey};
 use model::service_deployment::ServiceDeploymentKey;
@@ -242,10 +245,65 @@ impl Index<NetworkInterface> for InterfaceIndex {
     fn replace(&mut self, before: Option<&NetworkInterface>, after: Option<&NetworkInterface>) {
         let scope = |row: &NetworkInterface| (row.scope.clone(), row.id.clone());
         let subnet = |row: &NetworkInterface| (row.subnet_id.clone(), row.address, row.id.clone());
-        let task = |row: &NetworkInterface| (row.task, row.id.clone());
+        let task = |row: &NetworkInterface| Some((row.task?, row.id.clone()));
         self.by_scope.replace(before.map(scope), after.map(scope));
         replace_in(&mut self.by_subnet, before.map(subnet), after.map(subnet));
-        self.by_task.replace(before.map(task), after.map(task));
+        self.by_task.replace(before.and_then(task), after.and_then(task));
+    }
+}
+
+impl Row for LoadBalancer {
+    type Key = LoadBalancerKey;
+    type Index = ();
+    const TABLE: &'static str = "load_balancers";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.key()
+    }
+}
+
+impl Row for Listener {
+    type Key = ListenerKey;
+    type Index = ();
+    const TABLE: &'static str = "listeners";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.key()
+    }
+}
+
+impl Row for Rule {
+    type Key = RuleKey;
+    type Index = ();
+    const TABLE: &'static str = "rules";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.key()
+    }
+}
+
+impl Row for TargetGroup {
+    type Key = TargetGroupKey;
+    type Index = ();
+    const TABLE: &'static str = "target_groups";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.key()
+    }
+}
+
+impl Row for Target {
+    type Key = TargetKey;
+    type Index = ();
+    const TABLE: &'static str = "targets";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.key()
     }
 }
 

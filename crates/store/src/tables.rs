@@ -1,9 +1,14 @@
 //! All tables together, and the reads that have an index. Every reader walks in key order and scans nothing else.
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use model::edge::Action;
+use model::load_balancer::{
+    Listener, ListenerKey, LoadBalancer, LoadBalancerKey, Rule, Target, TargetGroup, TargetGroupKey,
+};
 use model::logs::{LogGroup, LogStream};
 use model::service::{Service, ServiceKey};
 use model::setting::AccountSetting;
@@ -113,6 +118,11 @@ tables! {
     nodes: Node,
     container_instances: ContainerInstance,
     interfaces: NetworkInterface,
+    load_balancers: LoadBalancer,
+    listeners: Listener,
+    rules: Rule,
+    target_groups: TargetGroup,
+    targets: Target,
     log_groups: LogGroup,
     log_streams: LogStream,
     account_settings: AccountSetting,
@@ -280,6 +290,47 @@ impl Tables {
 
     pub fn interface_of_task(&self, task: TaskId) -> Option<&Arc<NetworkInterface>> {
         self.interfaces.get(self.interfaces.index().by_task.of(&task).next()?)
+    }
+
+    /// A load balancer's listeners, by id.
+    pub fn listeners_of<'a>(
+        &'a self,
+        load_balancer: &LoadBalancerKey,
+    ) -> impl Iterator<Item = &'a Arc<Listener>> + use<'a> {
+        let (scope, name) = load_balancer.clone();
+        let from = (scope.clone(), name.clone(), String::new());
+        self.listeners.range(from..).take_while(move |row| row.scope == scope && row.load_balancer == name)
+    }
+
+    /// A listener's rules, by id.
+    pub fn rules_of<'a>(&'a self, listener: &ListenerKey) -> impl Iterator<Item = &'a Arc<Rule>> + use<'a> {
+        let (scope, load_balancer, id) = listener.clone();
+        let from = (scope.clone(), load_balancer.clone(), id.clone(), String::new());
+        let belongs =
+            move |row: &&Arc<Rule>| row.scope == scope && row.load_balancer == load_balancer && row.listener == id;
+        self.rules.range(from..).take_while(belongs)
+    }
+
+    /// A target group's targets, by address.
+    pub fn targets_of<'a>(&'a self, group: &TargetGroupKey) -> impl Iterator<Item = &'a Arc<Target>> + use<'a> {
+        let (scope, name) = group.clone();
+        let from = (scope.clone(), name.clone(), Ipv4Addr::UNSPECIFIED, 0);
+        self.targets.range(from..).take_while(move |row| row.scope == scope && row.group == name)
+    }
+
+    /// Names of the load balancers that forward to the target group of this ARN. Goes through the scope's listeners and
+    /// rules, of which there are few.
+    pub fn load_balancers_of_group(&self, scope: &Scope, arn: &str) -> BTreeSet<String> {
+        let forwards = |action: &Action| match action {
+            Action::Forward(forward) => forward.groups.iter().any(|(group, _)| group == arn),
+            Action::Redirect(_) | Action::FixedResponse { .. } => false,
+        };
+        let first = (scope.clone(), String::new(), String::new());
+        let listeners = self.listeners.range(first..).take_while(|row| row.scope == *scope);
+        let by_default = listeners.filter(|row| forwards(&row.action)).map(|row| row.load_balancer.clone());
+        let first = (scope.clone(), String::new(), String::new(), String::new());
+        let rules = self.rules.range(first..).take_while(|row| row.scope == *scope);
+        by_default.chain(rules.filter(|row| forwards(&row.action)).map(|row| row.load_balancer.clone())).collect()
     }
 
     /// A family's revisions, lowest first.

@@ -1,7 +1,7 @@
 //! AWS's wire: generated shapes, one codec per protocol over them, errors, and SigV4. Pure: bytes in, values out.
 //!
 //! # For the author of an operation
-//! Every shape of a service is a plain structure in that service's module ([`ecs`], [`logs`], [`sts`], [`ec2`]), named
+//! Every shape of a service is a plain structure in that service's module ([`ecs`], [`logs`], [`sts`], [`ec2`], [`elbv2`]), named
 //! as in AWS's model, with snake_case fields.
 //! - A member that the model requires is a plain `T`; every other one is an `Option<T>`. The rule is the same for
 //!   requests, nested shapes and answers. `..Default::default()` fills in the rest.
@@ -37,6 +37,10 @@ pub mod ec2;
 #[rustfmt::skip]
 #[path = "generated/ecs.rs"]
 pub mod ecs;
+#[allow(clippy::all)]
+#[rustfmt::skip]
+#[path = "generated/elbv2.rs"]
+pub mod elbv2;
 #[allow(clippy::all)]
 #[rustfmt::skip]
 #[path = "generated/logs.rs"]

@@ -6,7 +6,7 @@
 use crate::protocol::Protocol;
 use crate::schema::Operation;
 use crate::value::Structure;
-use crate::{ec2, ecs, logs, sts};
+use crate::{ec2, ecs, elbv2, logs, sts};
 
 /// One AWS service.
 #[derive(Debug)]
@@ -117,9 +117,15 @@ pub static EC2: Service = Service {
     ..query("ec2", "ec2", "2016-11-15")
 };
 
+pub static ELBV2: Service = Service {
+    operations: elbv2::schema::OPERATIONS,
+    other_operations: elbv2::schema::OTHER_OPERATIONS,
+    xml_namespace: Some("http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"),
+    ..query("elbv2", "elasticloadbalancing", "2015-12-01")
+};
+
 /// Services that are known but not built.
-static LATER: [Service; 23] = [
-    query("elbv2", "elasticloadbalancing", "2015-12-01"),
+static LATER: [Service; 22] = [
     json("servicediscovery", "servicediscovery", "2017-03-14", "Route53AutoNaming_v20170314"),
     json("application-autoscaling", "application-autoscaling", "2016-02-06", "AnyScaleFrontendService"),
     json("ecr", "ecr", "2015-09-21", "AmazonEC2ContainerRegistry_V20150921"),
@@ -145,7 +151,7 @@ static LATER: [Service; 23] = [
 ];
 
 /// The services with operations.
-pub static BUILT: [&Service; 4] = [&ECS, &LOGS, &STS, &EC2];
+pub static BUILT: [&Service; 5] = [&ECS, &LOGS, &STS, &EC2, &ELBV2];
 
 /// Every service that is known, built ones first.
 pub fn all() -> impl Iterator<Item = &'static Service> {
@@ -214,6 +220,7 @@ pub enum Request {
     Logs(logs::Request),
     Sts(sts::Request),
     Ec2(ec2::Request),
+    Elbv2(elbv2::Request),
 }
 
 impl Request {
@@ -224,6 +231,7 @@ impl Request {
             "logs" => logs::Request::empty(operation).map(Request::Logs),
             "sts" => sts::Request::empty(operation).map(Request::Sts),
             "ec2" => ec2::Request::empty(operation).map(Request::Ec2),
+            "elbv2" => elbv2::Request::empty(operation).map(Request::Elbv2),
             _ => None,
         }
     }
@@ -234,6 +242,7 @@ impl Request {
             Request::Logs(request) => request.structure(),
             Request::Sts(request) => request.structure(),
             Request::Ec2(request) => request.structure(),
+            Request::Elbv2(request) => request.structure(),
         }
     }
 
@@ -243,6 +252,7 @@ impl Request {
             Request::Logs(request) => request.structure_mut(),
             Request::Sts(request) => request.structure_mut(),
             Request::Ec2(request) => request.structure_mut(),
+            Request::Elbv2(request) => request.structure_mut(),
         }
     }
 }

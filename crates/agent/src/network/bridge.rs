@@ -71,6 +71,16 @@ fn prefer(netlink: &mut Netlink, index: u32, config: &Config) -> io::Result<()> 
         .try_for_each(|range| netlink.prefer_link(index, range.network(), range.prefix_len(), gateway(range)))
 }
 
+/// Sets the bridge's addresses: its own, and these of load balancers.
+pub fn hold(config: &Config, addresses: &BTreeSet<Ipv4Addr>) -> Result<()> {
+    let mut netlink = Netlink::open().map_err(kernel("open a netlink socket"))?;
+    let link = netlink.link_by_name(&config.tag).map_err(kernel("look for the bridge"))?;
+    let link = link.ok_or_else(|| Error::Vanished(config.tag.clone()))?;
+    let mut wanted = config.bridge_addresses().to_vec();
+    wanted.extend(addresses.iter().map(|address| (*address, 32)));
+    set_addresses(&mut netlink, link.index, &wanted).map_err(kernel("set the bridge's addresses"))
+}
+
 /// No error when it is gone.
 pub fn remove(config: &Config) -> Result<()> {
     let mut netlink = Netlink::open().map_err(kernel("open a netlink socket"))?;

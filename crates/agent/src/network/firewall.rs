@@ -8,6 +8,7 @@
 //! - An element carries the endpoint that it belongs to, so what is published is known after a crash.
 //! - Nothing from outside reaches a task but answers and published ports; tasks never reach the host's loopback.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Stdio;
@@ -62,6 +63,9 @@ table ip {bridge} {{
     type inet_proto . inet_service : ipv4_addr . inet_service
     {elements}
   }}
+  set load_balancers {{
+    type ipv4_addr
+  }}
   chain guard {{
     type filter hook prerouting priority raw
     iifname "{bridge}" ip daddr 127.0.0.0/8 drop
@@ -69,11 +73,13 @@ table ip {bridge} {{
   chain prerouting {{
     type nat hook prerouting priority dstnat
     iifname "{bridge}" ip daddr {TASK_ENDPOINT} tcp dport 80 dnat to {endpoint}
+    ip daddr @load_balancers accept
     fib daddr type local dnat to meta l4proto . th dport map @published
   }}
   chain output {{
     type nat hook output priority -100
     ip daddr {TASK_ENDPOINT} tcp dport 80 dnat to {endpoint}
+    ip daddr @load_balancers accept
     fib daddr type local dnat to meta l4proto . th dport map @published
   }}
   chain postrouting {{
@@ -102,6 +108,16 @@ pub fn publish(tag: &str, published: &[Published]) -> String {
 /// No error when some are gone: they are added first.
 pub fn withdraw(tag: &str, published: &[Published]) -> String {
     format!("{}delete element ip {tag} published {{ {} }}\n", publish(tag, published), join_elements(published))
+}
+
+/// Published ports are not those of load balancers' addresses: exactly these, whatever was held before.
+pub fn hold(tag: &str, addresses: &BTreeSet<Ipv4Addr>) -> String {
+    let flush = format!("flush set ip {tag} load_balancers\n");
+    if addresses.is_empty() {
+        return flush;
+    }
+    let elements = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!("{flush}add element ip {tag} load_balancers {{ {elements} }}\n")
 }
 
 /// No error when it is gone.

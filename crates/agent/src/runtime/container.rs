@@ -4,8 +4,7 @@
 //! nothing -create-> record -> snapshot -> runtime task (created) -start-> running -exit-> stopped -delete-> nothing
 //! ```
 //! A kill of the agent between any two steps leaves something that [`Containerd::list`] shows (the record comes first)
-//! and that `delete` removes. `create` begins anew under the same id only when the agent could not note that it had begun
-//! before: containerd may still be clearing that away.
+//! and that `create` begins anew and `delete` removes.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -160,7 +159,8 @@ impl Containerd {
             ..CreateTaskRequest::default()
         };
         let client = self.client();
-        client.call("tasks.Create", PROCESS_LIMIT, client.tasks().create(task)).await?;
+        let created = client.call("tasks.Create", PROCESS_LIMIT, client.tasks().create(task)).await?;
+        self.processes().note(&request.id, created.pid);
         Ok(())
     }
 
@@ -183,6 +183,7 @@ impl Containerd {
     /// Each part on its own, so that one that is gone does not keep the others.
     pub(super) async fn delete_container(&self, id: &str) -> Result<()> {
         self.delete_task(id).await?;
+        self.processes().forget(id);
         self.end_forgotten_shim(id).await?;
         let (record, snapshot) =
             tokio::join!(self.delete_record(id), snapshot::remove(self.client(), self.snapshotter(), id));
@@ -261,7 +262,10 @@ impl Containerd {
         labels.sort();
         let status = match processes.get(&record.id) {
             None => FoundStatus::Lost,
-            Some(process) => self.status(process, &cgroup),
+            Some(process) => {
+                self.processes().note(&record.id, process.pid);
+                self.status(process, &cgroup)
+            }
         };
         Ok(Found { id: record.id, labels, status })
     }

@@ -83,7 +83,11 @@ async fn listen(runtime: &Containerd, listener: &mpsc::Sender<RuntimeEvent>) -> 
                 return Ok(());
             }
         }
-        let Some(exit) = read(&envelope) else { continue };
+        let Some((exit, pid)) = read(&envelope) else { continue };
+        if !runtime.processes().may_be(&exit.id, pid) {
+            tracing::debug!(id = exit.id, pid, "the exit of an earlier container of the same id");
+            continue;
+        }
         let event = RuntimeEvent::Exited(runtime.complete(exit).await);
         if listener.send(event).await.is_err() {
             return Ok(());
@@ -115,8 +119,8 @@ async fn publish(client: &Client, topic: &str) -> Failure {
     }
 }
 
-/// The exit of a container's first process; of others nobody here needs to know.
-fn read(envelope: &Envelope) -> Option<Exit> {
+/// The exit of a container's first process, and which process that was; of others nobody here needs to know.
+fn read(envelope: &Envelope) -> Option<(Exit, u32)> {
     if envelope.topic != EXIT_TOPIC {
         return None;
     }
@@ -126,5 +130,5 @@ fn read(envelope: &Envelope) -> Option<Exit> {
     }
     let at = super::timestamp(exit.exited_at.as_ref());
     let exit_code = i32::try_from(exit.exit_status).unwrap_or(i32::MAX);
-    Some(Exit { id: exit.container_id, exit_code, at, out_of_memory: false })
+    Some((Exit { id: exit.container_id, exit_code, at, out_of_memory: false }, exit.pid))
 }

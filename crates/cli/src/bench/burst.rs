@@ -17,7 +17,7 @@ const AT_ONCE: u32 = 50;
 /// RunTask takes no more.
 const TASKS_PER_CALL: u32 = 10;
 const ROUNDS: u32 = 3;
-/// ctr's containers stay out of gantry's namespace.
+/// ctr's containers stay out of gantry's namespace. Their control groups are below one of the same name.
 const NAMESPACE: &str = "gantry-bench-ctr";
 
 pub async fn measure() -> Result<Vec<Figure>, Failure> {
@@ -25,6 +25,7 @@ pub async fn measure() -> Result<Vec<Figure>, Failure> {
     let instance = ground.start()?;
     let measured = until_interrupted(take_rounds(&ground, &instance)).await;
     let cleared = ground.clear(Some(instance)).await;
+    instance::remove_cgroups(NAMESPACE);
     let figures = measured?;
     cleared.map(|()| figures)
 }

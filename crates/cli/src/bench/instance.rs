@@ -190,7 +190,7 @@ fn other_bridge() -> Option<String> {
 }
 
 /// Empty groups only: the kernel refuses to remove others.
-fn remove_cgroups(name: &str) {
+pub fn remove_cgroups(name: &str) {
     let roots = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
     for root in roots.chain([PathBuf::from("/sys/fs/cgroup")]) {
         let _ = std::fs::remove_dir(root.join(name));

@@ -1,5 +1,6 @@
 //! DescribeNetworkInterfaces: the interfaces that awsvpc tasks have now.
 
+use model::Scope;
 use model::network::{Vpc, ZONE_LETTERS, private_dns_name, zone_id};
 use wire::ec2::{
     self, AttachmentStatus, DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, Error, GroupIdentifier,
@@ -100,7 +101,7 @@ fn show(vpc: &Vpc, interface: &model::NetworkInterface) -> ec2::NetworkInterface
         }),
         availability_zone: Some(interface.zone.clone()),
         availability_zone_id: zone_id_of(region, &interface.zone),
-        description: Some(format!("arn:aws:ecs:{region}:{account}:attachment/{}", interface.attachment_id)),
+        description: Some(description(interface)),
         groups: Some(interface.security_groups.iter().map(|group| show_group(vpc, group)).collect()),
         interface_type: Some(NetworkInterfaceType::Interface),
         ipv6_addresses: Some(Vec::new()),
@@ -123,6 +124,15 @@ fn show(vpc: &Vpc, interface: &model::NetworkInterface) -> ec2::NetworkInterface
         tag_set: Some(Vec::new()),
         vpc_id: Some(interface.vpc_id.clone()),
         ..ec2::NetworkInterface::default()
+    }
+}
+
+/// As AWS describes what it made: for a task its attachment, for a load balancer `ELB app/<name>/<id>`.
+fn description(interface: &model::NetworkInterface) -> String {
+    let Scope { account, region } = &interface.scope;
+    match interface.load_balancer.as_deref().and_then(|arn| arn.split_once(":loadbalancer/")) {
+        Some((_, name)) => format!("ELB {name}"),
+        None => format!("arn:aws:ecs:{region}:{account}:attachment/{}", interface.attachment_id),
     }
 }
 

@@ -8,7 +8,7 @@
 //! ECS Exec, capacity providers but FARGATE, EBS volumes and task roles are not built: what asks for them is
 //! refused.
 
-pub(super) mod network;
+pub(crate) mod network;
 mod overrides;
 pub(super) mod placement;
 pub mod run;

@@ -4,6 +4,7 @@
 //! GET /gantry/health ─▶ health
 //! GET /gantry/link   ─▶ session (WebSocket, one per node)
 //! /gantry/…          ─▶ body, bounded ─▶ own
+//! Host: ….elb.localhost ─▶ front (a load balancer)
 //! everything else    ─▶ body, bounded ─▶ Control::call
 //! ```
 //! What must never happen: a request that is not yet authenticated holds more than one bounded body, or a slow sender
@@ -12,6 +13,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +32,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use super::Answer;
 use super::own::{self, OWN_PREFIX};
+use super::{Answer, front};
 use crate::health::HEALTH_PATH;
 use crate::{Control, session};
 
@@ -65,10 +67,11 @@ pub async fn serve(control: Arc<Control>, listener: TcpListener, shutdown: impl 
             accepted = accept_one(&listener, &connections) => accepted,
         };
         let control = control.clone();
+        let Ok(client) = stream.peer_addr() else { continue };
         let connection = builder()
             .serve_connection_with_upgrades(
                 TokioIo::new(stream),
-                service_fn(move |request| answer(control.clone(), request)),
+                service_fn(move |request| answer(control.clone(), request, client)),
             )
             .into_owned();
         let connection = graceful.watch(connection);
@@ -127,12 +130,23 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn answer(control: Arc<Control>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+async fn answer(
+    control: Arc<Control>,
+    request: Request<Incoming>,
+    client: SocketAddr,
+) -> Result<Response<Either<Answer, front::Body>>, Infallible> {
+    Ok(match control.front.get().filter(|_| front::is_load_balancers(&request)) {
+        Some(front) => front(request, client).await.map(Either::Right),
+        None => answer_own(&control, request).await.map(Either::Left),
+    })
+}
+
+async fn answer_own(control: &Arc<Control>, request: Request<Incoming>) -> Response<Answer> {
     if request.method() == Method::GET && request.uri().path() == HEALTH_PATH {
-        return Ok(control.health().answer().map(Either::Left));
+        return control.health().answer().map(Either::Left);
     }
     if request.uri().path() == LINK_PATH {
-        return Ok(session::upgrade(&control, request).map(Either::Left));
+        return session::upgrade(control, request).map(Either::Left);
     }
     let (mut head, body) = request.into_parts();
     if !head.headers.contains_key(HOST) {
@@ -142,12 +156,12 @@ async fn answer(control: Arc<Control>, request: Request<Incoming>) -> Result<Res
     }
     let body = match read_body(body, body_limit(&head.headers)).await {
         Ok(body) => body,
-        Err(refused) => return Ok(control.refuse_body(&head, refused).map(whole)),
+        Err(refused) => return control.refuse_body(&head, refused).map(whole),
     };
     if head.uri.path().starts_with(OWN_PREFIX) {
-        return Ok(own::answer(&control, &head, &body).await);
+        return own::answer(control, &head, &body).await;
     }
-    Ok(control.call(Request::from_parts(head, body)).await.map(whole))
+    control.call(Request::from_parts(head, body)).await.map(whole)
 }
 
 fn whole(body: Bytes) -> Answer {

@@ -101,7 +101,7 @@ fn every_interface_has_an_address_of_its_own() {
     for interface in &interfaces {
         assert!(vpc.subnets[0].contains(interface.address));
         assert_eq!(interface.security_groups.as_slice(), std::slice::from_ref(&vpc.security_group_id));
-        let task = world.txn.tasks.get(&interface.task).unwrap();
+        let task = world.txn.tasks.get(&interface.task.unwrap()).unwrap();
         let attachment = task.attachment.as_ref().unwrap();
         assert_eq!((&attachment.interface_id, attachment.address), (&interface.id, interface.address));
     }

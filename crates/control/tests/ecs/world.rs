@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use control::traffic::Traffic;
 use control::{Caller, Config, Cx, Ledger};
 use model::{Scope, Timestamp};
 use rand::SeedableRng;
@@ -19,6 +20,7 @@ pub struct World {
     random: StdRng,
     config: Config,
     ledger: Ledger,
+    traffic: Traffic,
 }
 
 impl World {
@@ -30,6 +32,7 @@ impl World {
             random: StdRng::seed_from_u64(1),
             config: Config::new("/nowhere"),
             ledger: Ledger::default(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -53,6 +56,7 @@ impl World {
             random: &mut self.random,
             config: &self.config,
             ledger: &self.ledger,
+            traffic: &self.traffic,
         };
         let response = control::ecs::dispatch(&mut cx, parsed).map_err(|error| {
             let failure = Failure::from(error);

@@ -10,7 +10,7 @@ use store::Tables;
 use wire::ecs;
 use wire::ecs::Error;
 
-use super::run::random_uuid;
+use super::run::{random_u128, random_uuid};
 use crate::Cx;
 
 /// Subnets and security groups of one configuration (ecs-semantics §4.4).
@@ -108,30 +108,40 @@ pub fn free_addresses(tables: &Tables, random: &mut dyn RngCore, subnet: &Subnet
 
 /// Gives the task an interface with this address. The attachment is made when its node reports it.
 pub fn attach(cx: &mut Cx<'_>, network: &Network, subnet: &Subnet, address: Ipv4Addr, task: TaskId) -> Attachment {
-    let (attachment_id, mac) = (random_uuid(cx.random), mac_of(address));
-    let hex = (u128::from(cx.random.next_u64()) << 64 | u128::from(cx.random.next_u64())) & ((1 << 68) - 1);
     let interface = NetworkInterface {
-        scope: cx.scope().clone(),
-        id: format!("eni-{hex:017x}"),
-        attachment_id: attachment_id.clone(),
-        task,
-        subnet_id: subnet.id.clone(),
-        vpc_id: subnet.vpc_id.clone(),
-        zone: subnet.zone.clone(),
-        address,
-        mac: mac.clone(),
+        task: Some(task),
         security_groups: network.security_groups.clone(),
-        created_at: cx.now,
+        ..new_interface(cx, subnet, address)
     };
     let attachment = Attachment {
-        id: attachment_id,
+        id: interface.attachment_id.clone(),
         status: AttachmentStatus::Precreated,
         interface_id: interface.id.clone(),
         subnet_id: subnet.id.clone(),
         address,
-        mac,
+        mac: interface.mac.clone(),
         private_dns_name: private_dns_name(address, &cx.scope().region),
     };
     cx.txn.put(interface);
     attachment
+}
+
+/// An interface with this address, which is nobody's yet.
+pub fn new_interface(cx: &mut Cx<'_>, subnet: &Subnet, address: Ipv4Addr) -> NetworkInterface {
+    let attachment_id = random_uuid(cx.random);
+    let hex = random_u128(cx.random) & ((1 << 68) - 1);
+    NetworkInterface {
+        scope: cx.scope().clone(),
+        id: format!("eni-{hex:017x}"),
+        attachment_id,
+        task: None,
+        load_balancer: None,
+        subnet_id: subnet.id.clone(),
+        vpc_id: subnet.vpc_id.clone(),
+        zone: subnet.zone.clone(),
+        address,
+        mac: mac_of(address),
+        security_groups: Vec::new(),
+        created_at: cx.now,
+    }
 }

@@ -1,0 +1,234 @@
+//! What the data path serves, and what it tells of its targets.
+//!
+//! ```text
+//! commits that change load balancing rows ─▶ Snapshot, whole ─▶ data path ─▶ TargetHealth ─▶ DescribeTargetHealth
+//! deregistration delay over, or drained ───▶ the target's row goes
+//! ```
+//! Health is kept in memory only: it is what the data path sees now, and it looks again after a restart.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use model::Timestamp;
+use model::edge::{
+    Algorithm, ForwardedFor, ListenerProtocol, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, RuleSpec,
+    Snapshot, Stickiness, TargetGroupSpec, TargetHealth, TargetSpec,
+};
+use model::load_balancer::{Listener, LoadBalancer, Target, TargetGroup, TargetKey};
+use store::{Commit, CommitStream, Next, Tables};
+use tokio::sync::{Notify, watch};
+
+use crate::elbv2::{LOAD_BALANCER, TARGET_GROUP, in_order, value};
+use crate::{Clock, Control};
+
+/// See the module's documentation.
+#[derive(Default)]
+pub struct Traffic {
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    health: Mutex<BTreeMap<(String, SocketAddr), TargetHealth>>,
+    drained: Notify,
+}
+
+impl Traffic {
+    /// What is to be served, now and whenever it changes.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
+    }
+
+    /// Takes a fact from the data path.
+    pub fn tell(&self, fact: TargetHealth) {
+        let is_drained = fact.drained;
+        self.facts().insert((fact.target_group.clone(), fact.address), fact);
+        if is_drained {
+            self.drained.notify_one();
+        }
+    }
+
+    /// The newest fact on a target of the target group of this ARN.
+    pub fn health(&self, target_group: &str, address: SocketAddr) -> Option<TargetHealth> {
+        self.facts().get(&(target_group.to_owned(), address)).cloned()
+    }
+
+    fn facts(&self) -> MutexGuard<'_, BTreeMap<(String, SocketAddr), TargetHealth>> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is no target any more has no health.
+    fn publish(&self, snapshot: Snapshot) {
+        let groups: BTreeMap<&str, &[TargetSpec]> =
+            snapshot.target_groups.iter().map(|group| (group.arn.as_str(), group.targets.as_slice())).collect();
+        self.facts().retain(|(group, address), _| {
+            groups.get(group.as_str()).is_some_and(|targets| targets.iter().any(|target| target.address == *address))
+        });
+        self.snapshot.send_replace(Arc::new(snapshot));
+    }
+}
+
+/// Begins the loop. It ends with the control plane or its state.
+pub(crate) fn start(control: &Arc<Control>) {
+    tokio::spawn(run(Arc::downgrade(control), control.clock.clone(), control.store.subscribe()));
+}
+
+async fn run(control: Weak<Control>, clock: Clock, mut commits: CommitStream) {
+    loop {
+        let Some(control) = control.upgrade() else { return };
+        if let Err(error) = remove_over(&control).await {
+            tracing::warn!(%error, "targets that are drained could not be removed; the next change tries again");
+        }
+        let view = control.store.view();
+        control.traffic.publish(snapshot(&view));
+        let end = view.targets.iter().filter_map(|target| end_of(&view, target)).min();
+        if !wait(&control, &clock, &mut commits, end).await {
+            return;
+        }
+    }
+}
+
+/// Until there is something to do; false when the state is closed.
+async fn wait(control: &Control, clock: &Clock, commits: &mut CommitStream, end: Option<Timestamp>) -> bool {
+    let expired = async {
+        match end {
+            Some(end) => clock.until(end).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(expired);
+    loop {
+        tokio::select! {
+            biased;
+            next = commits.next() => match next {
+                Next::Commit(commit) if !is_about_traffic(&commit) => {}
+                Next::Commit(_) | Next::Lagged => return true,
+                Next::Closed => return false,
+            },
+            () = control.traffic.drained.notified() => return true,
+            () = &mut expired => return true,
+        }
+    }
+}
+
+fn is_about_traffic(commit: &Commit) -> bool {
+    let changes = &commit.changes;
+    !(changes.load_balancers.is_empty()
+        && changes.listeners.is_empty()
+        && changes.rules.is_empty()
+        && changes.target_groups.is_empty()
+        && changes.targets.is_empty())
+}
+
+/// When a target that is deregistered goes.
+fn end_of(tables: &Tables, target: &Target) -> Option<Timestamp> {
+    let since = target.deregistered_at?;
+    let group = tables.target_groups.get(&(target.scope.clone(), target.group.clone()))?;
+    Some(since.plus(Duration::from_secs(number(group, "deregistration_delay.timeout_seconds").into())))
+}
+
+async fn remove_over(control: &Control) -> Result<(), store::WriteError<Infallible>> {
+    let (view, now) = (control.store.view(), control.now());
+    let is_over = |target: &&Arc<Target>| {
+        let Some(end) = end_of(&view, target) else { return false };
+        let group = view.target_groups.get(&(target.scope.clone(), target.group.clone()));
+        let arn = group.map(|group| group.arn().to_string()).unwrap_or_default();
+        end <= now || control.traffic.health(&arn, address_of(target)).is_some_and(|health| health.drained)
+    };
+    let over: Vec<TargetKey> = view.targets.iter().filter(is_over).map(|target| target.key()).collect();
+    if over.is_empty() {
+        return Ok(());
+    }
+    let removed = control.store.write(|txn| {
+        for key in &over {
+            // It may have been registered anew meanwhile.
+            if txn.targets.get(key).is_some_and(|target| target.deregistered_at.is_some()) {
+                txn.remove::<Target>(key);
+            }
+        }
+        Ok(())
+    });
+    removed.await.map(|_| ())
+}
+
+/// Everything that is to be served.
+pub fn snapshot(tables: &Tables) -> Snapshot {
+    Snapshot {
+        revision: tables.revision(),
+        load_balancers: tables.load_balancers.iter().map(|row| load_balancer(tables, row)).collect(),
+        target_groups: tables.target_groups.iter().map(|row| target_group(tables, row)).collect(),
+    }
+}
+
+fn load_balancer(tables: &Tables, row: &LoadBalancer) -> LoadBalancerSpec {
+    let attribute = |key: &str| value(LOAD_BALANCER, &row.attributes, key);
+    let number = |key: &str| attribute(key).parse().expect("judged when it was set");
+    LoadBalancerSpec {
+        arn: row.arn().to_string(),
+        dns_name: row.dns_name.clone(),
+        addresses: row.subnets.iter().map(|subnet| subnet.address).collect(),
+        attributes: LoadBalancerAttributes {
+            idle_timeout_seconds: number("idle_timeout.timeout_seconds"),
+            client_keep_alive_seconds: number("client_keep_alive.seconds"),
+            preserve_host_header: attribute("routing.http.preserve_host_header.enabled") == "true",
+            forwarded_for: match attribute("routing.http.xff_header_processing.mode") {
+                "preserve" => ForwardedFor::Preserve,
+                "remove" => ForwardedFor::Remove,
+                _ => ForwardedFor::Append,
+            },
+            forwarded_for_client_port: attribute("routing.http.xff_client_port.enabled") == "true",
+            drop_invalid_header_fields: attribute("routing.http.drop_invalid_header_fields.enabled") == "true",
+            http2: attribute("routing.http2.enabled") == "true",
+        },
+        listeners: tables.listeners_of(&row.key()).map(|row| listener(tables, row)).collect(),
+    }
+}
+
+fn listener(tables: &Tables, row: &Listener) -> ListenerSpec {
+    let rules = in_order(tables, row).into_iter().map(|rule| RuleSpec {
+        arn: rule.arn().to_string(),
+        conditions: rule.conditions.clone(),
+        action: rule.action.clone(),
+    });
+    let default =
+        RuleSpec { arn: row.default_rule_arn().to_string(), conditions: Vec::new(), action: row.action.clone() };
+    ListenerSpec {
+        arn: row.arn().to_string(),
+        port: row.port,
+        protocol: ListenerProtocol::Http,
+        rules: rules.chain([default]).collect(),
+    }
+}
+
+fn target_group(tables: &Tables, row: &TargetGroup) -> TargetGroupSpec {
+    let attribute = |key: &str| value(TARGET_GROUP, &row.attributes, key);
+    let target =
+        |target: &Arc<Target>| TargetSpec { address: address_of(target), draining_since: target.deregistered_at };
+    TargetGroupSpec {
+        arn: row.arn().to_string(),
+        protocol_version: row.protocol_version,
+        algorithm: match attribute("load_balancing.algorithm.type") {
+            "least_outstanding_requests" => Algorithm::LeastOutstandingRequests,
+            "weighted_random" => Algorithm::WeightedRandom,
+            _ => Algorithm::RoundRobin,
+        },
+        stickiness: (attribute("stickiness.enabled") == "true").then(|| match attribute("stickiness.type") {
+            "app_cookie" => Stickiness::AppCookie {
+                name: attribute("stickiness.app_cookie.cookie_name").to_owned(),
+                seconds: number(row, "stickiness.app_cookie.duration_seconds"),
+            },
+            _ => Stickiness::LbCookie { seconds: number(row, "stickiness.lb_cookie.duration_seconds") },
+        }),
+        slow_start_seconds: number(row, "slow_start.duration_seconds"),
+        deregistration_delay_seconds: number(row, "deregistration_delay.timeout_seconds"),
+        health_check: row.health_check.clone(),
+        targets: tables.targets_of(&row.key()).map(target).collect(),
+    }
+}
+
+fn number(group: &TargetGroup, key: &str) -> u32 {
+    value(TARGET_GROUP, &group.attributes, key).parse().expect("judged when it was set")
+}
+
+fn address_of(target: &Target) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(target.address), target.port)
+}

@@ -1,0 +1,167 @@
+//! Application load balancers: listeners, rules, target groups and their targets (Elastic Load Balancing v2).
+//!
+//! ```text
+//! LoadBalancer ─┬─ Listener (a port) ─┬─ Rule (by priority) ─▶ Action ─▶ TargetGroup ─┬─ Target (address and port)
+//!               └─ …                  └─ default action ───────▲                      └─ …
+//! ```
+//! What the data path needs of it is in [`edge`](crate::edge). A row's id is the last part of its ARN: 16 hex digits.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::edge::{Action, Condition, HealthCheckSpec, ProtocolVersion};
+use crate::{Arn, Scope, Tag, Timestamp};
+
+const SERVICE: &str = "elasticloadbalancing";
+
+/// Scope and name.
+pub type LoadBalancerKey = (Scope, String);
+/// Scope, name.
+pub type TargetGroupKey = (Scope, String);
+/// Scope, name of the load balancer, id.
+pub type ListenerKey = (Scope, String, String);
+/// Scope, name of the load balancer, id of the listener, id.
+pub type RuleKey = (Scope, String, String, String);
+/// Scope, name of the target group, address, port.
+pub type TargetKey = (Scope, String, Ipv4Addr, u16);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadBalancer {
+    pub scope: Scope,
+    pub name: String,
+    pub id: String,
+    /// Of scheme `internal`; else `internet-facing`. Both have an address in the VPC only.
+    pub is_internal: bool,
+    pub dns_name: String,
+    pub vpc_id: String,
+    /// Where it is, and its address there.
+    pub subnets: Vec<LoadBalancerSubnet>,
+    pub security_groups: Vec<String>,
+    /// Those that differ from their defaults.
+    pub attributes: BTreeMap<String, String>,
+    pub tags: Vec<Tag>,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadBalancerSubnet {
+    pub id: String,
+    pub zone: String,
+    pub address: Ipv4Addr,
+}
+
+impl LoadBalancer {
+    pub fn key(&self) -> LoadBalancerKey {
+        (self.scope.clone(), self.name.clone())
+    }
+
+    pub fn arn(&self) -> Arn {
+        arn(&self.scope, format!("loadbalancer/app/{}/{}", self.name, self.id))
+    }
+}
+
+/// A port on which a load balancer takes HTTP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listener {
+    pub scope: Scope,
+    pub load_balancer: String,
+    /// Of the load balancer, for the ARN.
+    pub load_balancer_id: String,
+    pub id: String,
+    pub port: u16,
+    /// What is done with a request that no rule is for.
+    pub action: Action,
+    pub tags: Vec<Tag>,
+}
+
+impl Listener {
+    pub fn key(&self) -> ListenerKey {
+        (self.scope.clone(), self.load_balancer.clone(), self.id.clone())
+    }
+
+    pub fn arn(&self) -> Arn {
+        let Self { load_balancer, load_balancer_id, id, .. } = self;
+        arn(&self.scope, format!("listener/app/{load_balancer}/{load_balancer_id}/{id}"))
+    }
+
+    /// Of the rule that stands for the default action.
+    pub fn default_rule_arn(&self) -> Arn {
+        let Self { load_balancer, load_balancer_id, id, .. } = self;
+        arn(&self.scope, format!("listener-rule/app/{load_balancer}/{load_balancer_id}/{id}/{id}"))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    pub scope: Scope,
+    pub load_balancer: String,
+    pub load_balancer_id: String,
+    pub listener: String,
+    pub id: String,
+    /// 1 to 50,000; the lowest one that fits is taken.
+    pub priority: u32,
+    pub conditions: Vec<Condition>,
+    pub action: Action,
+    pub tags: Vec<Tag>,
+}
+
+impl Rule {
+    pub fn key(&self) -> RuleKey {
+        (self.scope.clone(), self.load_balancer.clone(), self.listener.clone(), self.id.clone())
+    }
+
+    pub fn arn(&self) -> Arn {
+        let Self { load_balancer, load_balancer_id, listener, id, .. } = self;
+        arn(&self.scope, format!("listener-rule/app/{load_balancer}/{load_balancer_id}/{listener}/{id}"))
+    }
+}
+
+/// Of target type `ip` and protocol HTTP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetGroup {
+    pub scope: Scope,
+    pub name: String,
+    pub id: String,
+    pub vpc_id: String,
+    /// Of targets that name none.
+    pub port: u16,
+    pub protocol_version: ProtocolVersion,
+    pub health_check: HealthCheckSpec,
+    /// Those that differ from their defaults.
+    pub attributes: BTreeMap<String, String>,
+    pub tags: Vec<Tag>,
+    pub created_at: Timestamp,
+}
+
+impl TargetGroup {
+    pub fn key(&self) -> TargetGroupKey {
+        (self.scope.clone(), self.name.clone())
+    }
+
+    pub fn arn(&self) -> Arn {
+        arn(&self.scope, format!("targetgroup/{}/{}", self.name, self.id))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    pub scope: Scope,
+    pub group: String,
+    pub address: Ipv4Addr,
+    pub port: u16,
+    pub registered_at: Timestamp,
+    /// It takes no new requests since then, and is gone after the group's deregistration delay.
+    pub deregistered_at: Option<Timestamp>,
+}
+
+impl Target {
+    pub fn key(&self) -> TargetKey {
+        (self.scope.clone(), self.group.clone(), self.address, self.port)
+    }
+}
+
+fn arn(scope: &Scope, resource: String) -> Arn {
+    Arn { service: SERVICE.to_owned(), region: scope.region.to_string(), account: scope.account.to_string(), resource }
+}

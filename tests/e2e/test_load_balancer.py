@@ -1,0 +1,132 @@
+"""An application load balancer in front of real tasks: reached by its address and by its name, from the machine and from
+tasks; health, rules, draining, and its end."""
+
+import urllib.request
+from urllib.error import HTTPError
+
+import pytest
+
+from gantry import wait_for
+
+CHECK = {
+    "HealthCheckPath": "/index.html",
+    "HealthCheckIntervalSeconds": 5,
+    "HealthCheckTimeoutSeconds": 2,
+    "HealthyThresholdCount": 2,
+}
+SERVE = "echo page of $NAME > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
+
+
+@pytest.fixture
+def elbv2(gantry):
+    return gantry.endpoint.client("elbv2")
+
+
+@pytest.fixture
+def servers(tasks, busybox):
+    """The addresses of two tasks, by the name that each one's page says."""
+    found = {}
+    for name in ("one", "two"):
+        container = {
+            "name": "main",
+            "image": busybox,
+            "stopTimeout": 2,
+            "environment": [{"name": "NAME", "value": name}],
+            "command": ["/bin/sh", "-c", SERVE],
+        }
+        task = tasks.wait_until_running(tasks.run(container, fargate=True))
+        found[name] = task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
+    return found
+
+
+@pytest.fixture
+def balancer(gantry, elbv2, unique, subnets):
+    name = unique.replace("e2e-", "lb-")
+    vpc = gantry.endpoint.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+    made = elbv2.create_load_balancer(Name=name, Subnets=subnets[:2])["LoadBalancers"][0]
+    group = elbv2.create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip", **CHECK)
+    group = group["TargetGroups"][0]["TargetGroupArn"]
+    listener = elbv2.create_listener(
+        LoadBalancerArn=made["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=80,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
+    )
+    yield {**made, "group": group, "listener": listener["Listeners"][0]["ListenerArn"]}
+    elbv2.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
+    elbv2.delete_target_group(TargetGroupArn=group)
+
+
+@pytest.fixture
+def address(gantry, balancer):
+    described = "ELB " + balancer["LoadBalancerArn"].split(":loadbalancer/")[1]
+    found = gantry.endpoint.client("ec2").describe_network_interfaces(
+        Filters=[{"Name": "description", "Values": [described]}]
+    )
+    return found["NetworkInterfaces"][0]["PrivateIpAddress"]
+
+
+def get(url, **headers):
+    """Status and text."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
+            return answer.status, answer.read().decode().strip()
+    except HTTPError as error:
+        return error.code, error.read().decode().strip()
+
+
+def test_requests_reach_the_tasks(gantry, elbv2, tasks, busybox, balancer, address, servers, unique):
+    page = f"http://{address}/index.html"
+    wait_for(lambda: try_get(page) == (503, try_get(page)[1]), "it answers before there is a target", 15)
+
+    targets = [{"Id": server} for server in servers.values()]
+    elbv2.register_targets(TargetGroupArn=balancer["group"], Targets=targets)
+    elbv2.get_waiter("target_in_service").wait(
+        TargetGroupArn=balancer["group"], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    assert {get(page) for _ in range(10)} == {(200, "page of one"), (200, "page of two")}
+
+    # By its name, on the API's own port: what a browser does with a name below localhost.
+    api = f"http://{gantry.address}/index.html"
+    assert get(api, Host=f"{balancer['DNSName']}:4566")[0] == 200
+    assert get(api, Host="nobody.elb.localhost")[0] == 404
+
+    # From within a task.
+    script = f"wget -q -O - {page} | grep -q 'page of'"
+    caller = tasks.run({"name": "main", "image": busybox, "command": ["/bin/sh", "-c", script]}, fargate=True)
+    assert tasks.wait_until_stopped(caller)["containers"][0]["exitCode"] == 0
+
+    elbv2.create_rule(
+        ListenerArn=balancer["listener"],
+        Priority=1,
+        Conditions=[{"Field": "path-pattern", "Values": ["/maintenance*"]}],
+        Actions=[{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "503", "MessageBody": "later"}}],
+    )
+    wait_for(lambda: get(f"http://{address}/maintenance/x") == (503, "later"), "the rule is served", 5)
+
+    delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "1"}
+    elbv2.modify_target_group_attributes(TargetGroupArn=balancer["group"], Attributes=[delay])
+    elbv2.deregister_targets(TargetGroupArn=balancer["group"], Targets=[{"Id": servers["one"]}])
+    wait_for(lambda: {get(page) for _ in range(6)} == {(200, "page of two")}, "one takes no more requests", 5)
+    elbv2.get_waiter("target_deregistered").wait(
+        TargetGroupArn=balancer["group"], Targets=[{"Id": servers["one"]}], WaiterConfig={"Delay": 1}
+    )
+
+
+def try_get(url):
+    try:
+        return get(url)
+    except OSError:
+        return None, None
+
+
+def test_it_is_there_again_after_a_restart_and_gone_after_its_end(gantry, elbv2, balancer, address, servers):
+    elbv2.register_targets(TargetGroupArn=balancer["group"], Targets=[{"Id": servers["one"]}])
+    page = f"http://{address}/index.html"
+    wait_for(lambda: try_get(page) == (200, "page of one"), lambda: try_get(page), 30)
+    listen = gantry.address
+    gantry.kill()
+    gantry.start(listen=listen)
+    wait_for(lambda: try_get(page) == (200, "page of one"), lambda: try_get(page), 30)
+    elbv2.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
+    wait_for(lambda: try_get(page)[0] is None, "nothing answers any more", 10)
