@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::limits::{HEAD_LIMIT, HEAD_TICK};
+use crate::limits::{HEAD_LIMIT, TICK};
 
 #[derive(Debug)]
 pub struct Activity {
@@ -78,29 +78,21 @@ impl Activity {
         }
     }
 
-    /// Ends when the connection is to be closed at once. The limit is asked for anew each time.
-    pub async fn expired(&self, idle_limit: impl Fn() -> Duration) {
-        loop {
-            let Some(rest) = self.rest(idle_limit()) else { return };
-            tokio::time::sleep(rest).await;
-        }
-    }
-
-    /// When to look again; `None`: now is the time.
-    fn rest(&self, idle_limit: Duration) -> Option<Duration> {
+    /// When the connection has to be looked at again, or `None`: it is to be closed at once.
+    pub fn rest(&self, idle_limit: Duration) -> Option<Duration> {
         if self.waiting.load(Relaxed) > 0 {
-            return Some(HEAD_TICK);
+            return Some(TICK);
         }
         let idle_rest = idle_limit.checked_sub(self.idle()).filter(|rest| !rest.is_zero())?;
         let head_limit = HEAD_LIMIT.min(idle_limit);
         let head_rest = match self.head_since.load(Relaxed) {
-            0 => HEAD_TICK.min(head_limit),
+            0 => head_limit,
             since => {
                 let took = Duration::from_millis(self.elapsed().saturating_sub(since));
                 head_limit.checked_sub(took).filter(|rest| !rest.is_zero())?
             }
         };
-        Some(idle_rest.min(head_rest))
+        Some(TICK.min(idle_rest).min(head_rest))
     }
 
     pub fn age(&self) -> Duration {

@@ -4,16 +4,18 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use crate::activity::{Activity, Metered};
-use crate::limits::{HEAD_BYTES_MAX, RESET_STREAMS_MAX, STREAMS_MAX};
+use crate::limits::{HEAD_BYTES_MAX, RESET_STREAMS_MAX, STREAMS_MAX, TICK};
 use crate::listener::Listener;
 use crate::proxy::{self, Origin};
 
@@ -41,15 +43,14 @@ pub struct Client {
     pub permit: OwnedSemaphorePermit,
 }
 
-/// Until the client or the time-outs end it, or, once it is idle, `shutdown` or its listener's end.
-pub async fn serve(builder: &Builder, worker: usize, client: Client, mut shutdown: watch::Receiver<bool>) {
+/// Until the client or the time-outs end it, or, once it is idle, its age, its listener's end or `shutdown`.
+pub async fn serve(builder: &Builder, worker: usize, client: Client, shutdown: &AtomicBool) {
     let Client { stream, address, listener, permit } = client;
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a connection was lost at once");
         return;
     }
-    let served = listener.served();
-    let builder = if served.attributes.http2 { builder.clone() } else { builder.clone().http1_only() };
+    let builder = if listener.served().attributes.http2 { builder.clone() } else { builder.clone().http1_only() };
     let activity = Activity::new(Some(permit));
     let origin = Arc::new(Origin { worker, listener: listener.clone(), client: address, activity: activity.clone() });
     let service = service_fn(move |request| {
@@ -58,26 +59,22 @@ pub async fn serve(builder: &Builder, worker: usize, client: Client, mut shutdow
     });
     let io = TokioIo::new(Metered::new(stream, activity.clone()));
     let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
-    let mut expired = pin!(activity.expired(|| listener.idle_limit()));
-    let mut closing = listener.closing.subscribe();
-    let mut ending = pin!(async {
-        tokio::select! {
-            _ = closing.wait_for(|closing| *closing) => {}
-            _ = shutdown.wait_for(|shutdown| *shutdown) => {}
-            () = tokio::time::sleep(served.age_limit()) => {}
-        }
-    });
+    let mut tick = pin!(sleep(TICK));
     let mut is_ending = false;
     loop {
         tokio::select! {
             biased;
             // What went wrong is between hyper and the client, who has been told what can be told.
             _ = connection.as_mut() => return,
-            () = &mut expired => return,
-            () = &mut ending, if !is_ending => {
-                is_ending = true;
-                connection.as_mut().graceful_shutdown();
-            }
+            () = tick.as_mut() => {}
+        }
+        let served = listener.served();
+        let Some(rest) = activity.rest(served.idle_limit()) else { return };
+        tick.as_mut().reset(Instant::now() + rest);
+        let is_over = activity.age() >= served.age_limit();
+        if !is_ending && (is_over || listener.is_closing() || shutdown.load(Ordering::Relaxed)) {
+            is_ending = true;
+            connection.as_mut().graceful_shutdown();
         }
     }
 }

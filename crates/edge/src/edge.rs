@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -56,16 +56,16 @@ pub struct Edge {
     commands: mpsc::Sender<Command>,
     work: Arc<[mpsc::Sender<Work>]>,
     next: AtomicUsize,
-    shutdown: watch::Sender<bool>,
+    shutdown: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Edge {
     pub fn start(config: &Config) -> Result<Self, Error> {
-        let shutdown = watch::Sender::new(false);
+        let shutdown = Arc::new(AtomicBool::new(false));
         let count = config.workers.max(1);
         let started: Result<Vec<Worker>, io::Error> =
-            (0..count).map(|index| Worker::start(index, shutdown.subscribe())).collect();
+            (0..count).map(|index| Worker::start(index, shutdown.clone())).collect();
         let (work, mut threads): (Vec<_>, Vec<_>) =
             started?.into_iter().map(|worker| (worker.work, worker.thread)).unzip();
         let work: Arc<[_]> = work.into();
@@ -123,7 +123,7 @@ impl Edge {
 
     /// Takes no more connections, and ends when those there are have been answered, or after a while.
     pub async fn shutdown(self) {
-        self.shutdown.send_replace(true);
+        self.shutdown.store(true, Ordering::Relaxed);
         drop((self.commands, self.work));
         let join = move || self.threads.into_iter().filter_map(|thread| thread.join().err()).count();
         let panicked = tokio::task::spawn_blocking(join).await;

@@ -111,7 +111,8 @@ impl Forward<'_> {
         let was_reused = reused.is_some();
         let opened = match reused {
             Some(link) => Ok(link),
-            None => Link::open(target, version, self.worker).await,
+            // Apart, since it is rare and large: what is not boxed here makes every request's future larger.
+            None => Box::pin(Link::open(target, version, self.worker)).await,
         };
         let mut link = match opened {
             Ok(link) => link,
@@ -154,7 +155,8 @@ impl Forward<'_> {
             let Some(client) = self.upgrade else { return page(StatusCode::BAD_GATEWAY) };
             let server = hyper::upgrade::on(&mut response);
             let limit = self.served.idle_limit();
-            tokio::spawn(tunnel::run(client, server, lease, target.cut_off(), self.activity.clone(), limit));
+            let tunnel = tokio::spawn(tunnel::run(client, server, lease, self.activity.clone(), limit));
+            target.add_task(self.worker, tunnel.abort_handle());
             *response.version_mut() = Version::HTTP_11;
             return response.map(|_| Body::whole(""));
         }
@@ -239,6 +241,10 @@ fn set_target_cookie(headers: &mut HeaderMap, members: &Members, target: &Target
 
 /// Makes the request's target and version those of the protocol. HTTP/2 has the host in the target.
 fn address(request: &mut Request<RequestBody>, version: ProtocolVersion) {
+    if version == ProtocolVersion::Http1 && request.uri().authority().is_none() {
+        *request.version_mut() = Version::HTTP_11;
+        return;
+    }
     let path = request.uri().path_and_query().cloned().unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
     let mut parts = uri::Parts::default();
     match version {

@@ -14,11 +14,18 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
-/// Of one hop, whether `Connection` names them or not.
-const HOP_BY_HOP: [HeaderName; 6] =
-    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, HTTP2_SETTINGS];
 /// What `Connection` cannot take away: the message would be another one.
 const END_TO_END: [HeaderName; 5] = [CONTENT_LENGTH, HOST, COOKIE, TRAILER, TE];
+
+/// Of one hop, whether `Connection` names them or not.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    *name == CONNECTION
+        || *name == TRANSFER_ENCODING
+        || *name == UPGRADE
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+        || *name == HTTP2_SETTINGS
+}
 
 /// Where a request came in.
 #[derive(Clone, Copy, Debug)]
@@ -37,20 +44,19 @@ pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     (!hides).then(|| wanted.clone())
 }
 
-/// Drops what belongs to one hop, both of requests and of answers.
+/// Drops what belongs to one hop, both of requests and of answers. Looks all names through once, since most messages
+/// have none of these.
 pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        drop_named(headers);
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
-fn drop_named(headers: &mut HeaderMap) {
     let lines = headers.get_all(CONNECTION).iter();
     let named: Vec<HeaderName> = lines.flat_map(tokens).filter_map(|token| token.parse().ok()).collect();
     for name in named.iter().filter(|name| !END_TO_END.contains(name)) {
+        headers.remove(name);
+    }
+    let own: Vec<HeaderName> = headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+    for name in own {
         headers.remove(name);
     }
 }
@@ -58,13 +64,15 @@ fn drop_named(headers: &mut HeaderMap) {
 /// Makes a request's headers those that a target gets. `Host` is [`host`]'s matter.
 pub fn to_target(headers: &mut HeaderMap, hop: &Hop, upgrade: Option<HeaderValue>) {
     drop_hop_by_hop(headers);
-    // The client has been told to continue here.
-    headers.remove(EXPECT);
-    keep_only_trailers(headers);
+    if headers.keys().any(|name| *name == EXPECT || *name == TE || *name == COOKIE) {
+        // The client has been told to continue here.
+        headers.remove(EXPECT);
+        keep_only_trailers(headers);
+        join_cookies(headers);
+    }
     if hop.attributes.drop_invalid_header_fields {
         drop_invalid(headers);
     }
-    join_cookies(headers);
     add_forwarded(headers, hop);
     if let Some(protocol) = upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -118,10 +126,12 @@ fn append_forwarded_for(headers: &mut HeaderMap, hop: &Hop) {
     if hop.attributes.forwarded_for_client_port {
         client = format!("{client}:{}", hop.client.port());
     }
-    let mut lines: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
-    lines.push(client.as_bytes());
-    let value = HeaderValue::from_bytes(&lines.join(&b", "[..])).expect("made of values and an address");
-    headers.insert(FORWARDED_FOR, value);
+    let lines: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+    let value = match lines.as_slice() {
+        [] => HeaderValue::try_from(client),
+        brought => HeaderValue::from_bytes(&[&brought.join(&b", "[..]), client.as_bytes()].join(&b", "[..])),
+    };
+    headers.insert(FORWARDED_FOR, value.expect("made of values and an address"));
 }
 
 /// The host that a request is for, with its port as it came; empty when HTTP/1.0 names none.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use model::edge::{Action, Forward, ListenerSpec, LoadBalancerAttributes, Redirect, TargetGroupSpec};
-use tokio::sync::watch;
 
 use crate::cookie::CookieKey;
 use crate::group::Group;
@@ -17,7 +17,7 @@ use crate::rule::Rules;
 pub struct Listener {
     served: ArcSwap<Served>,
     /// It is gone: connections close once they are answered.
-    pub closing: watch::Sender<bool>,
+    is_closing: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub struct Choice {
 
 impl Listener {
     pub fn new(served: Served) -> Arc<Self> {
-        Arc::new(Self { served: ArcSwap::from_pointee(served), closing: watch::Sender::new(false) })
+        Arc::new(Self { served: ArcSwap::from_pointee(served), is_closing: AtomicBool::new(false) })
     }
 
     pub fn served(&self) -> Arc<Served> {
@@ -64,8 +64,12 @@ impl Listener {
         self.served.store(Arc::new(served));
     }
 
-    pub fn idle_limit(&self) -> Duration {
-        self.served.load().idle_limit()
+    pub fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Relaxed)
     }
 }
 

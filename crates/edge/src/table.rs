@@ -245,6 +245,6 @@ impl ListenerEntry {
         for door in self.doors.values() {
             door.abort();
         }
-        self.listener.closing.send_replace(true);
+        self.listener.close();
     }
 }

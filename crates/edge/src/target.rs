@@ -8,7 +8,8 @@ use std::time::Instant;
 use hyper::client::conn::{http1, http2};
 use model::Timestamp;
 use model::edge::TargetState;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use crate::body::RequestBody;
 use crate::limits::{IDLE_CONNECTION_LIMIT, IDLE_CONNECTIONS_MAX, STREAMS_PER_CONNECTION};
@@ -24,10 +25,9 @@ pub struct Target {
     warming_since: AtomicI64,
     outstanding: AtomicU32,
     is_draining: AtomicBool,
+    is_cut: AtomicBool,
     /// Nothing is outstanding any more. Told only while it is draining.
     emptied: Notify,
-    /// Its connections and tunnels are to be closed whatever they carry.
-    cut: watch::Sender<bool>,
     /// One per worker, which alone uses it, but for clearing.
     connections: Box<[Mutex<Connections>]>,
 }
@@ -37,6 +37,8 @@ struct Connections {
     /// The last one was used last.
     idle: Vec<(http1::SendRequest<RequestBody>, Instant)>,
     shared: Vec<(http2::SendRequest<RequestBody>, Arc<AtomicUsize>)>,
+    /// What moves the bytes of these and of those in use. Those that have ended are dropped when it would grow.
+    tasks: Vec<AbortHandle>,
 }
 
 impl Target {
@@ -48,8 +50,8 @@ impl Target {
             warming_since: AtomicI64::new(NOT_WARMING),
             outstanding: AtomicU32::new(0),
             is_draining: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
             emptied: Notify::new(),
-            cut: watch::Sender::new(false),
             connections: (0..workers).map(|_| Mutex::default()).collect(),
         })
     }
@@ -89,7 +91,7 @@ impl Target {
     /// It is registered again.
     pub fn undrain(&self) {
         self.is_draining.store(false, Ordering::SeqCst);
-        self.cut.send_replace(false);
+        self.is_cut.store(false, Ordering::SeqCst);
     }
 
     /// Ends when nothing is outstanding. Only while it is draining.
@@ -101,17 +103,25 @@ impl Target {
 
     /// Ends whatever is under way.
     pub fn cut(&self) {
-        self.cut.send_replace(true);
-        self.clear();
+        self.is_cut.store(true, Ordering::SeqCst);
+        for connections in &self.connections {
+            let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+            connections.tasks.drain(..).for_each(|task| task.abort());
+            *connections = Connections::default();
+        }
     }
 
-    /// Ends when the target is cut off, or gone. Does not hold it.
-    pub fn cut_off(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut cut = self.cut.subscribe();
-        async move {
-            // An error says that the target is gone.
-            let _ = cut.wait_for(|cut| *cut).await;
+    /// A task that moves bytes of this target, to be ended when it is cut off.
+    pub fn add_task(&self, worker: usize, task: AbortHandle) {
+        let mut connections = self.of(worker);
+        // Asked under the lock, so that one that comes late is not left behind by `cut`.
+        if self.is_cut.load(Ordering::SeqCst) {
+            return task.abort();
         }
+        if connections.tasks.len() == connections.tasks.capacity() {
+            connections.tasks.retain(|task| !task.is_finished());
+        }
+        connections.tasks.push(task);
     }
 
     fn of(&self, worker: usize) -> MutexGuard<'_, Connections> {
@@ -166,7 +176,9 @@ impl Target {
 
     fn clear(&self) {
         for connections in &self.connections {
-            *connections.lock().unwrap_or_else(PoisonError::into_inner) = Connections::default();
+            let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+            connections.idle.clear();
+            connections.shared.clear();
         }
     }
 }

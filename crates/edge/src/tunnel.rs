@@ -11,14 +11,7 @@ use tokio::io::copy_bidirectional;
 use crate::activity::{Activity, Metered};
 use crate::body::Lease;
 
-pub async fn run(
-    client: OnUpgrade,
-    server: OnUpgrade,
-    lease: Lease,
-    cut_off: impl Future<Output = ()>,
-    activity: Arc<Activity>,
-    idle_limit: Duration,
-) {
+pub async fn run(client: OnUpgrade, server: OnUpgrade, lease: Lease, activity: Arc<Activity>, idle_limit: Duration) {
     let copy = async {
         let (client, server) = tokio::try_join!(client, server)?;
         let mut client = Metered::new(TokioIo::new(client), activity.clone());
@@ -29,7 +22,6 @@ pub async fn run(
     };
     tokio::select! {
         _ = copy => {}
-        () = cut_off => {}
         () = activity.idled(idle_limit) => {}
     }
     drop(lease);

@@ -55,7 +55,7 @@ impl Link {
             let stream = TcpStream::connect(target.address).await?;
             stream.set_nodelay(true)?;
             match version {
-                ProtocolVersion::Http1 => open_http1(target, stream).await,
+                ProtocolVersion::Http1 => open_http1(target, stream, worker).await,
                 ProtocolVersion::Http2 | ProtocolVersion::Grpc => open_http2(target, stream, worker).await,
             }
         };
@@ -84,11 +84,11 @@ impl Link {
     }
 }
 
-async fn open_http1(target: &Arc<Target>, stream: TcpStream) -> Result<Link, Error> {
+async fn open_http1(target: &Arc<Target>, stream: TcpStream, worker: usize) -> Result<Link, Error> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(ANSWER_HEAD_BYTES_MAX);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-    drive(target, connection.with_upgrades());
+    drive(target, worker, connection.with_upgrades());
     Ok(Link::Http1(sender))
 }
 
@@ -96,19 +96,15 @@ async fn open_http2(target: &Arc<Target>, stream: TcpStream, worker: usize) -> R
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_header_list_size(ANSWER_HEAD_BYTES_MAX as u32);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-    drive(target, connection);
+    drive(target, worker, connection);
     let stream = target.add_shared(worker, &sender);
     Ok(Link::Http2(sender, stream))
 }
 
 /// Until it ends by itself, or its target is cut off. What becomes of its requests they are told by hyper.
-fn drive(target: &Arc<Target>, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
-    let cut = target.cut_off();
-    tokio::spawn(async move {
-        tokio::select! {
-            biased;
-            _ = connection => {}
-            () = cut => {}
-        }
+fn drive(target: &Target, worker: usize, connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
+    let task = tokio::spawn(async move {
+        let _ = connection.await;
     });
+    target.add_task(worker, task.abort_handle());
 }

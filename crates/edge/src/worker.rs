@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -41,7 +42,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn start(index: usize, shutdown: watch::Receiver<bool>) -> std::io::Result<Self> {
+    pub fn start(index: usize, shutdown: Arc<AtomicBool>) -> std::io::Result<Self> {
         let (work, receiver) = mpsc::channel(WORK_QUEUE);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new()
@@ -51,7 +52,7 @@ impl Worker {
     }
 }
 
-async fn run(index: usize, mut work: mpsc::Receiver<Work>, shutdown: watch::Receiver<bool>) {
+async fn run(index: usize, mut work: mpsc::Receiver<Work>, shutdown: Arc<AtomicBool>) {
     let builder = Arc::new(connection::builder());
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
     while let Some(work) = work.recv().await {
@@ -68,7 +69,7 @@ async fn run(index: usize, mut work: mpsc::Receiver<Work>, shutdown: watch::Rece
                 let (builder, shutdown) = (builder.clone(), shutdown.clone());
                 let client = Client { stream, address, listener, permit };
                 tokio::spawn(async move {
-                    connection::serve(&builder, index, client, shutdown).await;
+                    connection::serve(&builder, index, client, &shutdown).await;
                     drop(alive);
                 });
             }
