@@ -81,8 +81,7 @@ def test_what_is_not_there(ecs, unique):
     assert failure["reason"] == "MISSING"
     with refused("ServiceNotFoundException", "Service not found.", 400):
         ecs.update_service(cluster=unique, service=unique, desiredCount=1)
-    with refused("ClientException", "'schedulingStrategy'"):
-        ecs.create_service(cluster=unique, serviceName=unique, taskDefinition="x", schedulingStrategy="DAEMON")
+
 
 
 def test_a_protected_task_survives_a_scale_in(ecs, service, unique, endpoint):
@@ -97,3 +96,31 @@ def test_a_protected_task_survives_a_scale_in(ecs, service, unique, endpoint):
     assert ecs.list_tasks(cluster=unique, serviceName=unique)["taskArns"] == [first]
     (failure,) = ecs.get_task_protection(cluster=unique, tasks=["0" * 32])["failures"]
     assert failure["reason"] == "MISSING"
+
+
+@pytest.fixture
+def daemon(ecs, unique):
+    """A daemon of the nodes' cluster."""
+    container = {"name": "app", "image": "busybox", "memory": 16}
+    arn = ecs.register_task_definition(family=unique, containerDefinitions=[container])["taskDefinition"]
+    yield ecs.create_service(
+        serviceName=unique, taskDefinition=arn["taskDefinitionArn"], schedulingStrategy="DAEMON"
+    )["service"]
+    ecs.delete_service(service=unique)
+    ecs.get_waiter("services_inactive").wait(cluster="default", services=[unique], WaiterConfig=WAIT)
+    ecs.deregister_task_definition(taskDefinition=arn["taskDefinitionArn"])
+
+
+def test_a_daemon_runs_on_every_instance(ecs, daemon, unique, endpoint):
+    instances = ecs.list_container_instances(status="ACTIVE")["containerInstanceArns"]
+    ecs.get_waiter("services_stable").wait(cluster="default", services=[unique], WaiterConfig=WAIT)
+    (shown,) = ecs.describe_services(services=[unique])["services"]
+    assert shown["schedulingStrategy"] == "DAEMON"
+    assert shown["desiredCount"] == shown["runningCount"] == len(instances)
+    tasks = ecs.list_tasks(serviceName=unique)["taskArns"]
+    hosts = [task["containerInstanceArn"] for task in ecs.describe_tasks(tasks=tasks)["tasks"]]
+    assert sorted(hosts) == sorted(instances)
+    listed = endpoint.aws("ecs", "list-services", "--scheduling-strategy", "DAEMON")["serviceArns"]
+    assert shown["serviceArn"] in listed
+    with refused("InvalidParameterException", "does not support a desired count"):
+        ecs.update_service(service=unique, desiredCount=1)

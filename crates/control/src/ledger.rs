@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 use model::{InstanceStatus, Node, NodeId, Scope};
-use plan::place::{self, Assignment, Placement, Pool, Refusal, Request, Target};
+use plan::place::{self, Assignment, Placement, Pool, Refusal, Request, Surveyed, Target};
 use store::Tables;
 
 use crate::ecs::attribute::attributes_of;
@@ -51,6 +51,11 @@ impl Ledger {
         let mut kept = self.caught_up(tables);
         kept.touched.insert(node);
         kept.pools.entry(scope.clone()).or_default().place_on(node, request)
+    }
+
+    /// All nodes of the request's target, and which of them would take a task of it.
+    pub fn survey(&self, tables: &Tables, scope: &Scope, request: &Request) -> Vec<Surveyed> {
+        self.caught_up(tables).pools.entry(scope.clone()).or_default().survey(request)
     }
 
     /// Whether the target has any node that could ever take a task.

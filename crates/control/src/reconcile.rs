@@ -2,13 +2,15 @@
 //! round of a service is [`round::run`], one transaction.
 //!
 //! ```text
-//! commits ─▶ services whose row or tasks changed ─┐
-//! nodes that come, go or drain ─▶ their services ─┤
-//! nodes with new room ─▶ services without it ─────┼─▶ due ─▶ round ─▶ commit (wakes the service again if it changed)
-//! the time that a round asked for ────────────────┘
+//! commits ─▶ services whose row or tasks changed ─────────────────┐
+//! nodes that come, go or drain ─▶ services there, their daemons ──┤
+//! nodes with new room ─▶ services without it ─────────────────────┼─▶ due ─▶ round ─▶ commit (wakes the service
+//! the time that a round asked for ────────────────────────────────┘                         again if it changed)
 //! ```
 //! Invariant: what a commit may have changed for a service is looked at after that commit. A loop that lost commits
 //! looks at every service.
+
+mod instance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -17,9 +19,10 @@ use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
 use model::service::ServiceKey;
-use model::{ContainerInstance, Node, NodeId, Timestamp};
+use model::{Node, Timestamp};
 use store::{Commit, CommitStream, Next, Tables, WriteError, service_of};
 
+use self::instance::Daemons;
 use crate::ecs::service::round::{self, Rest};
 use crate::{Caller, Clock, Control};
 
@@ -84,6 +87,9 @@ async fn serve(control: &Control, agenda: &mut Agenda, key: ServiceKey) {
 /// Which services need a round, and when.
 #[derive(Default)]
 struct Agenda {
+    daemons: Daemons,
+    /// Daemons of clusters whose instances changed: a new instance gets their tasks before others.
+    due_first: BTreeSet<ServiceKey>,
     due: BTreeSet<ServiceKey>,
     times: BTreeSet<(Timestamp, ServiceKey)>,
     time_of: BTreeMap<ServiceKey, Timestamp>,
@@ -92,6 +98,7 @@ struct Agenda {
 
 impl Agenda {
     fn add_all(&mut self, tables: &Tables) {
+        self.daemons.add_all(tables);
         self.due.extend(tables.services.iter().map(|service| service.key()));
     }
 
@@ -101,7 +108,7 @@ impl Agenda {
             self.time_of.remove(&key);
             self.due.insert(key);
         }
-        self.due.pop_first()
+        self.due_first.pop_first().or_else(|| self.due.pop_first())
     }
 
     fn next_time(&self) -> Option<Timestamp> {
@@ -129,31 +136,14 @@ impl Agenda {
         self.due.extend(changes.services.keys().cloned());
         self.due.extend(changes.service_deployments.values().map(|change| change.newest().service_key()));
         self.due.extend(changes.tasks.values().filter_map(|change| service_of(change.newest())));
-        for node in unsettled(commit) {
-            self.due.extend(tables.tasks_on_node(node).filter_map(|task| service_of(task)));
-        }
+        let unsettled = instance::unsettled(commit);
+        self.due.extend(instance::tenants(tables, &unsettled));
+        self.due_first.extend(self.daemons.note(commit, tables, &unsettled));
         let has_room = changes.nodes.values().any(|change| gains(change.before.as_deref(), change.after.as_deref()));
-        if has_room || !changes.container_instances.is_empty() {
+        if has_room || !unsettled.is_empty() {
             self.due.extend(self.waiting_for_room.iter().cloned());
         }
     }
-}
-
-/// The nodes that mean something else to the tasks that are on them than before the commit.
-fn unsettled(commit: &Commit) -> BTreeSet<NodeId> {
-    let presence = |node: &Node| node.disconnected_at;
-    let standing = |instance: &ContainerInstance| instance.status;
-    let nodes = commit
-        .changes
-        .nodes
-        .iter()
-        .filter(|(_, change)| change.before.as_deref().map(presence) != change.after.as_deref().map(presence));
-    let instances = commit
-        .changes
-        .container_instances
-        .values()
-        .filter(|change| change.before.as_deref().map(standing) != change.after.as_deref().map(standing));
-    nodes.map(|(id, _)| *id).chain(instances.map(|change| change.newest().node)).collect()
 }
 
 /// Whether a node may take a task now that it did not take before.

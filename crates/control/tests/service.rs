@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use store::Tables;
 use support::World;
 use support::node::{Link, report};
-use support::obedient::{Registry, serve};
+use support::obedient::{Registry, join, serve};
 
 const NODE: NodeId = NodeId(7);
 
@@ -304,11 +304,6 @@ async fn the_providers_keep_their_shares_out_and_in() {
 fn host(tables: &Tables) -> NodeId {
     let mut running = tables.tasks.iter().filter(|task| task.last_status == TaskStatus::Running);
     running.next().expect("a task runs").node.expect("it has a node")
-}
-
-async fn join(world: &World, node: NodeId) -> tokio::task::JoinHandle<()> {
-    let (link, desired) = Link::join(world, node).await;
-    serve(link, desired, &Registry::default())
 }
 
 #[tokio::test]

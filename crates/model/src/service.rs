@@ -38,6 +38,16 @@ impl ServiceStatus {
     }
 }
 
+/// `schedulingStrategy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scheduling {
+    /// So many tasks.
+    #[default]
+    Replica,
+    /// One task on each container instance.
+    Daemon,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     pub scope: Scope,
@@ -46,6 +56,9 @@ pub struct Service {
     pub status: ServiceStatus,
     /// That of the PRIMARY deployment.
     pub launch_type: LaunchType,
+    #[serde(default)]
+    pub scheduling: Scheduling,
+    /// Of a DAEMON service: on how many container instances it has a task or is to have one.
     pub desired_count: u32,
     pub configuration: DeploymentConfiguration,
     /// Newest first: the first one is PRIMARY, the others are ACTIVE and drained. Empty once INACTIVE.

@@ -47,6 +47,7 @@ pub enum ActionName {
     TasksStarted,
     TasksStopped,
     ScaleInFailureByTaskProtection,
+    DaemonPlacementConstraintViolated,
     TaskStartImpaired,
     TaskPlacementFailure,
     TaskConfigurationFailure,
@@ -58,6 +59,7 @@ impl ActionName {
             Self::SteadyState => "SERVICE_STEADY_STATE",
             Self::TasksStarted => "TASKS_STARTED",
             Self::TasksStopped => "TASKS_STOPPED",
+            Self::DaemonPlacementConstraintViolated => "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED",
             Self::ScaleInFailureByTaskProtection => "TASKSET_SCALE_IN_FAILURE_BY_TASK_PROTECTION",
             Self::TaskStartImpaired => "SERVICE_TASK_START_IMPAIRED",
             Self::TaskPlacementFailure => "SERVICE_TASK_PLACEMENT_FAILURE",
@@ -72,7 +74,9 @@ impl ActionName {
                 "INFO"
             }
             Self::TaskStartImpaired => "WARN",
-            Self::TaskPlacementFailure | Self::TaskConfigurationFailure => "ERROR",
+            Self::TaskPlacementFailure | Self::TaskConfigurationFailure | Self::DaemonPlacementConstraintViolated => {
+                "ERROR"
+            }
         }
     }
 }

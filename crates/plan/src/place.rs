@@ -158,6 +158,16 @@ pub struct Assignment {
     pub gpus: BTreeSet<String>,
 }
 
+/// A node of a request's target, as it stands to the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    pub node: NodeId,
+    pub status: InstanceStatus,
+    pub connected: bool,
+    /// It would take a task of the request.
+    pub takes: bool,
+}
+
 /// The answer: as many tasks as could be placed, and why the others could not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {

@@ -1,4 +1,4 @@
-//! What a REPLICA service does next: which tasks it stops, how many it starts, what it says (ecs-semantics §3.2).
+//! What a service does next: which tasks it stops, how many it starts, what it says (ecs-semantics §3.2, §3.4).
 //! Pure: the service's row and its tasks as they are now give the row as it becomes and what is to be done.
 //!
 //! ```text
@@ -8,13 +8,14 @@
 //! for neither. A plan says how many tasks to start, not where: whoever carries it out places them, and tells the
 //! service with [`event`]'s words what came of it.
 //!
-//! Of nodes it knows what its tasks' [`Site`]s say; it does not know load balancers or daemons, and never sees tasks that
+//! Of nodes it knows what its tasks' [`Site`]s say; it does not know load balancers, and never sees tasks that
 //! are not the service's.
 //!
 //! Invariants
 //! - A plan never takes the number of healthy tasks below `lower` by stopping one, and never starts one above `upper`.
 //! - Once a plan is carried out, the next one at the same time is empty.
 
+pub mod daemon;
 mod drain;
 pub mod event;
 mod loss;
@@ -31,9 +32,10 @@ mod victim;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use model::service::{Deployment, Rollout, Service, ServiceStatus};
-use model::{DesiredStatus, HealthStatus, ServiceDeployment, StopCode, Task, TaskId, TaskStatus, Timestamp};
+use model::service::{Deployment, Rollout, Scheduling, Service, ServiceStatus};
+use model::{DesiredStatus, HealthStatus, NodeId, ServiceDeployment, StopCode, Task, TaskId, TaskStatus, Timestamp};
 
+pub use daemon::Host;
 use event::Event;
 pub use site::Site;
 use stage::HookResult;
@@ -141,6 +143,8 @@ pub struct ServiceInput<'a> {
     /// The service's newest deployment. Services of older stores have none until their next one.
     pub deployment: Option<&'a ServiceDeployment>,
     pub signals: Signals<'a>,
+    /// For a DAEMON service: the container instances of its cluster.
+    pub hosts: &'a [Host],
 }
 
 /// What is known from outside the service.
@@ -178,6 +182,16 @@ pub struct Start {
     /// The id of the deployment that they are of.
     pub deployment: String,
     pub count: usize,
+    pub places: Places,
+}
+
+/// Where tasks are started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Places {
+    /// As the service's placement strategies choose.
+    Any,
+    /// One on each of these nodes, of those that have room.
+    Nodes(Vec<NodeId>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,10 +235,10 @@ pub fn reconcile(input: &ServiceInput<'_>, now: Timestamp) -> ServicePlan {
 
 fn keep(plan: &mut ServicePlan, input: &ServiceInput<'_>, now: Timestamp) {
     record::start(plan, &input.signals, now);
-    if staged::holds(plan) {
-        staged::keep(plan, input.tasks, &input.signals, now);
-    } else {
-        replica::keep(plan, input.tasks, &input.signals, now);
+    match plan.service.scheduling {
+        Scheduling::Daemon => daemon::keep(plan, input, now),
+        Scheduling::Replica if staged::holds(plan) => staged::keep(plan, input.tasks, &input.signals, now),
+        Scheduling::Replica => replica::keep(plan, input.tasks, &input.signals, now),
     }
     record::note_breaker(plan);
 }
@@ -280,6 +294,13 @@ impl ServicePlan {
         }
         self.service.obstacle = Some((event.message.clone(), now));
         self.say(event);
+    }
+
+    /// Tasks were started: what kept the service from it before does so no longer.
+    pub fn overcome(&mut self) {
+        if !self.has_met {
+            self.service.obstacle = None;
+        }
     }
 
     /// Stops tasks as part of scaling and replacing.

@@ -4,14 +4,14 @@ mod service_world;
 
 use std::time::Duration;
 
-use model::HealthStatus;
 use model::deployment_configuration::{
     BreakerThreshold, DeploymentStrategy, HookAction, HookTarget, LifecycleHook, PerMille,
 };
 use model::service_deployment::{Stage, Traffic};
+use model::{HealthStatus, NodeId};
 use plan::service::record::{self, StopKind};
 use plan::service::stage::{HookResult, answer};
-use plan::service::{Life, ServicePlan, bounds, rollout};
+use plan::service::{Life, ServicePlan, ServiceTask, bounds, rollout};
 use proptest::prelude::*;
 use service_world::{Ground, World, configuration};
 
@@ -237,6 +237,26 @@ fn hold_traffic(world: &World) {
     }
 }
 
+fn settle_daemon(world: &mut World) {
+    let plan = world.plan();
+    hold_protection(world, &plan);
+    let healthy = world.healthy();
+    let primary = world.service.deployments[0].id.clone();
+    world.apply(&plan);
+    let open = world.nodes.iter().all(|node| !node.is_draining && node.away_since.is_none());
+    if open && world.service.deployments[0].id == primary {
+        let lower = world.bounds().0;
+        assert!(world.healthy() >= lower.min(healthy), "{} healthy of {lower}: {}", world.healthy(), world.show());
+    }
+    for node in 0..3 {
+        let here = |task: &&ServiceTask<'_>| task.site.node == Some(NodeId(node));
+        let there = world.tasks.iter().filter(here).filter(|task| !matches!(task.life, Life::Stopped { .. }));
+        assert!(there.count() <= 1, "two on one instance: {}", world.show());
+    }
+    let again = world.plan();
+    assert!(world.is_empty(&again), "a second plan: {again:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -259,6 +279,32 @@ proptest! {
             take(&mut world, step, number);
             settle(&mut world);
         }
+    }
+
+    /// Never two tasks on an instance, not even while one stops; never fewer healthy ones than the minimum because of a
+    /// deployment; and once nothing goes wrong any more, one on each.
+    #[test]
+    fn daemons_keep_to_one_task_an_instance(minimum in 0..=66u32, steps in proptest::collection::vec(step(), 1..40)) {
+        let mut world = World::daemon(minimum);
+        settle_daemon(&mut world);
+        for (number, step) in steps.into_iter().enumerate() {
+            if !matches!(step, Step::Scale(_)) {
+                take(&mut world, step, number);
+                settle_daemon(&mut world);
+            }
+        }
+        world.change(usize::MAX, Life::Running, |task, _| task.health = HealthStatus::Unknown);
+        for node in 0..3 {
+            world.change_node(node, |row| *row = Ground::default());
+        }
+        for _ in 0..40 {
+            world.pass(1700);
+            world.run(usize::MAX);
+            world.end();
+            settle_daemon(&mut world);
+        }
+        prop_assert_eq!((world.alive(), world.service.deployments.len()), (3, 1));
+        prop_assert!(world.service.steady_at.is_some(), "{}", world.show());
     }
 
     /// Once nothing goes wrong any more, every service whose bounds leave room becomes steady.

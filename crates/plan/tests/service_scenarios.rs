@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! service DESIRED MINIMUM MAXIMUM [breaker|rollback|- [STRATEGY]]   a new service, with its deployment a
+//! daemon MINIMUM [breaker]   a new DAEMON service, with its deployment a
 //! checked                    tasks have a health check
 //! deploy ID                  a new deployment
 //! desired N                  scale
@@ -12,6 +13,9 @@
 //! end                        all tasks that were asked to stop have stopped
 //! drain NODE, activate NODE  of the nodes 0, 1 and 2
 //! leave NODE, return NODE    its session ends, or is there again
+//! quit NODE, join NODE       it is no container instance of the cluster, or is one again; its tasks have stopped
+//! unfit NODE, fit NODE       it does not satisfy a daemon's constraints, or does
+//! busy NODE, idle NODE       it has tasks of others, or none
 //! protect N SECONDS          so many running tasks
 //! pass SECONDS
 //! delete
@@ -114,6 +118,18 @@ fn execute(world: &mut World, command: &str, arguments: &[&str]) {
         "healthy" => world.change(number(0), Life::Running, |task, _| task.health = HealthStatus::Healthy),
         "unhealthy" => world.change(number(0), Life::Running, |task, _| task.health = HealthStatus::Unhealthy),
         "end" => world.end(),
+        "daemon" => {
+            *world = World::daemon(u32::try_from(number(0)).unwrap());
+            if arguments.get(1) == Some(&"breaker") {
+                world.service.configuration.circuit_breaker = Some(breaker(false));
+            }
+        }
+        "quit" => world.quit(number(0)),
+        "join" => world.change_node(number(0), |node| node.is_absent = false),
+        "unfit" => world.change_node(number(0), |node| node.is_unfit = true),
+        "fit" => world.change_node(number(0), |node| node.is_unfit = false),
+        "busy" => world.change_node(number(0), |node| node.is_busy = true),
+        "idle" => world.change_node(number(0), |node| node.is_busy = false),
         "drain" => world.change_node(number(0), |node| node.is_draining = true),
         "activate" => world.change_node(number(0), |node| node.is_draining = false),
         "leave" => {

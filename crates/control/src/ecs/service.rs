@@ -3,17 +3,18 @@
 //! The operations only write what is wanted; [`round`] brings the tasks to it, one transaction at a time, whenever
 //! something changes (see [`reconcile`](crate::reconcile)).
 //!
-//! REPLICA services with rolling deployments are built. Daemons, load balancers, registries, Service Connect, volumes,
+//! REPLICA and DAEMON services with rolling deployments are built. Daemons, load balancers, registries, Service Connect, volumes,
 //! other controllers and strategies are not: what asks for them is refused.
 
 pub mod round;
+mod scheduling;
 mod site;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::capacity_provider::Capacity;
-use model::service::{ServiceKey, ServiceNetwork, ServiceStatus};
+use model::service::{Scheduling, ServiceKey, ServiceNetwork, ServiceStatus};
 use model::{Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, TaskDefinition, Timestamp};
 use plan::task_definition::is_name;
 use store::{Tables, Txn};
@@ -33,7 +34,6 @@ const DESCRIBE_MAX: usize = 10;
 const PAGE_DEFAULT: usize = 10;
 /// ecs-semantics §4.4.
 const SERVICES_MAX: usize = 5_000;
-const DESIRED_MAX: u32 = 5_000;
 const CLIENT_TOKEN_LENGTH_MAX: usize = 64;
 /// How long a deleted service can still be described.
 pub const INACTIVE_RETENTION: Duration = Duration::from_secs(3600);
@@ -122,7 +122,8 @@ pub fn create_service(
         vpc_lattice_configurations: is_given(&vpc_lattice_configurations),
     }
     .refuse()?;
-    convert::check_scheduling(scheduling_strategy.as_ref(), &role)?;
+    convert::refuse_role(&role)?;
+    let scheduling = convert::scheduling(scheduling_strategy.as_ref())?;
     // The name makes a repeated request the same one, with a token or without.
     if client_token.is_some_and(|token| token.len() > CLIENT_TOKEN_LENGTH_MAX) {
         return Err(Error::invalid_parameter(format!(
@@ -139,7 +140,6 @@ pub fn create_service(
     let capacity = capacity_provider::choose(cx.txn, &cluster, launch_type, strategy)?;
     let launch_type = capacity.launch_type;
     let definition = task_definition::find_active(cx.txn, cx.scope(), task_definition.as_deref().unwrap_or_default())?;
-    let desired_count = desired_count.ok_or_else(|| Error::invalid_parameter("desiredCount is required."))?;
     let asked = Asked { definition: &definition, network: convert::network_from_wire(network_configuration)? };
     let deployment = asked.begin(cx, capacity, platform_version)?;
     let service = Service {
@@ -148,9 +148,10 @@ pub fn create_service(
         name: service_name,
         status: ServiceStatus::Active,
         launch_type,
-        desired_count: desired(desired_count)?,
+        scheduling,
+        desired_count: scheduling::desired_of_new(scheduling, desired_count)?,
         configuration: configuration::from_wire(
-            configuration::default(),
+            scheduling::default_configuration(scheduling),
             deployment_configuration.unwrap_or_default(),
         )?,
         deployments: vec![deployment],
@@ -169,6 +170,7 @@ pub fn create_service(
         obstacle: None,
         next_event: 1,
     };
+    scheduling::check(&service, &service.capacity_of(&service.deployments[0]))?;
     check_placement(&service, &definition)?;
     let service = match cx.txn.services.get(&service.key()).cloned() {
         Some(present) if present.status != ServiceStatus::Inactive => {
@@ -200,6 +202,8 @@ fn is_same(present: &Service, new: &Service) -> bool {
         deployments: Vec::new(),
         last_completed: None,
         service_deployment: None,
+        // A daemon's count follows from its cluster.
+        desired_count: if service.scheduling == Scheduling::Daemon { 0 } else { service.desired_count },
         created_at: Timestamp(0),
         steady_at: None,
         obstacle: None,
@@ -247,11 +251,6 @@ fn check_placement(service: &Service, definition: &TaskDefinition) -> Result<(),
     placement::constraints(definition, service.launch_type, Some(convert::constraints_to_wire(service)))?;
     placement::strategies(service.launch_type, Some(convert::strategies_to_wire(service)))?;
     Ok(())
-}
-
-fn desired(count: i32) -> Result<u32, Error> {
-    let count = u32::try_from(count).ok().filter(|count| *count <= DESIRED_MAX);
-    count.ok_or_else(|| Error::invalid_parameter(format!("desiredCount must be between 0 and {DESIRED_MAX}.")))
 }
 
 fn grace(seconds: Option<i32>) -> Result<Option<u32>, Error> {
@@ -308,7 +307,7 @@ pub fn update_service(
     let cluster = cluster::find_active(cx.txn, cx.scope(), cluster.as_deref())?;
     let mut row = find_active(cx, &cluster, &service)?;
     if let Some(count) = desired_count {
-        row.desired_count = desired(count)?;
+        row.desired_count = scheduling::desired(row.scheduling, count)?;
     }
     if let Some(given) = deployment_configuration {
         row.configuration = configuration::from_wire(row.configuration, given)?;
@@ -354,6 +353,7 @@ impl Change {
         let present = service.primary().expect("an ACTIVE service has a deployment").clone();
         let capacity = self.capacity(cx, service.capacity_of(&present), &service.cluster)?;
         service.launch_type = capacity.launch_type;
+        scheduling::check(service, &capacity)?;
         let definition = match &self.task_definition {
             Some(text) => task_definition::find_active(cx.txn, cx.scope(), text)?,
             None => registered(cx, &present)?,
@@ -441,13 +441,14 @@ pub fn list_services(cx: &mut Cx<'_>, request: ecs::ListServicesRequest) -> Resu
     let limit = listing::limit(request.max_results, PAGE_DEFAULT, listing::PAGE_MAX)?;
     let after = listing::start(request.next_token.as_deref())?;
     let launch_type = request.launch_type.map(task::launch_type).transpose()?;
-    // There are no daemons, and none that ECS manages for its own ends.
-    let is_empty = request.scheduling_strategy.is_some_and(|given| given != ecs::SchedulingStrategy::Replica)
-        || request.resource_management_type.is_some_and(|given| given != ecs::ResourceManagementType::Customer);
+    let scheduling = request.scheduling_strategy.map(|given| convert::scheduling(Some(&given))).transpose()?;
+    // There are none that ECS manages for its own ends.
+    let is_empty = request.resource_management_type.is_some_and(|given| given != ecs::ResourceManagementType::Customer);
     let rows = cx.txn.services_in_cluster(cx.scope(), &cluster.name).filter(|_| !is_empty);
     let rows = rows
         .filter(|row| row.status == ServiceStatus::Active)
         .filter(|row| launch_type.is_none_or(|launch_type| row.launch_type == launch_type))
+        .filter(|row| scheduling.is_none_or(|scheduling| row.scheduling == scheduling))
         .filter(|row| after.as_ref().is_none_or(|after| row.name > *after));
     let (rows, next_token) = page::cut(rows, limit, |row| row.name.clone());
     let arns = rows.iter().map(|row| Arn::service(&row.scope, &row.cluster, &row.name).to_string());
@@ -464,7 +465,8 @@ pub fn delete_service(
     if row.status == ServiceStatus::Inactive {
         return Err(Error::service_not_found(NOT_FOUND));
     }
-    if row.desired_count > 0 && row.status == ServiceStatus::Active && request.force != Some(true) {
+    let is_scaled = row.scheduling == Scheduling::Replica && row.desired_count > 0;
+    if is_scaled && row.status == ServiceStatus::Active && request.force != Some(true) {
         return Err(Error::invalid_parameter("The service cannot be stopped while it is scaled above 0."));
     }
     row.status = ServiceStatus::Draining;

@@ -128,7 +128,6 @@ fn what_cannot_be_created_is_refused() {
         ("enableExecuteCommand", json!(true)),
         ("loadBalancers", json!([{"containerName": "main", "containerPort": 80}])),
         ("role", json!("r")),
-        ("schedulingStrategy", json!("DAEMON")),
         ("serviceConnectConfiguration", json!({"enabled": true})),
         ("serviceRegistries", json!([{"registryArn": "a"}])),
         ("volumeConfigurations", json!([{"name": "v"}])),
@@ -232,4 +231,82 @@ fn services_have_tags_and_pages() {
     assert_eq!(first["serviceArns"], json!(["arn:aws:ecs:us-east-1:000000000000:service/default/other"]));
     assert_eq!((&second["serviceArns"], &second["nextToken"]), (&json!([arn]), &Value::Null));
     assert_eq!(world.call("ListServices", json!({"launchType": "EC2"}))["serviceArns"], json!([]));
+}
+
+#[test]
+fn a_daemon_refuses_what_it_cannot_have() {
+    let mut world = one_node();
+    let request = |changes: Value| {
+        let mut request = json!({"serviceName": "agent", "taskDefinition": "job", "schedulingStrategy": "DAEMON"});
+        request.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        request
+    };
+    let count = "InvalidParameterException: The daemon scheduling strategy does not support a desired count for services. \
+                 Remove the desired count value and try again";
+    let percent = "InvalidParameterException: The daemon scheduling strategy does not support values above 100 for \
+                   maximumPercent on a deployment configuration. Change the maximumPercent value to 100, and try again";
+    let strategy = "InvalidParameterException: The daemon scheduling strategy does not support placement strategies. \
+                    Remove the placement strategy and try again";
+    let capacity = "InvalidParameterException: Specifying a capacity provider strategy is not supported when you create \
+                    a service using the DAEMON scheduling strategy.";
+    let fargate = "InvalidParameterException: The daemon scheduling strategy does not support the FARGATE launch type.";
+    let stages =
+        "InvalidParameterException: The daemon scheduling strategy supports the deployment strategy ROLLING only.";
+    let random = json!({"placementStrategy": [{"type": "random"}]});
+    let above = json!({"deploymentConfiguration": {"maximumPercent": 200}});
+    let staged = json!({"deploymentConfiguration": {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0}});
+    world.check_refusals(
+        "CreateService",
+        &[
+            (request(json!({"desiredCount": 1})), count),
+            (request(above.clone()), percent),
+            (request(random.clone()), strategy),
+            (request(staged.clone()), stages),
+            (
+                request(json!({"taskDefinition": "web", "launchType": "FARGATE", "networkConfiguration": in_zone_a()})),
+                fargate,
+            ),
+            (
+                request(json!({"schedulingStrategy": "OTHER"})),
+                "InvalidParameterException: schedulingStrategy should be one of [REPLICA,DAEMON]",
+            ),
+        ],
+    );
+    world.call(
+        "PutClusterCapacityProviders",
+        json!({
+            "cluster": "default", "capacityProviders": ["FARGATE"], "defaultCapacityProviderStrategy": [],
+        }),
+    );
+    let on_fargate = json!({
+        "taskDefinition": "web", "networkConfiguration": in_zone_a(),
+        "capacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}],
+    });
+    world.check_refusals("CreateService", &[(request(on_fargate), capacity)]);
+
+    let created = world.call("CreateService", request(json!({})));
+    assert_eq!(
+        (&created["service"]["schedulingStrategy"], &created["service"]["desiredCount"]),
+        (&json!("DAEMON"), &json!(0))
+    );
+    world.call("CreateService", request(json!({})));
+    let update = |changes: Value| {
+        let mut request = json!({"service": "agent"});
+        request.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        request
+    };
+    world.check_refusals(
+        "UpdateService",
+        &[
+            (update(json!({"desiredCount": 1})), count),
+            (update(above), percent),
+            (update(random), strategy),
+            (update(staged), stages),
+        ],
+    );
+    let listed = |world: &mut World, strategy: &str| {
+        world.call("ListServices", json!({"schedulingStrategy": strategy}))["serviceArns"].as_array().unwrap().len()
+    };
+    assert_eq!((listed(&mut world, "DAEMON"), listed(&mut world, "REPLICA")), (1, 0));
+    world.call("DeleteService", json!({"service": "agent"}));
 }

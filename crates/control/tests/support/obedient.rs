@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use model::link::{DesiredTask, FromAgent, FromControl, ReportedStatus, TaskReport};
-use model::{DesiredStatus, TaskId};
+use model::{DesiredStatus, NodeId, TaskId};
 use tokio::task::JoinHandle;
 
+use super::World;
 use super::node::{Desired, Link, report};
 
 /// An image of this name cannot be pulled.
@@ -38,6 +39,12 @@ impl Registry {
     fn resolve(&self, image: &str) -> String {
         image.split_once('@').map_or_else(|| self.digest(), |(_, digest)| digest.to_owned())
     }
+}
+
+/// Joins the node, and serves it until its link ends.
+pub async fn join(world: &World, node: NodeId) -> JoinHandle<()> {
+    let (link, desired) = Link::join(world, node).await;
+    serve(link, desired, &Registry::default())
 }
 
 /// The node's side of a link, until it ends.

@@ -13,7 +13,7 @@ use model::{InstanceStatus, NodeId, Resources};
 use super::choice::Choices;
 use super::queue::{Queue, Shape};
 use super::refusal::{detail, refusal};
-use super::{Assignment, Node, Placement, REFUSALS_MAX, Reason, Refusal, Request, Subnet, Target};
+use super::{Assignment, Node, Placement, REFUSALS_MAX, Reason, Refusal, Request, Subnet, Surveyed, Target};
 
 /// Kinds of request whose order of preference is kept; the one not asked for the longest makes room.
 const QUEUES_MAX: usize = 32;
@@ -101,6 +101,22 @@ impl Pool {
         let subnet = choose_subnet(&request.subnets, &request.target, &zone, &mut Choices::new(request.seed));
         let gpus = self.take(id, &request.reservation, &request.group);
         Ok(Assignment { node: id, subnet, gpus })
+    }
+
+    /// All nodes of the request's target, and which of them would take a task of it, by node id.
+    pub fn survey(&mut self, request: &Request) -> Vec<Surveyed> {
+        let queue = self.take_queue(&Shape::of(request, &request.subnets));
+        let members = self.members(&request.target).filter_map(|slot| Some((slot, self.node(slot)?)));
+        let surveyed = members.map(|(slot, node)| Surveyed {
+            node: node.id,
+            status: node.status,
+            connected: node.connected,
+            takes: queue.takes(slot),
+        });
+        let mut surveyed: Vec<Surveyed> = surveyed.collect();
+        self.queues.push(queue);
+        surveyed.sort_by_key(|surveyed| surveyed.node);
+        surveyed
     }
 
     /// Holds the reservation on a node that it fits, and names the GPUs that the task gets.

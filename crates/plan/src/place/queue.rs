@@ -173,6 +173,12 @@ impl Queue {
         after.or(nodes.first()).map(|(_, slot)| *slot)
     }
 
+    /// Whether the node takes a task.
+    pub(super) fn takes(&self, slot: Slot) -> bool {
+        let entry = self.entries.get(slot as usize).and_then(Option::as_ref);
+        entry.is_some_and(|entry| entry.rank.is_some())
+    }
+
     fn refresh(&mut self, slot: Slot, node: Option<&Node>) {
         let index = slot as usize;
         if index >= self.entries.len() {

@@ -120,6 +120,15 @@ pub fn stuck(service: &str) -> Event {
     ))
 }
 
+/// A daemon's tasks were on container instances that do not satisfy its constraints any more. AWS has the name, and no
+/// words that are known.
+pub fn constraint_violated(service: &str, count: usize) -> Event {
+    let message = format!(
+        "(service {service}) stops its tasks on {count} container instances that no longer meet its placement constraints."
+    );
+    Event::named(ActionName::DaemonPlacementConstraintViolated, message)
+}
+
 /// Tasks that would go are protected.
 pub fn protected(service: &str, deployment: &str, count: usize) -> Event {
     let message = format!(

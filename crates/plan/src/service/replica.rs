@@ -7,8 +7,8 @@ use model::service::{Deployment, Rollout, Service};
 use model::{HealthStatus, StopCode, TaskId, Timestamp};
 
 use super::{
-    Life, REPEAT, STARTS_MAX, ServicePlan, ServiceTask, Signals, Start, Stop, bounds, drain, event, loss, record,
-    rollout, share,
+    Life, Places, REPEAT, STARTS_MAX, ServicePlan, ServiceTask, Signals, Start, Stop, bounds, drain, event, loss,
+    record, rollout, share,
 };
 
 pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], signals: &Signals<'_>, now: Timestamp) {
@@ -44,7 +44,7 @@ pub(super) struct Want {
 }
 
 impl Want {
-    fn of_primary(service: &Service) -> Self {
+    pub fn of_primary(service: &Service) -> Self {
         let primary = &service.deployments[0];
         let (deployment, launches) = (primary.id.clone(), primary.rollout != Rollout::Failed);
         Self { deployment, desired: service.desired_count as usize, replaces: true, launches }
@@ -57,17 +57,19 @@ impl Want {
 
 /// The tasks that are there, and the bounds.
 pub(super) struct Census<'a> {
-    want: Want,
+    pub want: Want,
     /// Of the deployment, unhealthy ones apart.
-    good: Vec<&'a ServiceTask<'a>>,
-    unhealthy: Vec<&'a ServiceTask<'a>>,
+    pub good: Vec<&'a ServiceTask<'a>>,
+    pub unhealthy: Vec<&'a ServiceTask<'a>>,
     /// To be replaced: those of older deployments, and those that have to leave their instance.
-    old: Vec<&'a ServiceTask<'a>>,
+    pub old: Vec<&'a ServiceTask<'a>>,
+    /// Of those the ones that are to leave and do not run for long enough to tell whether they work.
+    pub proving: BTreeSet<TaskId>,
     /// Tasks that would go if they were not protected, and the deployment of one of them.
-    protected: Option<(usize, String)>,
-    lower: usize,
-    upper: usize,
-    now: Timestamp,
+    pub protected: Option<(usize, String)>,
+    pub lower: usize,
+    pub upper: usize,
+    pub now: Timestamp,
 }
 
 impl<'a> Census<'a> {
@@ -83,7 +85,12 @@ impl<'a> Census<'a> {
         let (mine, mut old): (Vec<_>, Vec<_>) = alive.partition(stays);
         old.retain(|task| want.replaces || task.deployment == want.deployment);
         let (unhealthy, good) = mine.into_iter().partition(|task| task.is_unhealthy(service, now));
-        Self { want, good, unhealthy, old, protected: None, lower, upper, now }
+        let is_proving = |task: &&&ServiceTask<'_>| {
+            let is_undecided = !task.is_healthy(now) && !task.is_unhealthy(service, now);
+            drain::must_leave(task, now) && task.life == Life::Running && is_undecided
+        };
+        let proving = old.iter().filter(is_proving).map(|task| task.id).collect();
+        Self { want, good, unhealthy, old, proving, protected: None, lower, upper, now }
     }
 
     /// All at once, where nothing is to be judged in between.
@@ -117,17 +124,16 @@ impl<'a> Census<'a> {
         self.good.iter().filter(|task| task.is_healthy(self.now)).count()
     }
 
-    fn has_unproven(&self) -> bool {
+    pub fn has_unproven(&self) -> bool {
         self.healthy() < self.good.len() || self.old.iter().any(|task| self.is_proving(task))
     }
 
-    /// It has to leave its instance, and runs not yet for long enough to tell whether it works.
     fn is_proving(&self, task: &ServiceTask<'_>) -> bool {
-        drain::must_leave(task, self.now) && task.life == Life::Running && !task.is_healthy(self.now)
+        self.proving.contains(&task.id)
     }
 
     /// How many more tasks there may be.
-    fn room(&self) -> usize {
+    pub fn room(&self) -> usize {
         self.upper.saturating_sub(self.alive())
     }
 
@@ -160,6 +166,11 @@ impl<'a> Census<'a> {
             () if is_stuck => (self.alive() + 1).saturating_sub(self.upper),
             () => 0,
         };
+        self.stop_as_unhealthy(plan, count, now);
+    }
+
+    /// So many of them.
+    pub fn stop_as_unhealthy(&mut self, plan: &mut ServicePlan, count: usize, now: Timestamp) {
         let left = self.unhealthy.split_off(count.min(self.unhealthy.len()));
         let victims = std::mem::replace(&mut self.unhealthy, left);
         for task in &victims {
@@ -175,7 +186,7 @@ impl<'a> Census<'a> {
 
     /// Those that serve nobody at once, the others as far as enough healthy ones stay. What starts nothing replaces
     /// nothing.
-    fn stop_old(&mut self, plan: &mut ServicePlan) {
+    pub fn stop_old(&mut self, plan: &mut ServicePlan) {
         if !self.want.launches {
             return;
         }
@@ -201,13 +212,13 @@ impl<'a> Census<'a> {
         plan.stop_tasks(&victims);
     }
 
-    fn note_protected(&mut self, tasks: &[&ServiceTask<'_>]) {
+    pub fn note_protected(&mut self, tasks: &[&ServiceTask<'_>]) {
         let Some(first) = tasks.first() else { return };
         self.protected = Some((tasks.len(), first.deployment.clone().into_owned()));
     }
 
     /// Unless there is something else to wait for.
-    fn tell_protected(&self, plan: &mut ServicePlan, now: Timestamp) {
+    pub fn tell_protected(&self, plan: &mut ServicePlan, now: Timestamp) {
         let Some((count, deployment)) = &self.protected else { return };
         let starts = plan.start.iter().any(|start| start.deployment == self.want.deployment);
         if !starts && !self.has_unproven() {
@@ -223,7 +234,7 @@ impl<'a> Census<'a> {
         }
         let count = self.missing().min(self.room()).min(STARTS_MAX);
         if count > 0 {
-            plan.start.push(Start { deployment: self.want.deployment.clone(), count });
+            plan.start.push(Start { deployment: self.want.deployment.clone(), count, places: Places::Any });
         }
         let is_stuck = count == 0 && !self.old.is_empty() && !self.has_unproven();
         if is_stuck && self.protected.is_none() {
@@ -231,7 +242,7 @@ impl<'a> Census<'a> {
         }
     }
 
-    fn end_old_deployments(&self, plan: &mut ServicePlan) {
+    pub fn end_old_deployments(&self, plan: &mut ServicePlan) {
         if !self.want.replaces {
             return;
         }

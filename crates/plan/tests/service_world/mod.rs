@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use model::deployment_configuration::{BreakerThreshold, DeploymentStrategy};
 use model::service::{
-    CircuitBreaker, Deployment, DeploymentConfiguration, PropagateTags, Rollout, Service, ServiceStatus,
+    CircuitBreaker, Deployment, DeploymentConfiguration, PropagateTags, Rollout, Scheduling, Service, ServiceStatus,
 };
 use model::service_deployment::{HookStatus, Progress};
-use model::{HealthStatus, LaunchType, NodeId, Scope, ServiceDeployment, TaskId, Timestamp};
+use model::{HealthStatus, InstanceStatus, LaunchType, NodeId, Scope, ServiceDeployment, TaskId, Timestamp};
 use plan::service::event::{self, Event};
 use plan::service::stage::HookResult;
-use plan::service::{Life, ServiceInput, ServicePlan, ServiceTask, Signals, Site, begin, bounds, reconcile, record};
+use plan::service::{
+    Host, Life, Places, ServiceInput, ServicePlan, ServiceTask, Signals, Site, begin, bounds, reconcile, record,
+};
 
 /// How long a node may be away.
 pub const LOST_AFTER: Duration = Duration::from_secs(60);
@@ -22,6 +24,12 @@ pub const LOST_AFTER: Duration = Duration::from_secs(60);
 pub struct Ground {
     pub is_draining: bool,
     pub away_since: Option<Timestamp>,
+    /// It is no container instance of the cluster.
+    pub is_absent: bool,
+    /// It does not satisfy what a daemon asks for.
+    pub is_unfit: bool,
+    /// It has tasks of others.
+    pub is_busy: bool,
 }
 
 pub struct World {
@@ -64,6 +72,7 @@ impl World {
             name: "web".to_owned(),
             status: ServiceStatus::Active,
             launch_type: LaunchType::Fargate,
+            scheduling: Scheduling::Replica,
             desired_count: desired,
             configuration,
             deployments: Vec::new(),
@@ -95,6 +104,14 @@ impl World {
             next_task: 1,
         };
         world.deploy("a");
+        world
+    }
+
+    /// A DAEMON service.
+    pub fn daemon(minimum: u32) -> Self {
+        let mut world = Self::new(0, configuration(minimum, 100));
+        world.service.scheduling = Scheduling::Daemon;
+        world.service.launch_type = LaunchType::Ec2;
         world
     }
 
@@ -131,7 +148,7 @@ impl World {
 
     /// Where a task is, by the number of its node.
     fn site(&self, node: usize) -> Site {
-        let Ground { is_draining, away_since } = self.nodes[node];
+        let Ground { is_draining, away_since, .. } = self.nodes[node];
         let lost_at = away_since.map(|at| at.plus(LOST_AFTER));
         Site { node: Some(NodeId(node as u128)), is_draining, lost_at, ..Site::default() }
     }
@@ -151,10 +168,31 @@ impl World {
         }
     }
 
+    /// The node is no container instance any more, and all its tasks have stopped.
+    pub fn quit(&mut self, node: usize) {
+        self.change_node(node, |ground| ground.is_absent = true);
+        for task in self.tasks.iter_mut().filter(|task| task.site.node == Some(NodeId(node as u128))) {
+            task.life = Life::Stopped { failed_to_start: false };
+        }
+    }
+
     pub fn plan(&self) -> ServicePlan {
         let signals = Signals { in_alarm: &self.in_alarm, alarm_bake: self.alarm_bake, hooks: &self.hooks };
         let (service, deployment) = (&self.service, self.deployment.as_ref());
-        reconcile(&ServiceInput { service, tasks: &self.tasks, deployment, signals }, self.now)
+        let hosts = self.hosts();
+        reconcile(&ServiceInput { service, tasks: &self.tasks, deployment, signals, hosts: &hosts }, self.now)
+    }
+
+    fn hosts(&self) -> Vec<Host> {
+        let present = self.nodes.iter().enumerate().filter(|(_, ground)| !ground.is_absent);
+        let host = |(node, ground): (usize, &Ground)| Host {
+            node: NodeId(node as u128),
+            status: if ground.is_draining { InstanceStatus::Draining } else { InstanceStatus::Active },
+            connected: ground.away_since.is_none(),
+            suits: ground.away_since.is_none() && !ground.is_draining && !ground.is_unfit,
+            is_in_use: ground.is_busy,
+        };
+        present.map(host).collect()
     }
 
     /// Whether the plan asks for nothing that is not so already.
@@ -165,6 +203,10 @@ impl World {
 
     /// Carries the plan out; every task to start finds a place.
     pub fn apply(&mut self, plan: &ServicePlan) -> Vec<Event> {
+        let mut plan = plan.clone();
+        if !plan.start.is_empty() {
+            plan.overcome();
+        }
         let mut events = plan.events.clone();
         self.service = plan.service.clone();
         self.deployment = plan.deployment.clone();
@@ -176,20 +218,26 @@ impl World {
         }
         let mut started = Vec::new();
         for start in &plan.start {
-            for _ in 0..start.count {
-                started.push(self.start(&start.deployment));
+            match &start.places {
+                Places::Any => {
+                    for _ in 0..start.count {
+                        let node = self.next_node();
+                        started.push(self.start(&start.deployment, node));
+                    }
+                }
+                Places::Nodes(nodes) => {
+                    started.extend(nodes.iter().map(|node| self.start(&start.deployment, node.0 as usize)));
+                }
             }
         }
         if !started.is_empty() {
-            self.service.obstacle = None;
             events.push(event::started("web", started.into_iter()));
         }
         events
     }
 
-    fn start(&mut self, deployment: &str) -> TaskId {
+    fn start(&mut self, deployment: &str, node: usize) -> TaskId {
         let id = TaskId(self.next_task);
-        let node = self.next_node();
         self.next_task += 1;
         self.tasks.push(ServiceTask {
             id,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::capacity_provider::Capacity;
 use model::service::{
-    Deployment, PlacementConstraint, PlacementStrategy, PropagateTags, Rollout, Service, ServiceNetwork,
+    Deployment, PlacementConstraint, PlacementStrategy, PropagateTags, Rollout, Scheduling, Service, ServiceNetwork,
 };
 use model::{Arn, LaunchType, Task, TaskStatus};
 use store::Tables;
@@ -130,9 +130,20 @@ pub fn propagate_tags(given: Option<ecs::PropagateTags>) -> Result<PropagateTags
 
 /// # Errors
 /// `ClientException` for what is not built.
-pub fn check_scheduling(given: Option<&ecs::SchedulingStrategy>, role: &Option<String>) -> Result<(), Error> {
-    let is_other = given.is_some_and(|strategy| *strategy != ecs::SchedulingStrategy::Replica);
-    refuse_unbuilt("the service", &[("schedulingStrategy", is_other), ("role", super::given(role))])
+pub fn refuse_role(role: &Option<String>) -> Result<(), Error> {
+    refuse_unbuilt("the service", &[("role", super::given(role))])
+}
+
+/// # Errors
+/// `InvalidParameterException` for what is none.
+pub fn scheduling(given: Option<&ecs::SchedulingStrategy>) -> Result<Scheduling, Error> {
+    match given {
+        None | Some(ecs::SchedulingStrategy::Replica) => Ok(Scheduling::Replica),
+        Some(ecs::SchedulingStrategy::Daemon) => Ok(Scheduling::Daemon),
+        Some(ecs::SchedulingStrategy::Unknown(_)) => {
+            Err(Error::invalid_parameter("schedulingStrategy should be one of [REPLICA,DAEMON]"))
+        }
+    }
 }
 
 /// RUNNING and pending tasks.
@@ -218,7 +229,10 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
         resource_management_type: None,
         role_arn: None,
         running_count: Some(signed(all.running)),
-        scheduling_strategy: Some(ecs::SchedulingStrategy::Replica),
+        scheduling_strategy: Some(match service.scheduling {
+            Scheduling::Replica => ecs::SchedulingStrategy::Replica,
+            Scheduling::Daemon => ecs::SchedulingStrategy::Daemon,
+        }),
         service_arn: Some(Arn::service(&service.scope, &service.cluster, &service.name).to_string()),
         service_name: Some(service.name.clone()),
         service_registries: Some(Vec::new()),

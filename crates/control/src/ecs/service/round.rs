@@ -3,12 +3,15 @@
 //! Invariant: a round that changes nothing writes nothing, so that rounds end.
 
 use model::capacity_provider::Capacity;
-use model::service::ServiceKey;
+use model::service::{Scheduling, ServiceKey};
 use model::service_event::EVENTS_MAX;
-use model::{Deployment, DesiredStatus, Service, ServiceEvent, Task, Timestamp};
-use plan::place::{Placement, Reason};
+use model::{Deployment, DesiredStatus, InstanceStatus, NodeId, Service, ServiceEvent, Task, Timestamp};
+use plan::place::{Placement, Reason, Surveyed};
 use plan::service::event::{self, Event};
-use plan::service::{ServiceInput, ServicePlan, ServiceTask, Signals, Start, Stop, reconcile};
+use plan::service::{
+    Host, Places, STARTS_MAX, ServiceInput, ServicePlan, ServiceTask, Signals, Start, Stop, reconcile,
+};
+use store::service_of;
 use wire::ecs::Error;
 use wire::error::Failure;
 
@@ -34,7 +37,11 @@ pub struct Rest {
 pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     let Some(service) = cx.txn.services.get(key).cloned() else { return Rest::default() };
     service_revision::learn(cx, &service);
-    let mut plan = decide(cx, key, &service);
+    let hosts = match hosts(cx, &service) {
+        Ok(hosts) => hosts,
+        Err(error) => return rest_until_repaired(cx, &service, error),
+    };
+    let mut plan = decide(cx, key, &service, &hosts);
     for id in &plan.counted {
         cx.txn.update::<Task, _>(id, |task| task.counted = true);
     }
@@ -55,14 +62,14 @@ pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     rest
 }
 
-fn decide(cx: &Cx<'_>, key: &ServiceKey, service: &Service) -> ServicePlan {
+fn decide(cx: &Cx<'_>, key: &ServiceKey, service: &Service, hosts: &[Host]) -> ServicePlan {
     let mut sites = Sites::of(cx.txn, service, cx.config.node_lost_after);
     let rows = cx.txn.tasks_of_service(key);
     let tasks: Vec<ServiceTask<'_>> = rows.map(|task| ServiceTask::of(task, sites.site(task))).collect();
     let deployment = service_deployment::newest_of(cx.txn, service).map(|row| &**row);
     // There are no alarms and no functions yet that could tell something.
     let signals = Signals::default();
-    reconcile(&ServiceInput { service, tasks: &tasks, deployment, signals }, cx.now)
+    reconcile(&ServiceInput { service, tasks: &tasks, deployment, signals, hosts }, cx.now)
 }
 
 fn stop_task(cx: &mut Cx<'_>, stop: &Stop) {
@@ -86,6 +93,9 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
         }
     };
     let (mut started, mut failed) = (Vec::new(), None);
+    if let Places::Nodes(nodes) = &wanted.places {
+        return start_on(cx, plan, (&run, &manner), nodes);
+    }
     for part in run.parts(&capacity(&plan.service, wanted), &present(cx, &plan.service, wanted), wanted.count) {
         let (tasks, placement) = run.place(cx, &manner, &part);
         started.extend(tasks.into_iter().map(|task| task.id));
@@ -97,7 +107,7 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
         plan.events.push(event::started(&plan.service.name, started.into_iter()));
     }
     let Some((part, placement)) = failed else {
-        plan.service.obstacle = None;
+        plan.overcome();
         return true;
     };
     let event = match part.provider {
@@ -108,6 +118,60 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
     };
     plan.meet(event, cx.now);
     false
+}
+
+/// Whether all nodes got their task.
+fn start_on(cx: &mut Cx<'_>, plan: &mut ServicePlan, (run, manner): (&Run, &Manner), nodes: &[NodeId]) -> bool {
+    let (tasks, placement) = run.place_on(cx, manner, nodes, STARTS_MAX);
+    if !tasks.is_empty() {
+        plan.events.push(event::started(&plan.service.name, tasks.iter().map(|task| task.id)));
+    }
+    if placement.unplaced == 0 {
+        plan.overcome();
+        return true;
+    }
+    plan.meet(unplaced(cx, &plan.service, &placement), cx.now);
+    false
+}
+
+/// For a DAEMON service, the container instances of its cluster.
+fn hosts(cx: &mut Cx<'_>, service: &Service) -> Result<Vec<Host>, Error> {
+    let Some(primary) = service.primary().filter(|_| service.scheduling == Scheduling::Daemon) else {
+        return Ok(Vec::new());
+    };
+    let run = Run::of_deployment(cx, service, primary)?;
+    let manner = run.manner_of(service)?;
+    let surveyed = run.survey(cx, &manner);
+    let host = |row: Surveyed| Host {
+        node: row.node,
+        status: row.status,
+        connected: row.connected,
+        suits: row.takes,
+        is_in_use: row.status == InstanceStatus::Draining && has_other_tasks(cx, row.node),
+    };
+    Ok(surveyed.into_iter().map(host).collect())
+}
+
+/// Whether the node has tasks that are not those of daemons.
+fn has_other_tasks(cx: &Cx<'_>, node: NodeId) -> bool {
+    let is_daemon = |task: &Task| {
+        let service = service_of(task).and_then(|key| cx.txn.services.get(&key));
+        service.is_some_and(|service| service.scheduling == Scheduling::Daemon)
+    };
+    cx.txn.tasks_on_node(node).any(|task| !is_daemon(task))
+}
+
+/// Where a daemon's tasks may be cannot be told: they stay as they are.
+fn rest_until_repaired(cx: &mut Cx<'_>, service: &Service, error: Error) -> Rest {
+    let words = Failure::from(error).message;
+    let event = event::misconfigured(&service.name, words.trim_end_matches('.'));
+    if service.obstacle.as_ref().is_none_or(|(said, _)| *said != event.message) {
+        let obstacle = Some((event.message.clone(), cx.now));
+        let mut service = Service { obstacle, ..service.clone() };
+        tell(cx, &mut service, event);
+        cx.txn.put(service);
+    }
+    Rest::default()
 }
 
 fn judge(cx: &Cx<'_>, service: &Service, wanted: &Start) -> Result<(Run, Manner), Error> {

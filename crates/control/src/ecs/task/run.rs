@@ -12,7 +12,7 @@ use model::{
     Resources, Service, ServiceRevision, Tag, Task, TaskDefinition, TaskId, TaskStatus,
 };
 use plan::capacity;
-use plan::place::{self, Assignment, Constraint, Placement, Request, Strategy, Target};
+use plan::place::{self, Assignment, Constraint, Placement, Request, Strategy, Surveyed, Target};
 use rand::RngCore;
 use wire::ecs;
 use wire::ecs::Error;
@@ -308,6 +308,45 @@ impl Run {
         let mut placed = cx.ledger.place(cx.txn, cx.scope(), &wanted);
         let assigned = std::mem::take(&mut placed.assigned);
         (self.write(cx, &mut addresses, part.provider.as_deref(), assigned), placed)
+    }
+
+    /// The cluster's container instances, and which of them would take a task if they had the room.
+    pub(in crate::ecs) fn survey(&self, cx: &mut Cx<'_>, manner: &Manner) -> Vec<Surveyed> {
+        let subnets = self.network.iter().flat_map(|network| &network.subnets);
+        let subnets = subnets.map(|subnet| place::Subnet { zone: subnet.zone.clone(), tasks: 0, free: 1 }).collect();
+        let is_lasting = |constraint: &&Constraint| **constraint != Constraint::DistinctInstance;
+        let wanted = Request {
+            reservation: Resources::default(),
+            constraints: manner.constraints.iter().filter(is_lasting).cloned().collect(),
+            subnets,
+            ..self.request(cx, &[])
+        };
+        cx.ledger.survey(cx.txn, cx.scope(), &wanted)
+    }
+
+    /// Places and writes a task on each of the nodes that has room, up to so many tasks.
+    pub(in crate::ecs) fn place_on(
+        &self,
+        cx: &mut Cx<'_>,
+        manner: &Manner,
+        nodes: &[NodeId],
+        most: usize,
+    ) -> (Vec<Task>, Placement) {
+        let mut addresses = self.addresses(cx, most.min(nodes.len()));
+        let (mut tasks, mut placement) = (Vec::new(), Placement::default());
+        for node in nodes {
+            let wanted = Request { constraints: manner.constraints.clone(), ..self.request(cx, &addresses) };
+            match cx.ledger.place_on(cx.txn, cx.scope(), *node, &wanted) {
+                Ok(assignment) => tasks.extend(self.write(cx, &mut addresses, None, vec![assignment])),
+                Err(refusal) => placement.refused.push(refusal),
+            }
+            if tasks.len() == most {
+                break;
+            }
+        }
+        placement.unplaced = placement.refused.len() as u32;
+        placement.refused.truncate(place::REFUSALS_MAX);
+        (tasks, placement)
     }
 
     fn target(&self, provider: Option<&str>) -> Target {

@@ -1,0 +1,82 @@
+//! What a scheduling strategy lets a service ask for (ecs-semantics §3.1, §3.4).
+
+use model::capacity_provider::Capacity;
+use model::deployment_configuration::DeploymentStrategy;
+use model::service::{DeploymentConfiguration, Scheduling};
+use model::{LaunchType, Service};
+use wire::ecs::Error;
+
+use crate::ecs::convert::deployment_configuration as configuration;
+
+const DESIRED_MAX: u32 = 5_000;
+
+/// How many tasks a new service is to have. A daemon's count follows from its cluster.
+///
+/// # Errors
+/// `InvalidParameterException`.
+pub(super) fn desired_of_new(scheduling: Scheduling, given: Option<i32>) -> Result<u32, Error> {
+    match (scheduling, given) {
+        (Scheduling::Daemon, None) => Ok(0),
+        (_, Some(count)) => desired(scheduling, count),
+        (Scheduling::Replica, None) => Err(Error::invalid_parameter("desiredCount is required.")),
+    }
+}
+
+/// # Errors
+/// As [`desired_of_new`].
+pub(super) fn desired(scheduling: Scheduling, count: i32) -> Result<u32, Error> {
+    if scheduling == Scheduling::Daemon {
+        return Err(Error::invalid_parameter(
+            "The daemon scheduling strategy does not support a desired count for services. Remove the desired count \
+             value and try again",
+        ));
+    }
+    let count = u32::try_from(count).ok().filter(|count| *count <= DESIRED_MAX);
+    count.ok_or_else(|| Error::invalid_parameter(format!("desiredCount must be between 0 and {DESIRED_MAX}.")))
+}
+
+/// The deployment configuration of a service that asks for none.
+pub(super) fn default_configuration(scheduling: Scheduling) -> DeploymentConfiguration {
+    match scheduling {
+        Scheduling::Replica => configuration::default(),
+        Scheduling::Daemon => {
+            DeploymentConfiguration { minimum_healthy_percent: 0, maximum_percent: 100, ..configuration::default() }
+        }
+    }
+}
+
+/// Whether the service may be as it is with this capacity.
+///
+/// # Errors
+/// `InvalidParameterException`.
+pub(super) fn check(service: &Service, capacity: &Capacity) -> Result<(), Error> {
+    if service.scheduling == Scheduling::Replica {
+        return Ok(());
+    }
+    let refused = |words: &str| Err(Error::invalid_parameter(words));
+    if !capacity.strategy.is_empty() {
+        return refused(
+            "Specifying a capacity provider strategy is not supported when you create a service using the DAEMON \
+             scheduling strategy.",
+        );
+    }
+    if capacity.launch_type == LaunchType::Fargate {
+        return refused("The daemon scheduling strategy does not support the FARGATE launch type.");
+    }
+    if !service.placement_strategies.is_empty() {
+        return refused(
+            "The daemon scheduling strategy does not support placement strategies. Remove the placement strategy and \
+             try again",
+        );
+    }
+    if service.configuration.maximum_percent != 100 {
+        return refused(
+            "The daemon scheduling strategy does not support values above 100 for maximumPercent on a deployment \
+             configuration. Change the maximumPercent value to 100, and try again",
+        );
+    }
+    if service.configuration.strategy != DeploymentStrategy::Rolling {
+        return refused("The daemon scheduling strategy supports the deployment strategy ROLLING only.");
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! What becomes of services when nodes and container instances change: whose tasks are there, and whose daemons.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::service::{Scheduling, ServiceKey, ServiceStatus};
+use model::{ContainerInstance, InstanceStatus, Node, NodeId, Scope, Service};
+use store::{Commit, Tables, service_of};
+
+/// The nodes that mean something else to the tasks that are on them, or could be, than before the commit.
+pub(super) fn unsettled(commit: &Commit) -> BTreeSet<NodeId> {
+    let presence = |node: &Node| (node.disconnected_at, node.zone.clone(), node.attributes.clone());
+    let standing = |instance: &ContainerInstance| (instance.status, instance.custom_attributes.clone());
+    let changes = &commit.changes;
+    let nodes = changes
+        .nodes
+        .iter()
+        .filter(|(_, change)| change.before.as_deref().map(presence) != change.after.as_deref().map(presence));
+    let instances = changes
+        .container_instances
+        .values()
+        .filter(|change| change.before.as_deref().map(standing) != change.after.as_deref().map(standing));
+    nodes.map(|(id, _)| *id).chain(instances.map(|change| change.newest().node)).collect()
+}
+
+/// The services that have tasks on one of the nodes.
+pub(super) fn tenants(tables: &Tables, nodes: &BTreeSet<NodeId>) -> impl Iterator<Item = ServiceKey> {
+    nodes.iter().flat_map(|node| tables.tasks_on_node(*node)).filter_map(|task| service_of(task))
+}
+
+/// The DAEMON services of each cluster.
+#[derive(Default)]
+pub(super) struct Daemons {
+    by_cluster: BTreeMap<(Scope, String), BTreeSet<ServiceKey>>,
+}
+
+impl Daemons {
+    pub fn add_all(&mut self, tables: &Tables) {
+        tables.services.iter().for_each(|service| self.add(service));
+    }
+
+    fn add(&mut self, service: &Service) {
+        if service.scheduling == Scheduling::Daemon && service.status == ServiceStatus::Active {
+            let cluster = (service.scope.clone(), service.cluster.clone());
+            self.by_cluster.entry(cluster).or_default().insert(service.key());
+        }
+    }
+
+    /// Takes the commit in, and answers which of them the changes of nodes and container instances concern.
+    pub fn note(&mut self, commit: &Commit, tables: &Tables, unsettled: &BTreeSet<NodeId>) -> BTreeSet<ServiceKey> {
+        for (key, change) in &commit.changes.services {
+            match &change.after {
+                Some(service) => self.add(service),
+                None => self.forget(key),
+            }
+        }
+        if self.by_cluster.is_empty() {
+            return BTreeSet::new();
+        }
+        let present = unsettled.iter().filter_map(|node| tables.container_instance_of_node(*node));
+        // What a draining instance loses may have been the last that its daemons waited for.
+        let draining = commit.changes.nodes.keys().filter_map(|node| tables.container_instance_of_node(*node));
+        let draining = draining.filter(|instance| instance.status == InstanceStatus::Draining);
+        let gone = commit.changes.container_instances.values().map(|change| change.newest());
+        let gone = gone.filter(|instance| unsettled.contains(&instance.node));
+        present.chain(draining).chain(gone).flat_map(|instance| self.of(instance)).cloned().collect()
+    }
+
+    fn of(&self, instance: &ContainerInstance) -> impl Iterator<Item = &ServiceKey> {
+        self.by_cluster.get(&(instance.scope.clone(), instance.cluster.clone())).into_iter().flatten()
+    }
+
+    fn forget(&mut self, key: &ServiceKey) {
+        let cluster = (key.0.clone(), key.1.clone());
+        let Some(daemons) = self.by_cluster.get_mut(&cluster) else { return };
+        daemons.remove(key);
+        if daemons.is_empty() {
+            self.by_cluster.remove(&cluster);
+        }
+    }
+}
