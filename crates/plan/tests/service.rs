@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::deployment_configuration::{
     BreakerThreshold, DeploymentStrategy, HookAction, HookTarget, LifecycleHook, PerMille,
 };
-use model::service_deployment::{Stage, Traffic};
+use model::service_deployment::{ServiceDeploymentStatus, Stage, Traffic};
 use model::{HealthStatus, NodeId};
 use plan::service::record::{self, StopKind};
 use plan::service::stage::{HookResult, answer};
@@ -179,9 +179,17 @@ fn strategy() -> impl Strategy<Value = DeploymentStrategy> {
 fn hook() -> impl Strategy<Value = LifecycleHook> {
     let target = prop_oneof![Just(HookTarget::Pause), Just(HookTarget::Lambda("arn:f".to_owned()))];
     let action = prop_oneof![Just(HookAction::Continue), Just(HookAction::Rollback)];
-    (target, 0..Stage::ALL.len(), 1..3u32, action).prop_map(|(target, stage, timeout_minutes, timeout_action)| {
-        LifecycleHook { target, stages: vec![Stage::ALL[stage]], timeout_minutes, timeout_action }
-    })
+    // Those that can have hooks.
+    let has_hooks = |stage: &Stage| !matches!(stage, Stage::ScaleUp | Stage::BakeTime | Stage::CleanUp);
+    let stages: Vec<Stage> = Stage::ALL.into_iter().filter(has_hooks).collect();
+    (target, proptest::sample::select(stages), 1..3u32, action).prop_map(
+        |(target, stage, timeout_minutes, timeout_action)| LifecycleHook {
+            target,
+            stages: vec![stage],
+            timeout_minutes,
+            timeout_action,
+        },
+    )
 }
 
 fn take_turn(world: &mut World, turn: Turn, number: usize) {
@@ -235,6 +243,8 @@ fn hold_traffic(world: &World) {
     for share in [production, test] {
         assert!(share == 1000 || share == 0 && is_alone, "{share}: {:?}", world.show_stage());
     }
+    let is_in = world.deployment.as_ref().is_some_and(|row| row.status == ServiceDeploymentStatus::Successful);
+    assert!(!is_in || world.service.deployments[0].traffic == Some(Traffic::ALL), "{:?}", world.show_stage());
 }
 
 fn settle_daemon(world: &mut World) {

@@ -21,7 +21,7 @@
 //! delete
 //!
 //! strategy blue-green BAKE | linear STEP STEP-BAKE BAKE | canary PERCENT CANARY-BAKE BAKE    for the next deployment
-//! hook pause|lambda STAGE MINUTES rollback|continue    for the next deployment
+//! hook pause|lambda STAGE MINUTES rollback|continue [now]    for the next deployment, or for this one too
 //! answer continue|rollback   to the hook that waits
 //! result ok|WORDS            of the hook's target that was called
 //! stop rollback|abort        StopServiceDeployment
@@ -155,15 +155,21 @@ fn execute_deployment(world: &mut World, command: &str, arguments: &[&str]) {
     let configuration = &mut world.service.configuration;
     match command {
         "strategy" => set_strategy(world, arguments),
-        "hook" => configuration.hooks.push(LifecycleHook {
-            target: match arguments[0] {
-                "pause" => HookTarget::Pause,
-                _ => HookTarget::Lambda("arn:f".to_owned()),
-            },
-            stages: vec![Stage::parse(arguments[1]).unwrap()],
-            timeout_minutes: number(2),
-            timeout_action: if arguments[3] == "continue" { HookAction::Continue } else { HookAction::Rollback },
-        }),
+        "hook" => {
+            let hook = LifecycleHook {
+                target: match arguments[0] {
+                    "pause" => HookTarget::Pause,
+                    _ => HookTarget::Lambda("arn:f".to_owned()),
+                },
+                stages: vec![Stage::parse(arguments[1]).unwrap()],
+                timeout_minutes: number(2),
+                timeout_action: if arguments[3] == "continue" { HookAction::Continue } else { HookAction::Rollback },
+            };
+            configuration.hooks.push(hook.clone());
+            if arguments.get(4) == Some(&"now") {
+                world.record().configuration.hooks.push(hook);
+            }
+        }
         "answer" => {
             let (id, now) = (world.waiting_hook().expect("a hook waits"), world.now);
             answer(world.record(), &id, arguments[0] == "continue", now).unwrap();

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::service::Rollout;
 use model::{InstanceStatus, NodeId, TaskId, Timestamp};
 
-use super::replica::{Census, Want};
+use super::replica::{Census, Want, tell_obstacle};
 use super::{Life, Places, ServiceInput, ServicePlan, ServiceTask, Start, bounds, event, loss, rollout};
 
 /// A container instance of the cluster, as far as a daemon cares.
@@ -59,7 +59,7 @@ pub(super) fn keep(plan: &mut ServicePlan, input: &ServiceInput<'_>, now: Timest
     posts.count(plan);
     let census = Census { protected: census.protected, ..posts.census(plan, now) };
     start_missing(plan, &posts, &census, tasks, now);
-    census.tell_protected(plan, now);
+    tell_obstacle(plan, std::slice::from_ref(&census), now);
     census.end_old_deployments(plan);
     census.note_steady(plan, signals, now);
     census.note_wake(plan, tasks, now);
@@ -149,7 +149,7 @@ impl<'a> Posts<'a> {
         let (unhealthy, good) = mine.into_iter().partition(|task| task.is_unhealthy(service, now));
         let (lower, upper) = bounds(service.desired_count, service.configuration.minimum_healthy_percent, 100);
         let proving = BTreeSet::new();
-        Census { want, good, unhealthy, old, proving, protected: None, lower, upper, now }
+        Census { want, good, unhealthy, old, proving, protected: None, is_stuck: false, lower, upper, now }
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use model::service::{Deployment, Rollout, Service};
 use model::{HealthStatus, StopCode, TaskId, Timestamp};
 
+use super::event::Event;
 use super::{
     Life, Places, REPEAT, STARTS_MAX, ServicePlan, ServiceTask, Signals, Start, Stop, bounds, drain, event, loss,
     record, rollout, share,
@@ -28,8 +29,19 @@ pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], signals: &
         }
     };
     census.replace(plan, now);
+    tell_obstacle(plan, std::slice::from_ref(&census), now);
     census.note_steady(plan, signals, now);
     census.note_wake(plan, tasks, now);
+}
+
+/// Says the first obstacle of them, unless there is something else to wait for.
+pub(super) fn tell_obstacle(plan: &mut ServicePlan, census: &[Census<'_>], now: Timestamp) {
+    if !plan.start.is_empty() || census.iter().any(Census::has_unproven) {
+        return;
+    }
+    if let Some(event) = census.iter().find_map(|census| census.obstacle(&plan.service.name)) {
+        plan.meet(event, now);
+    }
 }
 
 /// What is wanted of one deployment.
@@ -67,6 +79,8 @@ pub(super) struct Census<'a> {
     pub proving: BTreeSet<TaskId>,
     /// Tasks that would go if they were not protected, and the deployment of one of them.
     pub protected: Option<(usize, String)>,
+    /// The bounds let nothing be stopped or started.
+    pub is_stuck: bool,
     pub lower: usize,
     pub upper: usize,
     pub now: Timestamp,
@@ -90,7 +104,7 @@ impl<'a> Census<'a> {
             drain::must_leave(task, now) && task.life == Life::Running && is_undecided
         };
         let proving = old.iter().filter(is_proving).map(|task| task.id).collect();
-        Self { want, good, unhealthy, old, proving, protected: None, lower, upper, now }
+        Self { want, good, unhealthy, old, proving, protected: None, is_stuck: false, lower, upper, now }
     }
 
     /// All at once, where nothing is to be judged in between.
@@ -107,7 +121,6 @@ impl<'a> Census<'a> {
     fn replace(&mut self, plan: &mut ServicePlan, now: Timestamp) {
         self.stop_old(plan);
         self.start_missing(plan, now);
-        self.tell_protected(plan, now);
         self.end_old_deployments(plan);
     }
 
@@ -217,13 +230,11 @@ impl<'a> Census<'a> {
         self.protected = Some((tasks.len(), first.deployment.clone().into_owned()));
     }
 
-    /// Unless there is something else to wait for.
-    pub fn tell_protected(&self, plan: &mut ServicePlan, now: Timestamp) {
-        let Some((count, deployment)) = &self.protected else { return };
-        let starts = plan.start.iter().any(|start| start.deployment == self.want.deployment);
-        if !starts && !self.has_unproven() {
-            let message = event::protected(&plan.service.name, deployment, *count);
-            plan.meet(message, now);
+    /// What it cannot get past.
+    fn obstacle(&self, service: &str) -> Option<Event> {
+        match &self.protected {
+            Some((count, deployment)) => Some(event::protected(service, deployment, *count)),
+            None => self.is_stuck.then(|| event::stuck(service)),
         }
     }
 
@@ -236,10 +247,7 @@ impl<'a> Census<'a> {
         if count > 0 {
             plan.start.push(Start { deployment: self.want.deployment.clone(), count, places: Places::Any });
         }
-        let is_stuck = count == 0 && !self.old.is_empty() && !self.has_unproven();
-        if is_stuck && self.protected.is_none() {
-            plan.meet(event::stuck(&plan.service.name), now);
-        }
+        self.is_stuck = count == 0 && !self.old.is_empty();
     }
 
     pub fn end_old_deployments(&self, plan: &mut ServicePlan) {

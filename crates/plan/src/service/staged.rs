@@ -19,7 +19,7 @@ use model::service::{Deployment, Rollout, Service};
 use model::service_deployment::{MonitorStatus, ServiceDeployment, ServiceDeploymentStatus, Stage, Traffic};
 
 use super::record::{self, By, Failure};
-use super::replica::{Census, Want};
+use super::replica::{Census, Want, tell_obstacle};
 use super::stage::{self, Facts, Move};
 use super::{ServicePlan, ServiceTask, Signals, loss, rollout};
 
@@ -67,8 +67,12 @@ pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], signals: &
             }
         }
     };
-    if let Some(census) = census.first() {
-        census.note_steady(plan, signals, now);
+    tell_obstacle(plan, &census, now);
+    // A first deployment has no other revision beside it, and is not complete for that.
+    let is_over = plan.deployment.as_ref().is_some_and(ServiceDeployment::is_over);
+    match census.first() {
+        Some(census) if is_over => census.note_steady(plan, signals, now),
+        _ => plan.service.steady_at = None,
     }
     for census in &census {
         census.note_wake(plan, tasks, now);
