@@ -157,11 +157,8 @@ impl<'a> Census<'a> {
     /// More of the deployment than desired: the service was scaled in.
     fn stop_excess(&mut self, plan: &mut ServicePlan) {
         let excess = self.good.len().saturating_sub(self.want.desired);
-        let service = &plan.service;
-        let mine = service.deployments.iter().find(|row| row.id == self.want.deployment);
-        let capacity = mine.map(|row| service.capacity_of(row).strategy).unwrap_or_default();
         let good = std::mem::take(&mut self.good);
-        let (victims, left) = share::choose_victims(good, &capacity, &service.placement_strategies, excess, self.now);
+        let (victims, left) = self.choose_victims(&plan.service, good, excess);
         self.good = left;
         if victims.len() < excess {
             let protected = self.good.iter().filter(|task| task.is_protected(self.now)).count();
@@ -197,11 +194,39 @@ impl<'a> Census<'a> {
         }
     }
 
+    fn choose_victims(
+        &self,
+        service: &Service,
+        tasks: Vec<&'a ServiceTask<'a>>,
+        count: usize,
+    ) -> (Vec<&'a ServiceTask<'a>>, Vec<&'a ServiceTask<'a>>) {
+        let mine = service.deployments.iter().find(|row| row.id == self.want.deployment);
+        let capacity = mine.map(|row| service.capacity_of(row).strategy).unwrap_or_default();
+        share::choose_victims(tasks, &capacity, &service.placement_strategies, count, self.now)
+    }
+
+    /// What starts nothing replaces nothing; but a service that was scaled in stops old tasks, too.
+    fn stop_surplus(&mut self, plan: &mut ServicePlan) {
+        let surplus = (self.good.len() + self.old.len()).saturating_sub(self.want.desired);
+        let service = &plan.service;
+        let serves = |task: &&ServiceTask<'_>| task.life == Life::Running && !task.is_unhealthy(service, self.now);
+        let old = std::mem::take(&mut self.old);
+        let (old, mine): (Vec<_>, Vec<_>) = old.into_iter().partition(|task| task.deployment != self.want.deployment);
+        let (serving, idle): (Vec<_>, Vec<_>) = old.into_iter().partition(serves);
+        let (mut victims, idle) = self.choose_victims(service, idle, surplus);
+        let spare = (self.healthy() + serving.len()).saturating_sub(self.lower);
+        let count = (surplus - victims.len()).min(spare);
+        let (more, serving) = self.choose_victims(service, serving, count);
+        victims.extend(more);
+        self.old = [mine, idle, serving].concat();
+        plan.stop_tasks(&victims);
+    }
+
     /// Those that serve nobody at once, the others as far as enough healthy ones stay. What starts nothing replaces
     /// nothing.
     pub fn stop_old(&mut self, plan: &mut ServicePlan) {
         if !self.want.launches {
-            return;
+            return self.stop_surplus(plan);
         }
         let service = &plan.service;
         let serves = |task: &&ServiceTask<'_>| task.life == Life::Running && !task.is_unhealthy(service, self.now);
