@@ -3,7 +3,7 @@
 GANTRY = target/debug/gantry
 RELEASE = target/release/gantry
 
-.PHONY: help build release demo up down test lint unit conformance e2e bench fuzz
+.PHONY: help build release demo up down test lint unit conformance e2e sim bench fuzz
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -50,6 +50,11 @@ e2e: ## Real tasks in real containers, the demo and the README's tour (as root)
 	@scripts/need test
 	cargo build --locked --package gantry
 	target/venv/bin/python -m pytest -q -c tests/pytest.ini tests/e2e
+
+sim: ## Thousands of simulated runs of the whole system, and the faults planted to be found
+	@scripts/need build
+	cargo xtask sim --seeds 0..5000
+	cargo xtask sim --planted
 
 bench: ## Print the figures of docs/performance.md, each against its peer (as root)
 	@scripts/need bench

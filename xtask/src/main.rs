@@ -3,12 +3,17 @@
 //! `codegen` writes `crates/wire/src/generated/` from the committed models in `crates/wire/models/`; with `--check` it
 //! only compares. `codegen --fetch` first renews the models and the golden protocol cases from the pinned botocore
 //! release on PyPI.
+//!
+//! `sim --seeds A..B` runs simulations of the whole system (docs/simulation.md); `sim --planted [N]` requires that each
+//! planted fault is caught within N seeds.
 
 mod codegen;
 mod emit;
 mod fetch;
 mod names;
+mod planted;
 mod service_list;
+mod sim;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +27,11 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::write(&root()),
         ["codegen", "--check"] => codegen::check(&root()),
         ["codegen", "--fetch"] => fetch::renew(&root()).and_then(|()| codegen::write(&root())),
-        _ => Err("usage: cargo xtask codegen [--check | --fetch]".into()),
+        ["sim", "--planted", rest @ ..] => planted::catch_all(&root(), rest),
+        ["sim", arguments @ ..] => sim::run(&root(), arguments),
+        _ => Err("usage: cargo xtask codegen [--check | --fetch]\n       \
+                  cargo xtask sim --seeds A..B [--jobs N] [--trace] [--no-shrink] | --planted [NAME…]"
+            .into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("agent", &["model", "wire"]),
     ("edge", &["model", "wire"]),
     ("control", &["model", "plan", "wire", "store", "telemetry"]),
+    ("sim", &["model", "plan", "wire", "store", "agent", "control"]),
     ("gantry", &["model", "plan", "wire", "store", "telemetry", "agent", "control", "edge"]),
 ];
 

@@ -105,6 +105,8 @@ pub struct Fuse {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
     pub containers: BTreeSet<String>,
+    /// Those of them whose process lives.
+    pub running: BTreeSet<String>,
     pub groups: BTreeSet<TaskId>,
     pub networks: BTreeSet<TaskId>,
     /// How often each container was started, ever.
@@ -122,8 +124,11 @@ impl World {
 
     pub fn inventory(&self) -> Inventory {
         let machine = self.machine();
+        let runs = |container: &Container| matches!(container.status, FoundStatus::Running { .. });
+        let running = machine.containers.iter().filter(|(_, container)| runs(container));
         Inventory {
             containers: machine.containers.keys().cloned().collect(),
+            running: running.map(|(id, _)| id.clone()).collect(),
             groups: machine.groups.clone(),
             networks: machine.networks.keys().map(|(task, _)| *task).collect(),
             starts: machine.starts.clone(),

@@ -28,7 +28,7 @@ mod report;
 mod watch;
 
 pub use attend::{Ending, run};
-pub use connection::{PING_INTERVAL, SILENCE_MAX};
+pub use connection::{PING_INTERVAL, SILENCE_MAX, over};
 pub use link::upgrade;
 pub use registry::Sessions;
 

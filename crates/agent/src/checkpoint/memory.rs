@@ -21,6 +21,23 @@ pub struct MemoryDisk {
 struct Entry {
     spec: File<TaskSpec>,
     state: File<State>,
+    is_removed: bool,
+}
+
+impl Entry {
+    /// A removal is undone as a whole: the spec went first, so it does not come back alone.
+    fn crash(&mut self, random: &mut dyn RngCore) {
+        if !self.is_removed {
+            self.spec.crash(random);
+            return self.state.crash(random);
+        }
+        self.is_removed = false;
+        if random.random_bool(0.5) {
+            (self.spec.synced, self.state.synced) = (None, None);
+        }
+        self.spec.lose();
+        self.state.lose();
+    }
 }
 
 /// A file as the next reader finds it, and as the machine would find it after a crash.
@@ -41,13 +58,14 @@ impl<T: Clone + PartialEq> File<T> {
         self.synced.clone_from(&self.written);
     }
 
+    fn lose(&mut self) {
+        self.written.clone_from(&self.synced);
+    }
+
     /// Keeps the old content or the new one, since files are replaced whole; a new file that is torn reads as none.
     fn crash(&mut self, random: &mut dyn RngCore) {
-        if self.written == self.synced {
-            return;
-        }
-        if random.random_bool(0.5) {
-            self.written.clone_from(&self.synced);
+        if self.written != self.synced && random.random_bool(0.5) {
+            self.lose();
         }
         self.sync();
     }
@@ -62,14 +80,16 @@ impl MemoryDisk {
     pub fn crash(&self, random: &mut dyn RngCore) {
         let mut tasks = self.tasks();
         for entry in tasks.values_mut() {
-            entry.spec.crash(random);
-            entry.state.crash(random);
+            entry.crash(random);
         }
         tasks.retain(|_, entry| !entry.spec.is_gone());
     }
 
     pub(super) fn put_spec(&self, spec: &TaskSpec) {
-        self.tasks().entry(spec.id).or_default().spec.written = Some(spec.clone());
+        let mut tasks = self.tasks();
+        let entry = tasks.entry(spec.id).or_default();
+        entry.is_removed = false;
+        entry.spec.written = Some(spec.clone());
     }
 
     pub(super) fn put_state(&self, id: TaskId, state: &State) {
@@ -93,6 +113,7 @@ impl MemoryDisk {
         let Some(entry) = tasks.get_mut(&id) else { return };
         entry.spec.written = None;
         entry.state.written = None;
+        entry.is_removed = true;
         if entry.spec.is_gone() {
             tasks.remove(&id);
         }

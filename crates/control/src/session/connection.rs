@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::Ending;
 
@@ -23,7 +23,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Frames that wait to be written.
 const OUTGOING_MAX: usize = 64;
 
-pub(super) fn config() -> WebSocketConfig {
+/// The control plane's end of a link over a stream that is past its handshake.
+pub async fn over<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocketStream<S> {
+    WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await
+}
+
+fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(16 << 10)
         .write_buffer_size(0)

@@ -9,9 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::{connection, run};
 use crate::Control;
@@ -30,8 +28,7 @@ pub fn upgrade<B>(control: &Arc<Control>, mut request: Request<B>) -> Response<F
     tokio::spawn(async move {
         match upgraded.await {
             Ok(stream) => {
-                let io = TokioIo::new(stream);
-                let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(connection::config())).await;
+                let socket = connection::over(TokioIo::new(stream)).await;
                 run(control, socket).await;
             }
             Err(error) => tracing::debug!(%error, "a link was not upgraded"),
