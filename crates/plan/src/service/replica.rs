@@ -205,13 +205,13 @@ impl<'a> Census<'a> {
         share::choose_victims(tasks, &capacity, &service.placement_strategies, count, self.now)
     }
 
-    /// What starts nothing replaces nothing; but a service that was scaled in stops old tasks, too.
+    /// What starts nothing replaces nothing; but when a service was scaled in, old tasks go that are more than desired.
     fn stop_surplus(&mut self, plan: &mut ServicePlan) {
-        let surplus = (self.good.len() + self.old.len()).saturating_sub(self.want.desired);
         let service = &plan.service;
         let serves = |task: &&ServiceTask<'_>| task.life == Life::Running && !task.is_unhealthy(service, self.now);
         let old = std::mem::take(&mut self.old);
         let (old, mine): (Vec<_>, Vec<_>) = old.into_iter().partition(|task| task.deployment != self.want.deployment);
+        let surplus = old.len().saturating_sub(self.want.desired);
         let (serving, idle): (Vec<_>, Vec<_>) = old.into_iter().partition(serves);
         let (mut victims, idle) = self.choose_victims(service, idle, surplus);
         let spare = (self.healthy() + serving.len()).saturating_sub(self.lower);
