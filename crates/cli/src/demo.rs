@@ -195,7 +195,7 @@ fn render(home: &Home, shown: &Shown) -> String {
         text += &format!("  {message}\n");
     }
     let id = task_arn.rsplit('/').next().unwrap_or_default();
-    let data_dir = if home.is_default() { String::new() } else { format!(" --data-dir {}", home.path("").display()) };
+    let data_dir = home.option();
     text += &format!(
         "\n{}\n  eval \"$(gantry env{data_dir})\"\n  aws ecs describe-tasks --tasks {id}\n  \
          aws logs filter-log-events --log-group-name {log_group}\n  curl http://{address}/\n  \

@@ -134,7 +134,7 @@ fn certificates() -> Finding {
 }
 
 fn disk(home: &Home) -> Finding {
-    let mut directory = home.path("");
+    let mut directory = home.directory().to_owned();
     while !directory.exists() && directory.pop() {}
     let result = match nix::sys::statvfs::statvfs(&directory) {
         Ok(stat) => {

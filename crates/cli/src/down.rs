@@ -47,7 +47,7 @@ async fn clear_machine(home: &Home, containerd: &Containerd) -> Result<(), Failu
         .and_then(|version| Groups::new(version, &settings.cgroup_parent).remove_parent())
         .context(|| format!("the control group {} could not be removed", settings.cgroup_parent))?;
     if containerd.private {
-        daemon::stop_private(&home.path(""))
+        daemon::stop_private(home.directory())
             .await
             .context(|| format!("the private containerd at {} could not be ended", containerd.socket.display()))?;
     }

@@ -29,5 +29,5 @@ pub fn run(home: &Home, format: Output) -> Result<(), Failure> {
 }
 
 pub fn root_key(home: &Home) -> Result<AccessKey, Failure> {
-    AccessKey::load(&home.path("")).context(|| "the root access key could not be read".to_owned())
+    AccessKey::load(home.directory()).context(|| "the root access key could not be read".to_owned())
 }

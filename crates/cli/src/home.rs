@@ -54,8 +54,16 @@ impl Home {
         Self(std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()))
     }
 
-    pub fn is_default(&self) -> bool {
-        self.0 == Path::new(DEFAULT_DIRECTORY)
+    pub fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    /// What a command that is shown to people needs to mean this directory, with a space before it.
+    pub fn option(&self) -> String {
+        match self.0 == Path::new(DEFAULT_DIRECTORY) {
+            true => String::new(),
+            false => format!(" --data-dir {}", self.0.display()),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -18,7 +18,7 @@ pub async fn run(home: &Home, format: Output) -> Result<ExitCode, Failure> {
             format!(
                 "{} on {}\nStart it with `gantry up --detach`.",
                 output::red("not running"),
-                home.path("").display()
+                home.directory().display()
             )
         });
         return Ok(ExitCode::FAILURE);

@@ -162,7 +162,7 @@ async fn open_control(home: &Home, args: &Up) -> Result<Arc<Control>, Failure> {
         region: args.region.clone(),
         auth: if args.no_auth { Auth::Off } else { Auth::Required },
         throttle: args.throttle,
-        ..control::Config::new(home.path(""))
+        ..control::Config::new(home.directory())
     };
     Control::open(config).await.map_err(|error| {
         let advice = match &error {
@@ -184,7 +184,7 @@ async fn find_containerd(home: &Home, args: &Up) -> Result<Option<daemon::Daemon
         Some(_) => "Start it, or leave --containerd out to use the system's or a private one.",
         None => "`gantry doctor` says what is missing.",
     };
-    let found = daemon::find_or_start(&home.path(""), args.containerd.as_deref()).await;
+    let found = daemon::find_or_start(home.directory(), args.containerd.as_deref()).await;
     found.map(Some).context(|| "there is no containerd to run containers".to_owned()).advice(advice)
 }
 
@@ -196,7 +196,7 @@ async fn start_agent(
     daemon: daemon::Daemon,
 ) -> Result<agent::Agent, Failure> {
     if daemon.private {
-        tokio::spawn(daemon::keep(home.path("")));
+        tokio::spawn(daemon::keep(home.directory().to_owned()));
     }
     let settings = crate::image::settings(home, daemon.address, &args.instance);
     let network = network::config(home, &args.instance, args.bridge_range);
@@ -206,7 +206,7 @@ async fn start_agent(
     let network = Linux::open(network).await.context(|| "the node's network could not be set up".to_owned())?;
     let host = agent::host::Host::read().context(|| "this machine's facts could not be read".to_owned())?;
     let config = agent::Config {
-        data: agent::Data::Directory(home.path("")),
+        data: agent::Data::Directory(home.directory().to_owned()),
         node: identity::node_id(home)?,
         host,
         clock: agent::clock::Clock::System,
@@ -270,7 +270,7 @@ fn loopback(address: SocketAddr) -> SocketAddr {
 
 /// What a person sees once gantry is ready.
 pub fn banner(home: &Home, running: &Running) -> String {
-    let data_dir = if home.is_default() { String::new() } else { format!(" --data-dir {}", home.path("").display()) };
+    let data_dir = home.option();
     let mut text = format!(
         "{} on http://{} · account {} · region {}\n",
         output::green("gantry is ready"),
