@@ -13,6 +13,7 @@ use model::{Task, TaskId, Timestamp};
 use store::{Commit, CommitStream, Next, Txn, WriteError, client_token};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::ecs::task::network;
 use crate::ecs::{cluster, container_instance, service, task_definition};
 use crate::{Control, logs};
 
@@ -83,6 +84,8 @@ fn sweep_tasks(txn: &mut Txn, now: Timestamp) -> usize {
     let before = Timestamp(now.as_millis().saturating_sub(retention));
     let over: Vec<TaskId> = txn.tasks_stopped_before(before).take(ROWS_PER_COMMIT_MAX).map(|task| task.id).collect();
     for id in &over {
+        // That of a task whose node never told of its end.
+        network::detach(txn, *id);
         txn.remove::<Task>(id);
     }
     over.len()

@@ -87,6 +87,33 @@ async fn an_instances_version_rises_with_its_node() {
 }
 
 #[tokio::test]
+async fn an_address_is_free_when_the_node_has_let_go_of_it() {
+    let world = World::new().await;
+    let (mut link, _) = Link::join(&world, NODE).await;
+    let id = world.place(1, NODE).await;
+    let desired = link.desired().await;
+    link.applied(&desired).await;
+    link.report(vec![report(id, 1, ReportedStatus::Running)]).await;
+    link.taken().await;
+    // As a deregistration by force does it: over for the API, whatever the node still has.
+    let over = world.control.store.write(|txn| {
+        txn.update(&id, |task: &mut model::Task| task.last_status = TaskStatus::Stopped);
+        let total = hello(NODE).total;
+        txn.update(&NODE, |node: &mut model::Node| node.free = total);
+        Ok::<_, std::convert::Infallible>(())
+    });
+    over.await.unwrap();
+    let desired = link.desired().await;
+    assert!(desired.tasks.is_empty());
+    link.applied(&desired).await;
+    assert_eq!(world.view().interfaces.len(), 1, "the container may still have the address");
+    link.report(vec![report(id, 2, ReportedStatus::Stopped)]).await;
+    link.taken().await;
+    assert!(world.view().interfaces.is_empty());
+    world.check_ledger();
+}
+
+#[tokio::test]
 async fn an_essential_exit_stops_the_task_by_itself() {
     let world = World::new().await;
     let (mut link, _) = Link::join(&world, NODE).await;

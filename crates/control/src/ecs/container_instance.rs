@@ -14,8 +14,8 @@ use std::time::Duration;
 use model::query::InstanceView;
 use model::task::ContainerStatus;
 use model::{
-    ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface, Node, Query, Scope, StopCode, Task,
-    TaskId, TaskStatus, Timestamp,
+    ContainerInstance, ContainerInstanceId, InstanceStatus, Node, Query, Scope, StopCode, Task, TaskId, TaskStatus,
+    Timestamp,
 };
 use store::{Tables, Txn};
 use wire::ecs;
@@ -198,7 +198,8 @@ fn tasks_of(tables: &Tables, instance: &ContainerInstance) -> Vec<TaskId> {
     tasks.filter(|task| task.container_instance == Some(instance.id)).map(|task| task.id).collect()
 }
 
-/// The task has STOPPED, whatever its node may still say of it.
+/// The task has STOPPED, whatever its node may still say of it. Its interface stays until the node says that it holds
+/// nothing of the task any more: the address must not be another task's before.
 fn end(txn: &mut Txn, id: TaskId, now: Timestamp) {
     txn.update::<Task, _>(&id, |task| {
         task.stop(StopCode::ServiceSchedulerInitiated, DEREGISTERED, now);
@@ -212,9 +213,6 @@ fn end(txn: &mut Txn, id: TaskId, now: Timestamp) {
             attachment.status = model::task::AttachmentStatus::Deleted;
         }
     });
-    if let Some(interface) = txn.interface_of_task(id).map(|interface| interface.id.clone()) {
-        txn.remove::<NetworkInterface>(&interface);
-    }
 }
 
 /// The node is a member no longer, and has back what the instance's tasks held.

@@ -1,9 +1,11 @@
 //! Takes a node's reports into its tasks, and gives back what the stopped ones held.
 
-use model::link::TaskReport;
+use model::link::{ReportedStatus, TaskReport};
 use model::task::advance;
-use model::{NetworkInterface, Node, NodeId, Task, TaskId, TaskStatus, Timestamp};
+use model::{Node, NodeId, Task, TaskId, TaskStatus, Timestamp};
 use store::Txn;
+
+use crate::ecs::task::network;
 
 /// Folds the reports in, in their order. Answers which are taken in: all of them, for a report that is old, or on a
 /// task that is not the node's, can never become more than it is.
@@ -24,14 +26,12 @@ fn take_one(txn: &mut Txn, node: NodeId, report: &TaskReport, now: Timestamp) ->
     let Some(row) = txn.tasks.get(&report.task).filter(|task| task.node == Some(node)) else { return false };
     let was_stopped = row.last_status >= TaskStatus::Stopped;
     txn.update(&report.task, |task: &mut Task| advance(task, report, now));
+    // Also of a task that was over here before its node had let go of it.
+    if report.status == ReportedStatus::Stopped {
+        network::detach(txn, report.task);
+    }
     let is_stopped = txn.tasks.get(&report.task).is_some_and(|task| task.last_status >= TaskStatus::Stopped);
-    if was_stopped || !is_stopped {
-        return false;
-    }
-    if let Some(interface) = txn.interface_of_task(report.task).map(|interface| interface.id.clone()) {
-        txn.remove::<NetworkInterface>(&interface);
-    }
-    true
+    is_stopped && !was_stopped
 }
 
 /// Recomputed, not added up: right also on a node that has become smaller than what its tasks hold.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use control::retention::{STOPPED_TASK_RETENTION, sweep};
 use control::{Clock, Config, Control};
+use model::network::Vpc;
 use model::task_definition::TaskDefinitionStatus;
-use model::{Task, TaskDefinition, TaskId, TaskStatus};
+use model::{NetworkInterface, Task, TaskDefinition, TaskId, TaskStatus};
 use store::log::memory::MemoryLog;
 
 use crate::task_definition::{put_task, register};
@@ -23,6 +24,7 @@ async fn stopped_tasks_are_kept_for_an_hour_and_then_removed() {
     let control = Control::open_with(Config::new(directory.path()), MemoryLog::new(), clock.clone()).await.unwrap();
     let put = control.store.write(|txn| {
         for row in rows {
+            txn.put(interface_of(&row));
             txn.put(Task { stopped_at: (row.id == stopped).then_some(world.now), ..row });
         }
         Ok::<(), Infallible>(())
@@ -35,6 +37,26 @@ async fn stopped_tasks_are_kept_for_an_hour_and_then_removed() {
     clock.advance(Duration::from_millis(1));
     sweep(&control).await.unwrap();
     assert_eq!(ids(&control), [running]);
+    let left: Vec<TaskId> = control.store.view().interfaces.iter().filter_map(|interface| interface.task).collect();
+    assert_eq!(left, [running], "whose node never told that it had let go");
+}
+
+fn interface_of(task: &Task) -> NetworkInterface {
+    let subnet = Vpc::default_of(&task.scope).subnets[0].clone();
+    NetworkInterface {
+        scope: task.scope.clone(),
+        id: format!("eni-{}", task.id),
+        attachment_id: String::new(),
+        task: Some(task.id),
+        load_balancer: None,
+        subnet_id: subnet.id,
+        vpc_id: subnet.vpc_id,
+        zone: subnet.zone,
+        address: subnet.network,
+        mac: String::new(),
+        security_groups: Vec::new(),
+        created_at: task.created_at,
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use model::network::{Vpc, mac_of, private_dns_name};
 use model::task::{Attachment, AttachmentStatus};
 use model::{LaunchType, NetworkInterface, NetworkMode, Subnet, TaskId};
 use rand::RngCore;
-use store::Tables;
+use store::{Tables, Txn};
 use wire::ecs;
 use wire::ecs::Error;
 
@@ -104,6 +104,13 @@ pub fn free_addresses(tables: &Tables, random: &mut dyn RngCore, subnet: &Subnet
     let addresses = (0..size).map(|step| Ipv4Addr::from(network + (start + step) % size));
     let usable = addresses.filter(|address| subnet.contains(*address));
     usable.filter(|address| !tables.address_taken(&subnet.id, *address)).take(count).collect()
+}
+
+/// Gives up the interface of a task that no node holds any more.
+pub fn detach(txn: &mut Txn, task: TaskId) {
+    if let Some(interface) = txn.interface_of_task(task).map(|interface| interface.id.clone()) {
+        txn.remove::<NetworkInterface>(&interface);
+    }
 }
 
 /// Gives the task an interface with this address. The attachment is made when its node reports it.
