@@ -36,7 +36,7 @@ class Service:
             container, requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256", memory="512"
         )
 
-    def create(self, definition, count=COUNT):
+    def create(self, definition, count=COUNT, **configuration):
         self.ecs.create_service(
             cluster=self.name,
             serviceName=self.name,
@@ -44,7 +44,7 @@ class Service:
             desiredCount=count,
             launchType="FARGATE",
             networkConfiguration=self.network,
-            deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+            deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}, **configuration},
         )
 
     def update(self, definition):
@@ -52,6 +52,15 @@ class Service:
 
     def describe(self):
         return self.ecs.describe_services(cluster=self.name, services=[self.name])["services"][0]
+
+    def deployment(self):
+        """The newest service deployment."""
+        arn = self.describe()["currentServiceDeployment"]
+        return self.ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+
+    def ended(self, status):
+        wait_for(lambda: self.deployment()["status"] == status, self.deployment, 120)
+        return self.deployment()
 
     def messages(self):
         """Oldest first."""
@@ -160,6 +169,43 @@ def test_a_revision_that_cannot_start_is_rolled_back(service):
     messages = service.messages()
     assert any("deployment failed: tasks failed to start." in message for message in messages), messages
     assert any("rolling back to deployment ecs-svc/" in message for message in messages), messages
+
+
+def test_green_runs_beside_blue_until_it_is_let(service):
+    hook = {"targetType": "PAUSE", "lifecycleStages": ["PRE_PRODUCTION_TRAFFIC_SHIFT"]}
+    service.create(service.revision("blue"), strategy="BLUE_GREEN", bakeTimeInMinutes=0, lifecycleHooks=[hook])
+
+    def waiting():
+        hooks = service.deployment().get("lifecycleHookDetails", [])
+        return [hook["hookId"] for hook in hooks if hook["status"] == "AWAITING_ACTION"]
+
+    def answer(action):
+        wait_for(waiting, service.deployment, 120)
+        arn = service.deployment()["serviceDeploymentArn"]
+        service.ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId=waiting()[0], action=action)
+
+    answer("CONTINUE")
+    service.ended("SUCCESSFUL")
+    for action, status, left in [("ROLLBACK", "ROLLBACK_SUCCESSFUL", "blue"), ("CONTINUE", "SUCCESSFUL", "green")]:
+        service.update(service.revision("green"))
+        wait_for(waiting, service.deployment, 120)
+        assert sorted(fetch(address) for address in service.addresses()) == ["blue"] * COUNT + ["green"] * COUNT
+        answer(action)
+        service.ended(status)
+        wait_for(lambda: len(service.running()) == COUNT, service.describe)
+        assert [fetch(address) for address in service.addresses()] == [left] * COUNT
+
+
+def test_later_tasks_run_the_digest_of_the_first(service):
+    service.create(service.revision("here"), count=1)
+    service.stable()
+    service.ecs.update_service(cluster=service.name, service=service.name, desiredCount=2)
+    service.stable()
+    target = service.deployment()["targetServiceRevision"]["arn"]
+    (revision,) = service.ecs.describe_service_revisions(serviceRevisionArns=[target])["serviceRevisions"]
+    (image,) = revision["containerImages"]
+    assert {task["containers"][0]["imageDigest"] for task in service.running()} == {image["imageDigest"]}
+    assert image["image"] == service.image
 
 
 def test_a_killed_task_is_replaced_at_once(service):

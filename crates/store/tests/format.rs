@@ -8,6 +8,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use model::Cluster;
+use model::deployment_configuration::DeploymentStrategy;
 use model::resources::Resources;
 use redb::{Database, TableDefinition};
 use serde::{Deserialize, Serialize};
@@ -189,4 +190,33 @@ fn a_row_without_an_upgrade_refuses_older_versions() {
     value[1] = 0;
     let error = decode::<Cluster>(&store::Key::bytes(&cluster("a").key()), &value).unwrap_err();
     assert!(error.to_string().ends_with("this version of gantry cannot read version 0"), "{error}");
+}
+
+/// As the first services were written: without revisions, strategies, capacity.
+const FIRST_SERVICE: &str = r#"{
+    "scope": {"account": "000000000000", "region": "us-east-1"}, "cluster": "default", "name": "web", "status": "Active",
+    "launch_type": "Fargate", "desired_count": 2,
+    "configuration": {
+        "minimum_healthy_percent": 50, "maximum_percent": 150, "circuit_breaker": {"enable": true, "rollback": true}
+    },
+    "deployments": [{
+        "id": "ecs-svc/1", "family": "web", "revision": 1, "network": null, "platform_version": "1.4.0",
+        "rollout": "Completed", "rollout_reason": "", "failed_tasks": 0, "has_run": true, "proven_at": null,
+        "failed_attempts": 0, "retry_at": null, "created_at": 1, "updated_at": 2
+    }],
+    "last_completed": null, "placement_constraints": [], "placement_strategies": [], "propagate_tags": "None",
+    "enable_ecs_managed_tags": false, "health_check_grace_seconds": 0, "tags": [], "created_by": "root",
+    "created_at": 1, "inactive_at": null, "steady_at": null, "obstacle": null, "next_event": 1
+}"#;
+
+#[test]
+fn the_first_services_are_rolling_ones_without_a_record() {
+    let key = (scope(), "default".to_owned(), "web".to_owned());
+    let mut value = 1u16.to_be_bytes().to_vec();
+    value.extend(FIRST_SERVICE.bytes());
+    let row = decode::<model::Service>(&store::Key::bytes(&key), &value).expect("it is read");
+    assert_eq!((row.service_deployment.as_deref(), row.configuration.hooks.len()), (None, 0));
+    assert_eq!(row.configuration.strategy, DeploymentStrategy::Rolling);
+    assert!(row.configuration.circuit_breaker.is_some_and(|breaker| breaker.reset_on_healthy_task));
+    assert_eq!((&row.deployments[0].service_revision, row.deployments[0].traffic), (&None, None));
 }
