@@ -18,6 +18,7 @@ pub mod tag;
 pub mod task;
 pub mod task_definition;
 pub mod task_protection;
+pub mod task_set;
 
 use wire::ecs::{Error, Request, Response};
 
@@ -135,16 +136,21 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         Request::DescribeServiceRevisions(request) => {
             service_revision::describe_service_revisions(cx, request).map(Response::DescribeServiceRevisions)
         }
+        Request::CreateTaskSet(request) => task_set::create_task_set(cx, request).map(Response::CreateTaskSet),
+        Request::UpdateTaskSet(request) => task_set::update_task_set(cx, request).map(Response::UpdateTaskSet),
+        Request::DescribeTaskSets(request) => task_set::describe_task_sets(cx, request).map(Response::DescribeTaskSets),
+        Request::DeleteTaskSet(request) => task_set::delete_task_set(cx, request).map(Response::DeleteTaskSet),
+        Request::UpdateServicePrimaryTaskSet(request) => {
+            task_set::update_service_primary_task_set(cx, request).map(Response::UpdateServicePrimaryTaskSet)
+        }
         Request::AssociateGatewayWithCluster(_)
         | Request::CreateDaemon(_)
         | Request::CreateExpressGatewayService(_)
         | Request::CreateGateway(_)
-        | Request::CreateTaskSet(_)
         | Request::DeleteDaemon(_)
         | Request::DeleteDaemonTaskDefinition(_)
         | Request::DeleteExpressGatewayService(_)
         | Request::DeleteGateway(_)
-        | Request::DeleteTaskSet(_)
         | Request::DescribeDaemon(_)
         | Request::DescribeDaemonDeployments(_)
         | Request::DescribeDaemonRevisions(_)
@@ -153,7 +159,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::DescribeGateway(_)
         | Request::DescribeGatewayResources(_)
         | Request::DescribeGatewayRoute(_)
-        | Request::DescribeTaskSets(_)
         | Request::DisassociateGatewayFromCluster(_)
         | Request::DiscoverPollEndpoint(_)
         | Request::ExecuteCommand(_)
@@ -172,8 +177,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::UpdateContainerAgent(_)
         | Request::UpdateDaemon(_)
         | Request::UpdateExpressGatewayService(_)
-        | Request::UpdateGateway(_)
-        | Request::UpdateServicePrimaryTaskSet(_)
-        | Request::UpdateTaskSet(_) => Err(not_built::refuse("ecs", operation).into()),
+        | Request::UpdateGateway(_) => Err(not_built::refuse("ecs", operation).into()),
     }
 }

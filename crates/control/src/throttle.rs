@@ -70,10 +70,16 @@ fn class_of_ecs(operation: &str) -> Class {
         | "SubmitAttachmentStateChanges"
         | "SubmitContainerStateChange"
         | "SubmitTaskStateChange" => class("ecs/agent-modify", 200, 120),
-        "ContinueServiceDeployment" | "CreateService" | "DeleteService" | "StopServiceDeployment" | "UpdateService" => {
-            class("ecs/service-modify", 50, 5)
-        }
-        "DescribeServices" | "ListServices" => class("ecs/service-read", 100, 20),
+        "ContinueServiceDeployment"
+        | "CreateService"
+        | "CreateTaskSet"
+        | "DeleteService"
+        | "DeleteTaskSet"
+        | "StopServiceDeployment"
+        | "UpdateService"
+        | "UpdateServicePrimaryTaskSet"
+        | "UpdateTaskSet" => class("ecs/service-modify", 50, 5),
+        "DescribeServices" | "DescribeTaskSets" | "ListServices" => class("ecs/service-read", 100, 20),
         "DescribeServiceDeployments" | "ListServiceDeployments" => class("ecs/service-deployment", 50, 20),
         "DescribeServiceRevisions" => class("ecs/service-revision", 50, 20),
         "UpdateTaskProtection" | "GetTaskProtection" => class("ecs/task-protection", 200, 80),

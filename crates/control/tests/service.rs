@@ -398,3 +398,51 @@ async fn protected_tasks_survive_a_scale_in_until_their_protection_expires() {
     world.until("it goes too", |tables| running(tables, 1) == 0).await;
     steady(&world, 1, 0).await;
 }
+
+#[tokio::test]
+async fn task_sets_are_kept_at_their_shares_and_go_when_they_are_deleted() {
+    let world = world().await;
+    let request = json!({"serviceName": "web", "desiredCount": 5, "deploymentController": {"type": "EXTERNAL"}});
+    world.call("CreateService", request).await;
+    let create = |scale: u32| {
+        json!({
+            "cluster": "default", "service": "web", "taskDefinition": "web", "launchType": "FARGATE",
+            "networkConfiguration": subnets(&world), "scale": {"unit": "PERCENT", "value": scale},
+        })
+    };
+    let blue = world.call("CreateTaskSet", create(100)).await["taskSet"].clone();
+    world.until("all run", |tables| running(tables, 1) == 5).await;
+    let green = world.call("CreateTaskSet", create(30)).await["taskSet"].clone();
+    world.until("so do the others", |tables| running(tables, 1) == 7).await;
+    let is_stable = |tables: &Tables| {
+        let sets = service(tables).task_sets;
+        sets.iter().all(|set| set.stability == model::task_set::Stability::SteadyState)
+    };
+    world.until("both are stable", is_stable).await;
+    let sets = world.call("DescribeTaskSets", json!({"cluster": "default", "service": "web"})).await;
+    let counts: Vec<_> = sets["taskSets"].as_array().unwrap().iter().map(|set| set["runningCount"].clone()).collect();
+    assert_eq!((counts, &sets["taskSets"][1]["stabilityStatus"]), (vec![json!(5), json!(2)], &json!("STEADY_STATE")));
+    let listed = world.call("ListTasks", json!({"startedBy": green["id"]})).await;
+    assert_eq!(listed["taskArns"].as_array().unwrap().len(), 2);
+
+    let primary = json!({"cluster": "default", "service": "web", "primaryTaskSet": green["id"]});
+    world.call("UpdateServicePrimaryTaskSet", primary).await;
+    let delete = json!({"cluster": "default", "service": "web", "taskSet": blue["id"], "force": true});
+    world.call("DeleteTaskSet", delete).await;
+    world.until("the old one is gone", |tables| service(tables).task_sets.len() == 1).await;
+    assert_eq!(running(&world.view(), 1), 2);
+    world.clock.advance(PROVING);
+    let is_told = |tables: &Tables| {
+        let said = format!("(service web, taskSet {}) has reached a steady state.", green["id"].as_str().unwrap());
+        tables.service_events.iter().any(|event| event.message == said)
+    };
+    world.until("it says that it is steady", is_told).await;
+    assert!(
+        events(&world)[0]
+            .starts_with(&format!("(service web, taskSet {}) has started 5 tasks: ", blue["id"].as_str().unwrap()))
+    );
+    world.check_ledger();
+    world.call("DeleteService", json!({"service": "web", "force": true})).await;
+    world.until("it is over", |tables| service(tables).status == ServiceStatus::Inactive).await;
+    assert!(service(&world.view()).task_sets.is_empty());
+}

@@ -76,6 +76,10 @@ impl Arn {
         Self::ecs(scope, format!("task-definition/{family}:{revision}"))
     }
 
+    pub fn task_set(scope: &Scope, cluster: &str, service: &str, id: &str) -> Self {
+        Self::ecs(scope, format!("task-set/{cluster}/{service}/{id}"))
+    }
+
     pub fn capacity_provider(scope: &Scope, name: &str) -> Self {
         Self::ecs(scope, format!("capacity-provider/{name}"))
     }

@@ -31,6 +31,7 @@ pub mod setting;
 pub mod tag;
 pub mod task;
 pub mod task_definition;
+pub mod task_set;
 pub mod time;
 
 pub use arn::Arn;
@@ -49,4 +50,5 @@ pub use service_revision::ServiceRevision;
 pub use tag::Tag;
 pub use task::{DesiredStatus, HealthStatus, LaunchType, StopCode, Task, TaskStatus};
 pub use task_definition::{ContainerDefinition, NetworkMode, TaskDefinition};
+pub use task_set::TaskSet;
 pub use time::Timestamp;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::capacity_provider::Capacity;
 pub use crate::deployment_configuration::{CircuitBreaker, DeploymentConfiguration};
 use crate::service_deployment::Traffic;
+use crate::task_set::{Controller, TaskSet, TaskSetStatus};
 use crate::{LaunchType, Scope, Tag, Timestamp};
 
 /// What the group of a service's tasks begins with.
@@ -85,6 +86,11 @@ pub struct Service {
     pub obstacle: Option<(String, Timestamp)>,
     /// The number of the next event.
     pub next_event: u64,
+    #[serde(default)]
+    pub controller: Controller,
+    /// Those of a service whose controller is EXTERNAL. Each has its deployment among the service's.
+    #[serde(default)]
+    pub task_sets: Vec<TaskSet>,
 }
 
 impl Service {
@@ -97,8 +103,19 @@ impl Service {
         format!("{GROUP_PREFIX}{}", self.name)
     }
 
+    /// The newest deployment, or that of the PRIMARY task set.
     pub fn primary(&self) -> Option<&Deployment> {
-        self.deployments.first()
+        match self.controller {
+            Controller::Ecs => self.deployments.first(),
+            Controller::External => {
+                let set = self.task_sets.iter().find(|set| set.status == TaskSetStatus::Primary)?;
+                self.deployment(&set.id)
+            }
+        }
+    }
+
+    pub fn deployment(&self, id: &str) -> Option<&Deployment> {
+        self.deployments.iter().find(|row| row.id == id)
     }
 
     /// Where the tasks of one of its deployments get their room.

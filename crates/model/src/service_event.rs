@@ -44,6 +44,7 @@ impl ServiceAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActionName {
     SteadyState,
+    TaskSetSteadyState,
     TasksStarted,
     TasksStopped,
     ScaleInFailureByTaskProtection,
@@ -57,6 +58,7 @@ impl ActionName {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SteadyState => "SERVICE_STEADY_STATE",
+            Self::TaskSetSteadyState => "TASKSET_STEADY_STATE",
             Self::TasksStarted => "TASKS_STARTED",
             Self::TasksStopped => "TASKS_STOPPED",
             Self::DaemonPlacementConstraintViolated => "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED",
@@ -70,9 +72,11 @@ impl ActionName {
     /// `eventType`.
     pub const fn level(self) -> &'static str {
         match self {
-            Self::SteadyState | Self::TasksStarted | Self::TasksStopped | Self::ScaleInFailureByTaskProtection => {
-                "INFO"
-            }
+            Self::SteadyState
+            | Self::TaskSetSteadyState
+            | Self::TasksStarted
+            | Self::TasksStopped
+            | Self::ScaleInFailureByTaskProtection => "INFO",
             Self::TaskStartImpaired => "WARN",
             Self::TaskPlacementFailure | Self::TaskConfigurationFailure | Self::DaemonPlacementConstraintViolated => {
                 "ERROR"

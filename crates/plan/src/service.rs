@@ -27,12 +27,14 @@ mod site;
 pub mod stage;
 mod staged;
 pub mod strategy;
+mod task_set;
 mod victim;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use model::service::{Deployment, Rollout, Scheduling, Service, ServiceStatus};
+use model::task_set::Controller;
 use model::{DesiredStatus, HealthStatus, NodeId, ServiceDeployment, StopCode, Task, TaskId, TaskStatus, Timestamp};
 
 pub use daemon::Host;
@@ -234,6 +236,9 @@ pub fn reconcile(input: &ServiceInput<'_>, now: Timestamp) -> ServicePlan {
 }
 
 fn keep(plan: &mut ServicePlan, input: &ServiceInput<'_>, now: Timestamp) {
+    if plan.service.controller == Controller::External {
+        return task_set::keep(plan, input.tasks, now);
+    }
     record::start(plan, &input.signals, now);
     match plan.service.scheduling {
         Scheduling::Daemon => daemon::keep(plan, input, now),
@@ -263,6 +268,7 @@ fn drain(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
     service.status = ServiceStatus::Inactive;
     service.inactive_at = Some(now);
     service.deployments.clear();
+    service.task_sets.clear();
     service.last_completed = None;
     service.steady_at = None;
     service.obstacle = None;

@@ -20,6 +20,9 @@
 //! pass SECONDS
 //! delete
 //!
+//! external DESIRED           a new service whose controller is EXTERNAL
+//! set ID SCALE, scale ID SCALE, primary ID, delete-set ID
+//!
 //! strategy blue-green BAKE | linear STEP STEP-BAKE BAKE | canary PERCENT CANARY-BAKE BAKE    for the next deployment
 //! hook pause|lambda STAGE MINUTES rollback|continue [now]    for the next deployment, or for this one too
 //! answer continue|rollback   to the hook that waits
@@ -43,6 +46,7 @@ use model::deployment_configuration::{
 };
 use model::service::ServiceStatus;
 use model::service_deployment::Stage;
+use model::task_set::TaskSetStatus;
 use plan::service::record::StopKind;
 use plan::service::stage::{HookResult, answer};
 use plan::service::{Life, record};
@@ -146,6 +150,14 @@ fn execute(world: &mut World, command: &str, arguments: &[&str]) {
             world.service.status = ServiceStatus::Draining;
             world.service.desired_count = 0;
         }
+        "external" => *world = World::external(u32::try_from(number(0)).unwrap()),
+        "set" => world.add_set(arguments[0], number(1) as f64),
+        "scale" => world.change_set(arguments[0], |set| set.scale = number(1) as f64),
+        "primary" => {
+            world.service.task_sets.iter_mut().for_each(|set| set.status = TaskSetStatus::Active);
+            world.change_set(arguments[0], |set| set.status = TaskSetStatus::Primary);
+        }
+        "delete-set" => world.change_set(arguments[0], |set| set.status = TaskSetStatus::Draining),
         _ => execute_deployment(world, command, arguments),
     }
 }

@@ -13,6 +13,7 @@ pub mod task;
 pub mod task_definition;
 pub mod task_override;
 pub mod task_protection;
+pub mod task_set;
 
 use model::Timestamp;
 use wire::ecs::Error;
@@ -40,7 +41,7 @@ fn is_true(flag: Option<bool>) -> bool {
 
 /// Refuses the first field that is given but not built, by name. One that only says what is so anyway (false, an empty
 /// list) is not given. `owner` is what the field belongs to, empty for the request itself.
-fn refuse_unbuilt(owner: &str, fields: &[(&str, bool)]) -> Result<(), Error> {
+pub(super) fn refuse_unbuilt(owner: &str, fields: &[(&str, bool)]) -> Result<(), Error> {
     let Some((field, _)) = fields.iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
     let of = if owner.is_empty() { String::new() } else { format!(" of {owner}") };
     Err(Error::client(format!("The field '{field}'{of} is not supported by Gantry yet.")))

@@ -3,8 +3,9 @@
 //! The operations only write what is wanted; [`round`] brings the tasks to it, one transaction at a time, whenever
 //! something changes (see [`reconcile`](crate::reconcile)).
 //!
-//! REPLICA and DAEMON services with rolling deployments are built. Daemons, load balancers, registries, Service Connect, volumes,
-//! other controllers and strategies are not: what asks for them is refused.
+//! REPLICA and DAEMON services with rolling deployments are built. Load balancers, registries, Service Connect, volumes
+//! and CodeDeploy are not: what asks for them is refused. With the controller EXTERNAL a service runs what its task sets
+//! say ([`task_set`](super::task_set)).
 
 pub mod round;
 mod scheduling;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use model::capacity_provider::Capacity;
 use model::service::{Scheduling, ServiceKey, ServiceNetwork, ServiceStatus};
+use model::task_set::Controller;
 use model::{Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, TaskDefinition, Timestamp};
 use plan::task_definition::is_name;
 use store::{Tables, Txn};
@@ -63,7 +65,7 @@ pub fn find(tables: &Tables, scope: &Scope, cluster: &str, text: &str) -> Result
     row.cloned().ok_or_else(|| Error::service_not_found(NOT_FOUND))
 }
 
-fn find_active(cx: &Cx<'_>, cluster: &Cluster, text: &str) -> Result<Service, Error> {
+pub(super) fn find_active(cx: &Cx<'_>, cluster: &Cluster, text: &str) -> Result<Service, Error> {
     if text.is_empty() {
         return Err(Error::invalid_parameter("Service can not be blank."));
     }
@@ -111,7 +113,6 @@ pub fn create_service(
     } = request;
     Unbuilt {
         availability_zone_rebalancing: availability_zone_rebalancing.as_ref(),
-        deployment_controller: deployment_controller.as_ref(),
         enable_execute_command,
         gateway_connectors: is_given(&gateway_connectors),
         load_balancers: is_given(&load_balancers),
@@ -136,12 +137,36 @@ pub fn create_service(
             "Invalid service name. It must have 1 to 255 letters, digits, underscores or hyphens.",
         ));
     }
-    let strategy = capacity_provider_strategy.unwrap_or_default();
-    let capacity = capacity_provider::choose(cx.txn, &cluster, launch_type, strategy)?;
-    let launch_type = capacity.launch_type;
-    let definition = task_definition::find_active(cx.txn, cx.scope(), task_definition.as_deref().unwrap_or_default())?;
-    let asked = Asked { definition: &definition, network: convert::network_from_wire(network_configuration)? };
-    let deployment = asked.begin(cx, capacity, platform_version)?;
+    let controller = convert::controller(deployment_controller.as_ref())?;
+    let first = match controller {
+        Controller::Ecs => {
+            let strategy = capacity_provider_strategy.unwrap_or_default();
+            let capacity = capacity_provider::choose(cx.txn, &cluster, launch_type, strategy)?;
+            let text = task_definition.as_deref().unwrap_or_default();
+            let definition = task_definition::find_active(cx.txn, cx.scope(), text)?;
+            let asked = Asked { definition: &definition, network: convert::network_from_wire(network_configuration)? };
+            let deployment = asked.begin(cx, capacity, platform_version)?;
+            Some((definition, deployment))
+        }
+        Controller::External if scheduling == Scheduling::Daemon => {
+            return Err(Error::invalid_parameter(
+                "The scheduling strategy DAEMON is not supported with an EXTERNAL deployment controller.",
+            ));
+        }
+        Controller::External => {
+            refuse_of_task_sets(&[
+                ("capacityProviderStrategy", is_given(&capacity_provider_strategy)),
+                ("deploymentConfiguration", deployment_configuration.is_some()),
+                ("launchType", launch_type.is_some()),
+                ("networkConfiguration", network_configuration.is_some()),
+                ("platformVersion", platform_version.is_some()),
+                ("taskDefinition", task_definition.is_some()),
+            ])?;
+            None
+        }
+    };
+    let launch_type = first.as_ref().and_then(|(_, deployment)| Some(deployment.capacity.as_ref()?.launch_type));
+    let launch_type = launch_type.unwrap_or(LaunchType::Ec2);
     let service = Service {
         scope: cx.scope().clone(),
         cluster: cluster.name.clone(),
@@ -154,7 +179,7 @@ pub fn create_service(
             scheduling::default_configuration(scheduling),
             deployment_configuration.unwrap_or_default(),
         )?,
-        deployments: vec![deployment],
+        deployments: first.iter().map(|(_, deployment)| deployment.clone()).collect(),
         last_completed: None,
         service_deployment: None,
         placement_constraints: convert::constraints_from_wire(placement_constraints),
@@ -169,9 +194,13 @@ pub fn create_service(
         steady_at: None,
         obstacle: None,
         next_event: 1,
+        controller,
+        task_sets: Vec::new(),
     };
-    scheduling::check(&service, &service.capacity_of(&service.deployments[0]))?;
-    check_placement(&service, &definition)?;
+    if let Some((definition, deployment)) = &first {
+        scheduling::check(&service, &service.capacity_of(deployment))?;
+        check_placement(&service, definition)?;
+    }
     let service = match cx.txn.services.get(&service.key()).cloned() {
         Some(present) if present.status != ServiceStatus::Inactive => {
             if !is_same(&present, &service) {
@@ -183,7 +212,9 @@ pub fn create_service(
             check_count(cx.txn, &cluster)?;
             forget(cx.txn, &service.key());
             let mut service = service;
-            service_deployment::begin(cx, &mut service, &definition);
+            if let Some((definition, _)) = &first {
+                service_deployment::begin(cx, &mut service, definition);
+            }
             cx.txn.put(service.clone());
             service
         }
@@ -194,7 +225,7 @@ pub fn create_service(
 /// Whether a request for `new` asks for what is there already.
 fn is_same(present: &Service, new: &Service) -> bool {
     let revision = |service: &Service| {
-        let row = service.primary()?;
+        let row = service.primary().filter(|_| service.controller == Controller::Ecs)?;
         let capacity = service.capacity_of(row);
         Some((row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone(), capacity))
     };
@@ -208,6 +239,8 @@ fn is_same(present: &Service, new: &Service) -> bool {
         steady_at: None,
         obstacle: None,
         next_event: 0,
+        launch_type: LaunchType::Ec2,
+        task_sets: Vec::new(),
         ..service.clone()
     };
     revision(present) == revision(new) && asked(present) == asked(new)
@@ -221,15 +254,23 @@ fn check_count(tables: &Tables, cluster: &Cluster) -> Result<(), Error> {
     Ok(())
 }
 
-/// What a deployment is made of.
-struct Asked<'a> {
-    definition: &'a TaskDefinition,
-    network: Option<ServiceNetwork>,
+/// Refuses the first field that is given and is no matter of a service with the controller EXTERNAL.
+fn refuse_of_task_sets(fields: &[(&str, bool)]) -> Result<(), Error> {
+    let Some((field, _)) = fields.iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
+    Err(Error::invalid_parameter(format!(
+        "The field '{field}' cannot be given for a service with an EXTERNAL deployment controller: it is its task sets'."
+    )))
+}
+
+/// What a deployment, or a task set, is made of.
+pub(super) struct Asked<'a> {
+    pub definition: &'a TaskDefinition,
+    pub network: Option<ServiceNetwork>,
 }
 
 impl Asked<'_> {
     /// A new deployment, once it is sure that tasks can be made from it.
-    fn begin(self, cx: &mut Cx<'_>, capacity: Capacity, version: Option<String>) -> Result<Deployment, Error> {
+    pub fn begin(self, cx: &mut Cx<'_>, capacity: Capacity, version: Option<String>) -> Result<Deployment, Error> {
         let Self { definition, network } = self;
         let launch_type = capacity.launch_type;
         if !definition.compatibilities.contains(&launch_type) {
@@ -248,8 +289,17 @@ impl Asked<'_> {
 }
 
 fn check_placement(service: &Service, definition: &TaskDefinition) -> Result<(), Error> {
-    placement::constraints(definition, service.launch_type, Some(convert::constraints_to_wire(service)))?;
-    placement::strategies(service.launch_type, Some(convert::strategies_to_wire(service)))?;
+    check_placement_of(service, definition, service.launch_type)
+}
+
+/// Whether the service's constraints and strategies go with a definition and a launch type.
+pub(super) fn check_placement_of(
+    service: &Service,
+    definition: &TaskDefinition,
+    launch_type: LaunchType,
+) -> Result<(), Error> {
+    placement::constraints(definition, launch_type, Some(convert::constraints_to_wire(service)))?;
+    placement::strategies(launch_type, Some(convert::strategies_to_wire(service)))?;
     Ok(())
 }
 
@@ -293,7 +343,6 @@ pub fn update_service(
     } = request;
     Unbuilt {
         availability_zone_rebalancing: availability_zone_rebalancing.as_ref(),
-        deployment_controller: deployment_controller.as_ref(),
         enable_execute_command,
         gateway_connectors: is_given(&gateway_connectors),
         load_balancers: is_given(&load_balancers),
@@ -306,6 +355,19 @@ pub fn update_service(
     .refuse()?;
     let cluster = cluster::find_active(cx.txn, cx.scope(), cluster.as_deref())?;
     let mut row = find_active(cx, &cluster, &service)?;
+    if deployment_controller.is_some() && convert::controller(deployment_controller.as_ref())? != row.controller {
+        return Err(Error::client("Changing the deployment controller of a service is not supported by Gantry yet."));
+    }
+    if row.controller == Controller::External {
+        refuse_of_task_sets(&[
+            ("capacityProviderStrategy", capacity_provider_strategy.is_some()),
+            ("deploymentConfiguration", deployment_configuration.is_some()),
+            ("forceNewDeployment", force_new_deployment == Some(true)),
+            ("networkConfiguration", network_configuration.is_some()),
+            ("platformVersion", platform_version.is_some()),
+            ("taskDefinition", task_definition.is_some()),
+        ])?;
+    }
     if let Some(count) = desired_count {
         row.desired_count = scheduling::desired(row.scheduling, count)?;
     }
@@ -334,7 +396,9 @@ pub fn update_service(
         capacity: capacity_provider_strategy,
         force: force_new_deployment == Some(true),
     };
-    change.deploy(cx, &mut row)?;
+    if row.controller == Controller::Ecs {
+        change.deploy(cx, &mut row)?;
+    }
     cx.txn.put(row.clone());
     Ok(ecs::UpdateServiceResponse { service: Some(to_wire(cx.txn, &row, true)) })
 }

@@ -1,4 +1,4 @@
-//! Tags of clusters, capacity providers, task definitions, tasks, services and container instances, by ARN
+//! Tags of clusters, capacity providers, task definitions, tasks, services, task sets and container instances, by ARN
 //! (ecs-semantics §0.2).
 
 use std::str::FromStr;
@@ -23,6 +23,8 @@ enum Resource {
     Task(Arc<Task>),
     ContainerInstance(Arc<ContainerInstance>),
     Service(Arc<Service>),
+    /// By its id.
+    TaskSet(Arc<Service>, String),
 }
 
 const NOT_FOUND: &str = "The specified resource wasn't found.";
@@ -99,8 +101,14 @@ fn find(cx: &Cx<'_>, text: &str) -> Result<Option<Resource>, Error> {
             let row = cx.txn.capacity_providers.get(&(cx.scope().clone(), rest.to_owned()));
             row.cloned().map(Resource::CapacityProvider)
         }
-        // A kind that has ARNs, too; nothing of it exists here.
-        "task-set" => None,
+        "task-set" => {
+            let mut parts = rest.splitn(3, '/');
+            let mut next = || parts.next().ok_or_else(invalid_arn);
+            let (cluster, service, id) = (next()?, next()?, next()?);
+            let row = cx.txn.services.get(&(cx.scope().clone(), cluster.to_owned(), service.to_owned()));
+            let row = row.filter(|row| row.task_sets.iter().any(|set| set.id == id));
+            row.map(|row| Resource::TaskSet(row.clone(), id.to_owned()))
+        }
         _ => return Err(invalid_arn()),
     })
 }
@@ -137,6 +145,10 @@ impl Resource {
             Self::Task(row) => &row.tags,
             Self::ContainerInstance(row) => &row.tags,
             Self::Service(row) => &row.tags,
+            Self::TaskSet(row, id) => {
+                let set = row.task_sets.iter().find(|set| set.id == *id);
+                set.map(|set| set.tags.as_slice()).unwrap_or_default()
+            }
         }
     }
 
@@ -167,6 +179,11 @@ impl Resource {
             Self::Task(row) => txn.put(Task { tags, ..Task::clone(row) }),
             Self::ContainerInstance(row) => txn.put(ContainerInstance { tags, ..ContainerInstance::clone(row) }),
             Self::Service(row) => txn.put(Service { tags, ..Service::clone(row) }),
+            Self::TaskSet(row, id) => {
+                let mut row = Service::clone(row);
+                row.task_sets.iter_mut().filter(|set| set.id == *id).for_each(|set| set.tags.clone_from(&tags));
+                txn.put(row);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) mod network;
 mod overrides;
 pub(super) mod placement;
 pub mod run;
-mod token;
+pub(super) mod token;
 
 use model::{Arn, Cluster, ContainerInstanceId, DesiredStatus, LaunchType, Scope, StopCode, Task, TaskId};
 use store::{Tables, TaskListing};

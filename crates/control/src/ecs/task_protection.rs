@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use model::task_set::Controller;
 use model::{Arn, DesiredStatus, Task, Timestamp};
 use store::{Tables, service_of};
 use wire::ecs;
@@ -98,6 +99,8 @@ fn find_all(cx: &Cx<'_>, cluster: &str, texts: &[String]) -> Result<Vec<Result<T
 /// is on its way out may not hold it up time and again.
 fn is_deployment_blocked(tables: &Tables, task: &Task, now: Timestamp) -> bool {
     let service = service_of(task).and_then(|key| tables.services.get(&key));
+    // Of task sets none is older: whoever controls them says which is to go.
+    let service = service.filter(|row| row.controller == Controller::Ecs);
     let Some((service, primary)) = service.and_then(|row| Some((row, row.primary()?))) else { return false };
     let is_old = |task: &Task| task.started_by.as_ref() != Some(&primary.id);
     let holds = |task: &Task| is_old(task) && task.protected_until.is_some_and(|until| now < until);

@@ -1,6 +1,7 @@
 //! ECS Deployment State Change: a deployment of a service begins, is complete, has failed, or begins anew.
 
 use model::service::Rollout;
+use model::task_set::Controller;
 use model::{Arn, Deployment, Service};
 use serde_json::{Map, Value};
 use store::RowChange;
@@ -10,7 +11,8 @@ use super::{Kind, Told, detail};
 pub(super) fn events(change: &RowChange<Service>) -> impl Iterator<Item = Told> {
     let before = change.before.iter().flat_map(|row| &row.deployments);
     let known: Vec<(&str, &str)> = before.map(|row| (row.id.as_str(), row.rollout_reason.as_str())).collect();
-    let service = change.after.iter();
+    // A task set is nobody's deployment.
+    let service = change.after.iter().filter(|service| service.controller == Controller::Ecs);
     let now = service.flat_map(|service| service.deployments.iter().map(move |row| (service, row)));
     // The reason names the deployment and its state, so that one that begins anew says so.
     now.filter(move |(_, row)| !known.contains(&(row.id.as_str(), row.rollout_reason.as_str())))

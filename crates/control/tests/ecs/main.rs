@@ -16,4 +16,5 @@ mod tag;
 mod task;
 mod task_definition;
 mod task_protection;
+mod task_set;
 mod world;

@@ -123,8 +123,6 @@ fn what_cannot_be_created_is_refused() {
         |field: &str| format!("ClientException: The field '{field}' of the service is not supported by Gantry yet.");
     let fields = [
         ("availabilityZoneRebalancing", json!("ENABLED")),
-        ("deploymentController", json!({"type": "CODE_DEPLOY"})),
-        ("deploymentController", json!({"type": "EXTERNAL"})),
         ("enableExecuteCommand", json!(true)),
         ("loadBalancers", json!([{"containerName": "main", "containerPort": 80}])),
         ("role", json!("r")),
@@ -146,6 +144,11 @@ fn what_cannot_be_created_is_refused() {
         (
             json!({"networkConfiguration": null}),
             "InvalidParameterException: Network Configuration must be provided when networkMode 'awsvpc' is specified.",
+        ),
+        (
+            json!({"deploymentController": {"type": "CODE_DEPLOY"}}),
+            "ClientException: The deployment controller CODE_DEPLOY is not supported by Gantry: it has no CodeDeploy that \
+             could deploy the service.",
         ),
         (json!({"desiredCount": null}), "InvalidParameterException: desiredCount is required."),
         (json!({"desiredCount": -1}), "InvalidParameterException: desiredCount must be between 0 and 5000."),

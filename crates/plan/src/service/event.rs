@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use model::resources::Shortage;
 use model::service_event::ActionName;
-use model::{ContainerInstance, ContainerInstanceId, NodeId, ServiceAction, TaskId};
+use model::{ContainerInstance, ContainerInstanceId, NodeId, Service, ServiceAction, TaskId};
 
 use crate::place::Reason;
 
@@ -54,6 +54,18 @@ pub fn in_progress(deployment: &str) -> String {
 
 pub fn completed_reason(deployment: &str) -> String {
     format!("ECS deployment {deployment} completed.")
+}
+
+/// What a message about a deployment's tasks is about: the service, or the task set beside it.
+pub fn subject(service: &Service, deployment: &str) -> String {
+    match service.task_sets.iter().any(|set| set.id == deployment) {
+        true => format!("{}, taskSet {deployment}", service.name),
+        false => service.name.clone(),
+    }
+}
+
+pub fn task_set_steady(subject: &str) -> Event {
+    Event::named(ActionName::TaskSetSteadyState, format!("(service {subject}) has reached a steady state."))
 }
 
 pub fn started(service: &str, tasks: impl Iterator<Item = TaskId>) -> Event {

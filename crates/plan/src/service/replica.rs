@@ -91,8 +91,8 @@ impl<'a> Census<'a> {
     pub fn take(plan: &ServicePlan, tasks: &'a [ServiceTask<'a>], want: Want, now: Timestamp) -> Self {
         let service = &plan.service;
         let configuration = &service.configuration;
-        let (lower, upper) =
-            bounds(service.desired_count, configuration.minimum_healthy_percent, configuration.maximum_percent);
+        let desired = u32::try_from(want.desired).unwrap_or(u32::MAX);
+        let (lower, upper) = bounds(desired, configuration.minimum_healthy_percent, configuration.maximum_percent);
         let stopped: BTreeSet<TaskId> = plan.stop.iter().map(|stop| stop.task).collect();
         let alive = tasks.iter().filter(|task| task.is_alive() && !stopped.contains(&task.id));
         let stays = |task: &&ServiceTask<'_>| task.deployment == want.deployment && !drain::must_leave(task, now);

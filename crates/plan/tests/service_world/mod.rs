@@ -9,6 +9,7 @@ use model::service::{
     CircuitBreaker, Deployment, DeploymentConfiguration, PropagateTags, Rollout, Scheduling, Service, ServiceStatus,
 };
 use model::service_deployment::{HookStatus, Progress};
+use model::task_set::{Controller, Stability, TaskSet, TaskSetStatus};
 use model::{HealthStatus, InstanceStatus, LaunchType, NodeId, Scope, ServiceDeployment, TaskId, Timestamp};
 use plan::service::event::{self, Event};
 use plan::service::stage::HookResult;
@@ -90,6 +91,8 @@ impl World {
             steady_at: None,
             obstacle: None,
             next_event: 1,
+            controller: Default::default(),
+            task_sets: Vec::new(),
         };
         let mut world = Self {
             nodes: Default::default(),
@@ -129,6 +132,34 @@ impl World {
         self.service.deployments.insert(0, new);
         self.service.steady_at = None;
         self.deployment = Some(record::begin(&self.service, format!("record-{id}"), self.now));
+    }
+
+    /// A service whose controller is EXTERNAL, without a task set.
+    pub fn external(desired: u32) -> Self {
+        let mut world = Self::new(desired, configuration(100, 200));
+        world.service.controller = Controller::External;
+        world.service.deployments.clear();
+        world.deployment = None;
+        world
+    }
+
+    pub fn add_set(&mut self, id: &str, scale: f64) {
+        self.service.deployments.push(begin(id.to_owned(), ("f".to_owned(), 1), None, None, self.now));
+        self.service.task_sets.push(TaskSet {
+            id: id.to_owned(),
+            status: TaskSetStatus::Active,
+            external_id: None,
+            scale,
+            tags: Vec::new(),
+            stability: Stability::Stabilizing,
+            stability_at: self.now,
+            steady_at: None,
+            updated_at: self.now,
+        });
+    }
+
+    pub fn change_set(&mut self, id: &str, change: impl FnOnce(&mut TaskSet)) {
+        change(self.service.task_sets.iter_mut().find(|set| set.id == id).expect("a set"));
     }
 
     /// The record of a deployment that is there.
@@ -216,8 +247,8 @@ impl World {
                 task.life = Life::Stopping;
             }
         }
-        let mut started = Vec::new();
         for start in &plan.start {
+            let mut started = Vec::new();
             match &start.places {
                 Places::Any => {
                     for _ in 0..start.count {
@@ -229,9 +260,7 @@ impl World {
                     started.extend(nodes.iter().map(|node| self.start(&start.deployment, node.0 as usize)));
                 }
             }
-        }
-        if !started.is_empty() {
-            events.push(event::started("web", started.into_iter()));
+            events.push(event::started(&event::subject(&self.service, &start.deployment), started.into_iter()));
         }
         events
     }
@@ -331,7 +360,21 @@ impl World {
         Some(format!("{} {stage}: {}", row.status.as_str(), shares.join(", ")))
     }
 
+    fn show_sets(&self) -> String {
+        let shown = self.service.task_sets.iter().map(|set| {
+            let mine = |life| self.tasks.iter().filter(|t| t.deployment == set.id && t.life == life).count();
+            let (running, pending) = (mine(Life::Running), mine(Life::Pending));
+            let (status, desired) = (set.status.as_str(), set.computed_desired(self.service.desired_count));
+            format!("{} {status} {:?}: {running} running, {pending} pending of {desired}", set.id, set.stability)
+        });
+        let shown: Vec<_> = shown.collect();
+        format!("{}; {}", self.service.status.as_str(), shown.join("; "))
+    }
+
     pub fn show(&self) -> String {
+        if self.service.controller == Controller::External {
+            return self.show_sets();
+        }
         let rollout = |row: &model::Deployment| match row.rollout {
             Rollout::InProgress => "in progress",
             Rollout::Completed => "completed",

@@ -6,6 +6,7 @@ use model::capacity_provider::Capacity;
 use model::service::{
     Deployment, PlacementConstraint, PlacementStrategy, PropagateTags, Rollout, Scheduling, Service, ServiceNetwork,
 };
+use model::task_set::Controller;
 use model::{Arn, LaunchType, Task, TaskStatus};
 use store::Tables;
 use wire::ecs;
@@ -13,14 +14,15 @@ use wire::ecs::Error;
 
 use super::capacity_provider::strategy_to_wire;
 use super::task::launch_type_to_wire;
-use super::{deployment_configuration, has_items, is_true, items, non_empty, refuse_unbuilt, signed, tag, time};
+use super::{
+    deployment_configuration, has_items, is_true, items, non_empty, refuse_unbuilt, signed, tag, task_set, time,
+};
 use crate::ecs::service_deployment;
 
 /// What CreateService and UpdateService have in common and is not built.
 #[derive(Default)]
 pub struct Unbuilt<'a> {
     pub availability_zone_rebalancing: Option<&'a ecs::AvailabilityZoneRebalancing>,
-    pub deployment_controller: Option<&'a ecs::DeploymentController>,
     pub enable_execute_command: Option<bool>,
     pub gateway_connectors: bool,
     pub load_balancers: bool,
@@ -37,12 +39,10 @@ impl Unbuilt<'_> {
     pub fn refuse(&self) -> Result<(), Error> {
         let rebalances =
             self.availability_zone_rebalancing.is_some_and(|v| *v != ecs::AvailabilityZoneRebalancing::Disabled);
-        let controlled = self.deployment_controller.is_some_and(|c| c.r#type != ecs::DeploymentControllerType::Ecs);
         refuse_unbuilt(
             "the service",
             &[
                 ("availabilityZoneRebalancing", rebalances),
-                ("deploymentController", controlled),
                 ("enableExecuteCommand", is_true(self.enable_execute_command)),
                 ("gatewayConnectors", self.gateway_connectors),
                 ("loadBalancers", self.load_balancers),
@@ -53,6 +53,24 @@ impl Unbuilt<'_> {
                 ("vpcLatticeConfigurations", self.vpc_lattice_configurations),
             ],
         )
+    }
+}
+
+/// Who decides what the service runs next.
+///
+/// # Errors
+/// `ClientException` for CODE_DEPLOY, `InvalidParameterException` for what is no controller.
+pub fn controller(given: Option<&ecs::DeploymentController>) -> Result<Controller, Error> {
+    match given.map(|given| &given.r#type) {
+        None | Some(ecs::DeploymentControllerType::Ecs) => Ok(Controller::Ecs),
+        Some(ecs::DeploymentControllerType::External) => Ok(Controller::External),
+        Some(ecs::DeploymentControllerType::CodeDeploy) => Err(Error::client(
+            "The deployment controller CODE_DEPLOY is not supported by Gantry: it has no CodeDeploy that could deploy the \
+             service.",
+        )),
+        Some(ecs::DeploymentControllerType::Unknown(_)) => {
+            Err(Error::invalid_parameter("The deployment controller should be one of [ECS,CODE_DEPLOY,EXTERNAL]"))
+        }
     }
 }
 
@@ -189,7 +207,8 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
     let all = counts.all();
     let primary = service.primary();
     let capacity = primary.map(|row| service.capacity_of(row));
-    let rows = service.deployments.iter().zip(&counts.requested).enumerate();
+    let is_external = service.controller == Controller::External;
+    let rows = service.deployments.iter().filter(|_| !is_external).zip(&counts.requested).enumerate();
     let deployments = rows.map(|(index, (row, requested))| {
         deployment_to_wire(service, row, index == 0, *requested, counts.of_deployment(&row.id))
     });
@@ -210,14 +229,19 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
             .map(|id| Arn::service_deployment(&service.scope, &service.cluster, &service.name, id).to_string()),
         current_service_revisions: Some(revisions.collect()),
         deployment_configuration: Some(deployment_configuration::to_wire(&service.configuration)),
-        deployment_controller: None,
+        deployment_controller: is_external
+            .then_some(ecs::DeploymentController { r#type: ecs::DeploymentControllerType::External }),
         deployments: Some(deployments.collect()),
         desired_count: Some(signed(service.desired_count)),
         enable_ecs_managed_tags: Some(service.enable_ecs_managed_tags),
         enable_execute_command: Some(false),
         events: Some(events),
         health_check_grace_period_seconds: Some(signed(service.health_check_grace_seconds)),
-        launch_type: shown_launch_type(&capacity.unwrap_or_else(|| Capacity::of(service.launch_type))),
+        launch_type: match capacity {
+            Some(capacity) => shown_launch_type(&capacity),
+            None if is_external => None,
+            None => Some(launch_type_to_wire(service.launch_type)),
+        },
         load_balancers: Some(Vec::new()),
         network_configuration: primary.and_then(|row| row.network.as_ref()).map(network_to_wire),
         pending_count: Some(signed(all.pending)),
@@ -239,8 +263,13 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
         status: Some(service.status.as_str().to_owned()),
         tags: tags.then(|| tag::to_wire(&service.tags)),
         task_definition: primary.map(|row| definition_arn(service, row)),
-        task_sets: None,
+        task_sets: is_external.then(|| task_sets_to_wire(service, &counts)),
     }
+}
+
+fn task_sets_to_wire(service: &Service, counts: &Counts<'_>) -> Vec<ecs::TaskSet> {
+    let sets = service.task_sets.iter().filter_map(|set| Some((set, service.deployment(&set.id)?)));
+    sets.map(|(set, row)| task_set::to_wire(service, set, row, counts.of_deployment(&set.id), false)).collect()
 }
 
 fn count(count: &mut Count, task: &Task) {

@@ -5,7 +5,7 @@
 use model::capacity_provider::Capacity;
 use model::service::{Scheduling, ServiceKey};
 use model::service_event::EVENTS_MAX;
-use model::{Deployment, DesiredStatus, InstanceStatus, NodeId, Service, ServiceEvent, Task, Timestamp};
+use model::{Deployment, DesiredStatus, InstanceStatus, LaunchType, NodeId, Service, ServiceEvent, Task, Timestamp};
 use plan::place::{Placement, Reason, Surveyed};
 use plan::service::event::{self, Event};
 use plan::service::{
@@ -83,12 +83,13 @@ fn stop_task(cx: &mut Cx<'_>, stop: &Stop) {
 
 /// Whether all found a place.
 fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
+    let subject = event::subject(&plan.service, &wanted.deployment);
     let judged = judge(cx, &plan.service, wanted);
     let (run, manner) = match judged {
         Ok(judged) => judged,
         Err(error) => {
             let words = Failure::from(error).message;
-            plan.meet(event::misconfigured(&plan.service.name, words.trim_end_matches('.')), cx.now);
+            plan.meet(event::misconfigured(&subject, words.trim_end_matches('.')), cx.now);
             return false;
         }
     };
@@ -104,7 +105,7 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
         }
     }
     if !started.is_empty() {
-        plan.events.push(event::started(&plan.service.name, started.into_iter()));
+        plan.events.push(event::started(&subject, started.into_iter()));
     }
     let Some((part, placement)) = failed else {
         plan.overcome();
@@ -112,9 +113,9 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
     };
     let event = match part.provider {
         Some(provider) if !run.has_candidates(cx, &Part { provider: Some(provider.clone()), count: 1 }) => {
-            event::empty_provider(&plan.service.name, &provider)
+            event::empty_provider(&subject, &provider)
         }
-        _ => unplaced(cx, &plan.service, &placement),
+        _ => unplaced(cx, &subject, run.launch_type(), &placement),
     };
     plan.meet(event, cx.now);
     false
@@ -130,7 +131,7 @@ fn start_on(cx: &mut Cx<'_>, plan: &mut ServicePlan, (run, manner): (&Run, &Mann
         plan.overcome();
         return true;
     }
-    plan.meet(unplaced(cx, &plan.service, &placement), cx.now);
+    plan.meet(unplaced(cx, &plan.service.name, run.launch_type(), &placement), cx.now);
     false
 }
 
@@ -182,7 +183,7 @@ fn judge(cx: &Cx<'_>, service: &Service, wanted: &Start) -> Result<(Run, Manner)
 }
 
 fn deployment<'a>(service: &'a Service, wanted: &Start) -> Option<&'a Deployment> {
-    service.deployments.iter().find(|row| row.id == wanted.deployment)
+    service.deployment(&wanted.deployment)
 }
 
 fn capacity(service: &Service, wanted: &Start) -> Capacity {
@@ -206,19 +207,19 @@ fn present(cx: &Cx<'_>, service: &Service, wanted: &Start) -> Vec<usize> {
     counts
 }
 
-fn unplaced(cx: &Cx<'_>, service: &Service, placement: &Placement) -> Event {
-    if service.launch_type == model::LaunchType::Fargate {
+fn unplaced(cx: &Cx<'_>, subject: &str, launch_type: LaunchType, placement: &Placement) -> Event {
+    if launch_type == LaunchType::Fargate {
         let lacks_address = placement.refused.iter().any(|refusal| refusal.reason == Reason::Interface);
         return match lacks_address {
-            true => event::unplaced_because(&service.name, Reason::Interface.as_str(), Reason::Interface.as_str()),
-            false => event::unplaced_because(&service.name, NO_CAPACITY, FARGATE_IS_FULL),
+            true => event::unplaced_because(subject, Reason::Interface.as_str(), Reason::Interface.as_str()),
+            false => event::unplaced_because(subject, NO_CAPACITY, FARGATE_IS_FULL),
         };
     }
     let closest = placement.refused.iter().find_map(|refusal| {
         let instance = cx.txn.container_instance_of_node(refusal.node)?;
         Some((instance.id, &refusal.reason))
     });
-    event::unplaced(&service.name, closest)
+    event::unplaced(subject, closest)
 }
 
 /// Adds an event, and lets the oldest go.

@@ -40,7 +40,7 @@ pub(in crate::ecs) const EMPTY_PROVIDER: &str = "No Container Instances were fou
 /// repeated with its client token gets the same tasks again.
 pub fn run_task(cx: &mut Cx<'_>, mut request: ecs::RunTaskRequest) -> Result<ecs::RunTaskResponse, Error> {
     let token = request.client_token.take().filter(|token| !token.is_empty());
-    let token = token.map(|token| Token::of(token, &request)).transpose()?;
+    let token = token.map(|token| Token::of("RunTask", token, &request)).transpose()?;
     if let Some(answered) = token.as_ref().map(|token| token.answer(cx)).transpose()?.flatten() {
         return Ok(answered);
     }
@@ -89,7 +89,7 @@ pub fn run_task(cx: &mut Cx<'_>, mut request: ecs::RunTaskRequest) -> Result<ecs
         tasks.extend(started);
     }
     if let Some(token) = token.filter(|_| !tasks.is_empty()) {
-        token.keep(cx, &tasks);
+        token.keep(cx, tasks.iter().map(|task| task.id.to_string()).collect());
     }
     let shown = tasks.iter().map(|task| to_wire(cx.txn, task, true)).collect();
     Ok(ecs::RunTaskResponse { tasks: Some(shown), failures: Some(failures) })
@@ -253,6 +253,10 @@ impl Run {
             overrides,
             revision: service_revision::of_deployment(cx.txn, &service.key(), deployment).cloned(),
         })
+    }
+
+    pub(in crate::ecs) fn launch_type(&self) -> LaunchType {
+        self.launch_type
     }
 
     /// How a service's tasks are placed.
