@@ -134,6 +134,8 @@ pub enum What {
     Writes,
     /// Memory at rest and time to readiness, against dockerd (as root)
     Idle,
+    /// Requests a second through a load balancer to two targets, against nginx and HAProxy
+    Lb,
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ mod idle;
 mod image;
 mod instance;
 mod launch;
+mod lb;
 mod load;
 mod moto;
 mod process;
@@ -34,7 +35,7 @@ pub async fn run(args: &args::Bench, format: Output) -> Result<(), Failure> {
 
 fn selected(what: What) -> Vec<What> {
     match what {
-        What::All => vec![What::Idle, What::Reads, What::Writes, What::Launch, What::Burst],
+        What::All => vec![What::Idle, What::Reads, What::Writes, What::Launch, What::Burst, What::Lb],
         one => vec![one],
     }
 }
@@ -46,6 +47,7 @@ async fn measure(what: What, args: &args::Bench) -> Result<Vec<Figure>, Failure>
         What::Reads => until_interrupted(calls::measure_reads(&args.moto)).await,
         What::Writes => until_interrupted(calls::measure_writes(&args.moto)).await,
         What::Idle => idle::measure().await,
+        What::Lb => until_interrupted(lb::measure()).await,
         What::All => unreachable!("all stands for the others"),
     }
 }

@@ -34,10 +34,15 @@ pub struct Outcome {
     pub answers: usize,
 }
 
-/// A request that is signed once; it is good for as long as the clock skew allows.
+/// A request that is made once. A signed one is good for as long as the clock skew allows.
+#[derive(Clone)]
 pub struct Prepared(Vec<u8>);
 
 impl Prepared {
+    pub fn get(path: &str) -> Self {
+        Self(format!("GET {path} HTTP/1.1\r\nhost: bench.localhost\r\naccept: */*\r\n\r\n").into_bytes())
+    }
+
     pub fn new(client: &Client, operation: &str, input: &Value) -> Result<Self, Failure> {
         let body = input.to_string().into_bytes();
         let what = || format!("{operation} could not be signed");

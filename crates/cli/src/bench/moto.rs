@@ -1,15 +1,15 @@
 //! moto's server, which answers the same operations from Python: the peer of the API benches.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::process::{Daemon, POLL_INTERVAL};
+use super::process::{self, Daemon, POLL_INTERVAL};
 use crate::client::{Client, Service};
-use crate::failure::{Advice, Context, Failure};
+use crate::failure::{Advice, Failure};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -21,7 +21,7 @@ pub struct Moto {
 impl Moto {
     /// With the default cluster, which moto lacks at first.
     pub async fn start(program: &Path, directory: &Path) -> Result<Self, Failure> {
-        let address = free_address()?;
+        let address = process::free_address()?;
         let mut command = Command::new(program);
         command.args(["--host", "127.0.0.1", "--port", &address.port().to_string()]);
         let log = directory.join("moto.log");
@@ -42,10 +42,4 @@ impl Moto {
     pub fn client(&self) -> Client {
         Client::anonymous(self.address, "us-east-1")
     }
-}
-
-/// moto cannot be asked which port it took, so one is chosen that was free a moment ago.
-fn free_address() -> Result<SocketAddr, Failure> {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    bound.context(|| "no port is free".to_owned())
 }

@@ -1,6 +1,7 @@
 //! Processes that a bench starts: found in PATH, their output in a file, ended when dropped.
 
 use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -80,6 +81,12 @@ pub async fn output(command: Command) -> Result<String, Failure> {
 
 fn command_name(command: &Command) -> String {
     command.get_program().to_string_lossy().into_owned()
+}
+
+/// For what cannot be asked which port it took: one that was free a moment ago.
+pub fn free_address() -> Result<SocketAddr, Failure> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    bound.context(|| "no port is free".to_owned())
 }
 
 /// Resident memory of a process, MiB.
