@@ -8,11 +8,15 @@
 //! for neither. A plan says how many tasks to start, not where: whoever carries it out places them, and tells the
 //! service with [`event`]'s words what came of it.
 //!
+//! That is ROLLING. A BLUE_GREEN, LINEAR or CANARY deployment keeps two revisions beside each other (`staged`) as its
+//! [`stage`] wants it, and says what share of the traffic each is to get. How a deployment went is in its [`record`].
+//!
 //! Of nodes it knows what its tasks' [`Site`]s say; it does not know load balancers, and never sees tasks that
 //! are not the service's.
 //!
 //! Invariants
-//! - A plan never takes the number of healthy tasks below `lower` by stopping one, and never starts one above `upper`.
+//! - A plan never takes the number of healthy tasks below `lower` by stopping one, and never starts one above `upper`
+//!   (above `upper` for its revision, where two are kept beside each other).
 //! - Once a plan is carried out, the next one at the same time is empty.
 
 pub mod daemon;

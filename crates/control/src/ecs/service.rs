@@ -3,9 +3,9 @@
 //! The operations only write what is wanted; [`round`] brings the tasks to it, one transaction at a time, whenever
 //! something changes (see [`reconcile`](crate::reconcile)).
 //!
-//! REPLICA and DAEMON services with rolling deployments are built. Load balancers, registries, Service Connect, volumes
-//! and CodeDeploy are not: what asks for them is refused. With the controller EXTERNAL a service runs what its task sets
-//! say ([`task_set`](super::task_set)).
+//! A change that needs other tasks begins a service deployment ([`service_deployment`]); with the controller EXTERNAL a
+//! service runs what its task sets say ([`task_set`](super::task_set)). Load balancers, registries, Service Connect,
+//! volumes and CodeDeploy are not built: what asks for them is refused.
 
 pub mod round;
 mod scheduling;
