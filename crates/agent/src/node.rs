@@ -56,12 +56,13 @@ pub struct Leftovers {
     pub logs: Vec<String>,
 }
 
-/// A desired set older than the one that was taken over.
+/// Why a desired set is not taken over. Nothing of it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("generation {given} is older than {known}")]
-pub struct StaleGeneration {
-    pub given: u64,
-    pub known: u64,
+pub enum DesireError {
+    #[error("generation {given} is older than {known}")]
+    Stale { given: u64, known: u64 },
+    #[error("the task {0} is not known, and came without its spec")]
+    Unknown(TaskId),
 }
 
 pub struct Node {
@@ -133,13 +134,17 @@ impl Node {
         generation: u64,
         desired: Vec<DesiredTask>,
         now: Timestamp,
-    ) -> Result<Vec<Action>, StaleGeneration> {
+    ) -> Result<Vec<Action>, DesireError> {
         if generation < self.generation {
-            return Err(StaleGeneration { given: generation, known: self.generation });
+            return Err(DesireError::Stale { given: generation, known: self.generation });
+        }
+        let is_unknown = |task: &&DesiredTask| task.spec.is_none() && !self.tasks.contains_key(&task.id);
+        if let Some(task) = desired.iter().find(is_unknown) {
+            return Err(DesireError::Unknown(task.id));
         }
         self.generation = generation;
         let mut actions = Vec::new();
-        let named: BTreeSet<TaskId> = desired.iter().map(|task| task.spec.id).collect();
+        let named: BTreeSet<TaskId> = desired.iter().map(|task| task.id).collect();
         let absent: Vec<TaskId> = self.tasks.keys().copied().filter(|id| !named.contains(id)).collect();
         for id in absent {
             self.drop_task(id, now, &mut actions);
@@ -160,7 +165,7 @@ impl Node {
     }
 
     fn desire_task(&mut self, desired: DesiredTask, now: Timestamp, actions: &mut Vec<Action>) {
-        let id = desired.spec.id;
+        let id = desired.id;
         if let Some(entry) = self.tasks.get_mut(&id) {
             entry.is_wanted = true;
             if desired.desired_status == DesiredStatus::Running || entry.task.state().stopping {
@@ -169,7 +174,10 @@ impl Node {
             let effects = entry.task.step(Event::Desired(DesiredStatus::Stopped), now);
             return self.settle(id, effects, actions);
         }
-        let spec = Arc::new(desired.spec);
+        let Some(mut spec) = desired.spec else { return };
+        // It was read as a list that might become longer, and is kept for as long as the task lives.
+        spec.containers.shrink_to_fit();
+        let spec = Arc::from(spec);
         let (task, effects) = match desired.desired_status {
             // Not kept: should the agent restart, the next desired set brings it here again.
             DesiredStatus::Stopped => Task::never_here(spec, &self.boot_id, now),

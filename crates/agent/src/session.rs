@@ -51,8 +51,8 @@ pub enum SessionError {
     Decode(#[source] serde_json::Error),
     #[error("closed by the control plane: {reason}")]
     Bye { reason: String, fatal: bool },
-    #[error("the desired set is older than the one taken over")]
-    Stale,
+    #[error("the desired set could not be taken over")]
+    Refused,
     #[error("the node has stopped")]
     NodeGone,
 }
@@ -162,7 +162,7 @@ impl<D: Dial> Session<D> {
                 let (done, is_done) = oneshot::channel();
                 self.tell(Message::Desired { generation, tasks, done }).await?;
                 if !is_done.await.map_err(|_| SessionError::NodeGone)? {
-                    return Err(SessionError::Stale);
+                    return Err(SessionError::Refused);
                 }
                 send(link, &FromAgent::Applied { generation }).await
             }

@@ -171,7 +171,7 @@ async fn a_node_that_comes_back_gets_its_daemon_again() {
     world.clock.advance(control::config::NODE_LOST_AFTER);
     world.until("it is lost", |tables| service(tables).desired_count == 0).await;
     let (mut back, told) = Link::join(&world, NODES[0]).await;
-    let lost = told.tasks[0].spec.id;
+    let lost = told.tasks[0].id;
     assert_eq!(told.statuses(), BTreeMap::from([(lost, DesiredStatus::Stopped)]), "nothing new beside the old one");
     back.report(vec![report(lost, 9, ReportedStatus::Stopped)]).await;
     serve(back, Desired { tasks: Vec::new(), ..told }, &Registry::default());

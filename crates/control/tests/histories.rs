@@ -142,7 +142,7 @@ impl History {
         loop {
             match self.link.hear().await {
                 FromControl::Desired { generation, tasks } => {
-                    let statuses = tasks.iter().map(|task| (task.spec.id, task.desired_status)).collect();
+                    let statuses = tasks.iter().map(|task| (task.id, task.desired_status)).collect();
                     self.agent.obey(&statuses);
                     self.link.say(&FromAgent::Applied { generation }).await;
                 }

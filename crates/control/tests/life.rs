@@ -53,7 +53,7 @@ async fn from_run_task_to_stopped() {
     world.check_ledger();
 
     let desired = link.desired().await;
-    let spec = &desired.tasks[0].spec;
+    let spec = desired.tasks[0].spec.as_ref().unwrap();
     assert_eq!((spec.id, desired.tasks[0].desired_status), (id, DesiredStatus::Running));
     assert_eq!(spec.arn, answer["tasks"][0]["taskArn"]);
     assert_eq!(spec.containers[0].definition.environment, [("A".to_owned(), "1".to_owned())]);
@@ -139,6 +139,6 @@ async fn a_full_disk_refuses_the_call_and_leaves_nothing() {
     let answer = world.call("RunTask", run(&world)).await;
     let desired = link.desired().await;
     assert_eq!(desired.tasks.len(), 1, "the node never hears of what was not written");
-    assert_eq!(desired.tasks[0].spec.id, id_of(&answer["tasks"][0]));
+    assert_eq!(desired.tasks[0].id, id_of(&answer["tasks"][0]));
     world.check_ledger();
 }

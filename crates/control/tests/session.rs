@@ -39,7 +39,7 @@ async fn a_task_runs_and_stops() {
 
     let desired = link.desired().await;
     assert_eq!(desired.statuses(), [(id, DesiredStatus::Running)].into());
-    assert_eq!(desired.tasks[0].spec.interface.as_ref().unwrap().address.to_string(), "172.31.0.5");
+    assert_eq!(desired.tasks[0].spec.as_ref().unwrap().interface.as_ref().unwrap().address.to_string(), "172.31.0.5");
     link.applied(&desired).await;
     link.report(vec![report(id, 1, ReportedStatus::Pending), report(id, 2, ReportedStatus::Running)]).await;
     assert_eq!(link.taken().await, [(id, 1), (id, 2)]);
@@ -155,6 +155,8 @@ async fn one_desired_set_is_unanswered_at_most_and_what_changes_meanwhile_comes_
     let next = link.desired().await;
     let (running, stopped) = (DesiredStatus::Running, DesiredStatus::Stopped);
     assert_eq!(next.statuses(), [(first, stopped), (second, running), (third, running)].into());
+    let with_spec: Vec<TaskId> = next.tasks.iter().filter(|task| task.spec.is_some()).map(|task| task.id).collect();
+    assert_eq!(with_spec, [second, third], "the first one's is there already");
     assert!(next.generation > desired.generation);
 }
 
@@ -230,6 +232,7 @@ async fn a_lost_link_shows_and_a_new_one_takes_up_where_it_broke() {
     let (mut link, desired) = Link::join(&world, NODE).await;
     let expected = [(running, DesiredStatus::Running), (placed_meanwhile, DesiredStatus::Running)];
     assert_eq!(desired.statuses(), expected.into());
+    assert!(desired.tasks.iter().all(|task| task.spec.is_some()), "a new session assumes nothing");
     let task = world.task(running);
     assert_eq!((task.connected, task.connectivity_at), (true, Some(world.clock.now())));
     link.report(vec![report(running, 2, ReportedStatus::Running)]).await;
@@ -331,7 +334,7 @@ async fn what_is_no_link_is_refused() {
     };
     let text = |message: &FromAgent| serde_json::to_string(message).unwrap();
     let strange = Hello { protocol: 99, ..hello(NODE) };
-    let other = "this control plane speaks link protocol 1, the agent 99";
+    let other = "this control plane speaks link protocol 2, the agent 99";
     check(text(&FromAgent::Hello(Box::new(strange))), other, true).await;
     check(text(&FromAgent::Applied { generation: 1 }), "the link is broken: the first message is not Hello", false)
         .await;

@@ -9,6 +9,8 @@
 //! Rules that must hold:
 //! - `Desired` is always the full set. A task that is absent from it is none of ours: the agent stops it and removes
 //!   all that it left. A stopped task stays in the set until the control plane has durably taken in its report.
+//! - A task's spec comes with the first set of a session that names it, and not again while the task stays in the set:
+//!   it never changes. An agent that is named a task without a spec and does not have it refuses the set.
 //! - At most one `Desired` is unanswered; the agent answers with `Applied`. What changes meanwhile is in the next one.
 //! - The agent refuses a generation below the one that it has (within one session's `control_id`). A generation is the
 //!   revision of the control plane's state that the set was taken from, so it rises, with gaps, also across restarts.
@@ -26,7 +28,7 @@ use crate::{
 };
 
 /// Raised when a message changes in a way that an older peer would misread.
-pub const LINK_PROTOCOL: u32 = 1;
+pub const LINK_PROTOCOL: u32 = 2;
 /// One frame, either way. 10,000 task specs of 4 KiB fit.
 pub const LINK_FRAME_BYTES_MAX: usize = 64 << 20;
 /// HTTP path of the WebSocket upgrade on the control plane's listener.
@@ -95,8 +97,11 @@ pub struct Welcome {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DesiredTask {
+    pub id: TaskId,
     pub desired_status: DesiredStatus,
-    pub spec: TaskSpec,
+    /// When the task is new to the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<Box<TaskSpec>>,
 }
 
 /// All that a node needs to run a task. Never changes once sent.

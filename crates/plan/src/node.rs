@@ -1,11 +1,11 @@
-//! What a node shall run, and what it has left: its desired set, resolved so that the node needs nothing else, and its
-//! ledger of resources.
+//! What a node shall run, and what it has left: its tasks, resolved so that the node needs nothing else, and its ledger
+//! of resources.
 //!
 //! Invariants
 //! - A task's spec depends only on what never changes after its placement, so it is the same each time.
 //! - What is free on a node is its total less the reservations of the tasks that are not yet STOPPED.
 
-use model::link::{ContainerSpec, DesiredTask, InterfaceSpec, TaskSpec};
+use model::link::{ContainerSpec, InterfaceSpec, TaskSpec};
 use model::network::{Vpc, private_dns_name};
 use model::task::{Container, ContainerOverride};
 use model::{Arn, ContainerDefinition, NetworkInterface, Resources, Task, TaskDefinition};
@@ -20,12 +20,6 @@ pub struct TaskRows<'a> {
     pub definition: &'a TaskDefinition,
     /// For awsvpc.
     pub interface: Option<&'a NetworkInterface>,
-}
-
-/// The full desired set of a node, in the order of its tasks.
-pub fn desired<'a>(tasks: impl IntoIterator<Item = TaskRows<'a>>) -> Vec<DesiredTask> {
-    let resolve = |rows: TaskRows| DesiredTask { desired_status: rows.task.desired_status, spec: spec(rows) };
-    tasks.into_iter().map(resolve).collect()
 }
 
 /// What is free on a node with these tasks. Tasks that are STOPPED hold nothing and must not be among them.

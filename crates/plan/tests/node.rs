@@ -9,7 +9,7 @@ use model::{
     ContainerDefinition, CpuUnits, DesiredStatus, HealthStatus, LaunchType, MemoryMib, NetworkInterface, NetworkMode,
     NodeId, Port, Protocol, Resources, Scope, Task, TaskDefinition, TaskId, TaskStatus, Timestamp,
 };
-use plan::node::{TaskRows, desired, free, spec};
+use plan::node::{TaskRows, free, spec};
 
 fn scope() -> Scope {
     Scope::new("000000000000", "us-east-1")
@@ -222,11 +222,8 @@ fn a_node_learns_names_and_addresses_in_full() {
         security_groups: Vec::new(),
         created_at: Timestamp(0),
     };
-    let task = Task { desired_status: DesiredStatus::Stopped, ..task(1) };
-    let rows = TaskRows { task: &task, definition: &definition(), interface: Some(&interface) };
-    let set = desired([rows]);
-    assert_eq!(set[0].desired_status, DesiredStatus::Stopped);
-    let spec = &set[0].spec;
+    let rows = TaskRows { task: &task(1), definition: &definition(), interface: Some(&interface) };
+    let spec = spec(rows);
     let id = "00000000000000000000000000000001";
     assert_eq!(spec.arn, format!("arn:aws:ecs:us-east-1:000000000000:task/default/{id}"));
     let container_arn = format!("arn:aws:ecs:us-east-1:000000000000:container/default/{id}/id-of-app");

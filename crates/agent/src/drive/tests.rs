@@ -119,7 +119,9 @@ impl Agent {
 }
 
 fn desired(status: DesiredStatus, tasks: &[TaskSpec]) -> Vec<DesiredTask> {
-    tasks.iter().map(|spec| DesiredTask { desired_status: status, spec: spec.clone() }).collect()
+    let desired =
+        |spec: &TaskSpec| DesiredTask { id: spec.id, desired_status: status, spec: Some(spec.clone().into()) };
+    tasks.iter().map(desired).collect()
 }
 
 fn task(id: u128, containers: Vec<model::ContainerDefinition>) -> TaskSpec {

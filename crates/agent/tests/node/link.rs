@@ -83,8 +83,9 @@ impl Link {
 
     pub async fn desire(&mut self, generation: u64, tasks: &[(DesiredStatus, &TaskSpec)]) {
         let desired = |(desired_status, spec): &(DesiredStatus, &TaskSpec)| DesiredTask {
+            id: spec.id,
             desired_status: *desired_status,
-            spec: (*spec).clone(),
+            spec: Some((*spec).clone().into()),
         };
         self.send(FromControl::Desired { generation, tasks: tasks.iter().map(desired).collect() }).await;
     }

@@ -9,7 +9,7 @@ use agent::host::Host;
 use agent::simulated::{Behaviour, World};
 use agent::{Agent, Config, Data};
 use futures_util::SinkExt as _;
-use model::link::{FromControl, ReportedStatus, TaskSpec};
+use model::link::{DesiredTask, FromControl, ReportedStatus, TaskSpec};
 use model::{CpuUnits, DesiredStatus, MemoryMib, NetworkMode, NodeId, TaskId};
 use tokio_tungstenite::tungstenite::Message as Frame;
 
@@ -78,6 +78,21 @@ async fn shutting_down_leaves_the_containers() {
     agent.shutdown().await;
     assert_eq!(world.inventory().exits, BTreeMap::new());
     assert_eq!(world.inventory().containers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_set_that_names_an_unknown_task_without_its_spec_ends_the_session_and_changes_nothing() {
+    let (control, world) = (Control::start().await, world());
+    let _agent = start(&control, &world).await;
+    let mut link = control.welcome().await;
+    link.desire(1, &[(DesiredStatus::Running, &task(1))]).await;
+    link.wait_for(TaskId(1), ReportedStatus::Running).await;
+    let named = |id| DesiredTask { id: TaskId(id), desired_status: DesiredStatus::Stopped, spec: None };
+    link.send(FromControl::Desired { generation: 2, tasks: vec![named(1), named(2)] }).await;
+    let mut link = control.welcome().await;
+    link.wait_for(TaskId(1), ReportedStatus::Running).await;
+    link.send(FromControl::Desired { generation: 3, tasks: vec![named(1)] }).await;
+    link.wait_for(TaskId(1), ReportedStatus::Stopped).await;
 }
 
 #[tokio::test]

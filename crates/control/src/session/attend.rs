@@ -211,9 +211,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
     }
 
     async fn tell(&mut self, place: &Place) -> Result<(), Ending> {
-        let frame = self.line.frame(&self.control.store.view(), place.node, Instant::now());
-        match frame {
-            Some(frame) => self.outgoing.send_text(frame).await,
+        let set = self.line.set(&self.control.store.view(), place.node, Instant::now());
+        match set {
+            Some(set) => self.outgoing.send(&set).await,
             None => Ok(()),
         }
     }

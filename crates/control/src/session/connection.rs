@@ -23,6 +23,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Frames that wait to be written.
 const OUTGOING_MAX: usize = 64;
 
+/// Held by each link, and cleared before each read. A frame that is larger gets a buffer of its own.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+
 /// The control plane's end of a link over a stream that is past its handshake.
 pub async fn over<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocketStream<S> {
     WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await
@@ -30,7 +33,7 @@ pub async fn over<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocketStre
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(16 << 10)
+        .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_message_size(Some(LINK_FRAME_BYTES_MAX))
         .max_frame_size(Some(LINK_FRAME_BYTES_MAX))
@@ -77,10 +80,6 @@ where
 impl Outgoing {
     pub async fn send(&self, message: &FromControl) -> Result<(), Ending> {
         let text = serde_json::to_string(message).expect("messages are plain data");
-        self.send_text(text).await
-    }
-
-    pub async fn send_text(&self, text: String) -> Result<(), Ending> {
         self.frames.send(Message::text(text)).await.map_err(|_| Ending::Gone)
     }
 

@@ -5,16 +5,15 @@
 //!                      ▲                 │ change: due as soon as it is answered
 //!                      └─────────────────┘
 //! ```
-//! The full set is sent each time. A task's spec never changes, so its JSON is made once and kept while the task is in
-//! the set; and the larger the set, the longer the pause between two tellings, so that bursts are told together.
+//! The full set is sent each time, and with it the specs of the tasks that the last set did not name: a spec never
+//! changes, so the node has the others. The larger the set, the longer the pause between two tellings, so that bursts
+//! are told together.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use model::link::{DesiredTask, FromControl, TaskSpec};
 use model::{DesiredStatus, NodeId, Task, TaskId};
 use plan::node::TaskRows;
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
 use store::Tables;
 use tokio::time::Instant;
 
@@ -24,7 +23,6 @@ const PAUSE_PER_TASK: Duration = Duration::from_micros(100);
 pub(super) const APPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) struct Line {
-    specs: BTreeMap<TaskId, Box<RawValue>>,
     /// What the node was last told; `None` at first, so that an empty set is told too.
     told: Option<Vec<(TaskId, DesiredStatus)>>,
     unanswered: Option<Unanswered>,
@@ -37,21 +35,9 @@ struct Unanswered {
     since: Instant,
 }
 
-/// As [`FromControl::Desired`](model::link::FromControl::Desired) is written, with specs that are JSON already.
-#[derive(Serialize)]
-enum Frame<'a> {
-    Desired { generation: u64, tasks: Vec<Entry<'a>> },
-}
-
-#[derive(Serialize)]
-struct Entry<'a> {
-    desired_status: DesiredStatus,
-    spec: &'a RawValue,
-}
-
 impl Line {
     pub fn new(now: Instant) -> Self {
-        Self { specs: BTreeMap::new(), told: None, unanswered: None, is_due: true, not_before: now }
+        Self { told: None, unanswered: None, is_due: true, not_before: now }
     }
 
     /// The node's tasks may have changed.
@@ -74,32 +60,35 @@ impl Line {
         self.unanswered.as_ref().is_some_and(|unanswered| now - unanswered.since >= APPLY_TIMEOUT)
     }
 
-    /// The frame that tells the node's tasks of `tables`; `None` when the node knows all that already.
-    pub fn frame(&mut self, tables: &Tables, node: NodeId, now: Instant) -> Option<String> {
+    /// What tells the node's tasks of `tables`; `None` when the node knows all that already.
+    pub fn set(&mut self, tables: &Tables, node: NodeId, now: Instant) -> Option<FromControl> {
         self.is_due = false;
         let set: Vec<_> = tables.tasks_on_node(node).map(|task| (task.id, task.desired_status)).collect();
         if self.told.as_ref() == Some(&set) {
             return None;
         }
-        self.specs.retain(|id, _| set.binary_search_by_key(id, |(id, _)| *id).is_ok());
-        for task in tables.tasks_on_node(node) {
-            self.specs.entry(task.id).or_insert_with(|| spec_json(tables, task));
-        }
+        let entry = |task: &Task| DesiredTask {
+            id: task.id,
+            desired_status: task.desired_status,
+            spec: (!self.has_told(task.id)).then(|| Box::new(spec(tables, task))),
+        };
+        let tasks = tables.tasks_on_node(node).map(|task| entry(task)).collect();
         let generation = tables.revision();
-        let entry = |(id, status): &(TaskId, DesiredStatus)| Entry { desired_status: *status, spec: &self.specs[id] };
-        let frame = Frame::Desired { generation, tasks: set.iter().map(entry).collect() };
-        let text = serde_json::to_string(&frame).expect("messages are plain data");
         self.not_before = now + PAUSE_PER_TASK * u32::try_from(set.len()).unwrap_or(u32::MAX);
         self.unanswered = Some(Unanswered { generation, since: now });
         self.told = Some(set);
-        Some(text)
+        Some(FromControl::Desired { generation, tasks })
+    }
+
+    fn has_told(&self, task: TaskId) -> bool {
+        // In the order of the ids, as the tables have them.
+        self.told.as_ref().is_some_and(|told| told.binary_search_by_key(&task, |(id, _)| *id).is_ok())
     }
 }
 
-fn spec_json(tables: &Tables, task: &Task) -> Box<RawValue> {
+fn spec(tables: &Tables, task: &Task) -> TaskSpec {
     let key = (task.scope.clone(), task.family.clone(), task.revision);
     let definition = tables.task_definitions.get(&key).expect("a definition outlives its tasks");
     let interface = tables.interface_of_task(task.id).map(|interface| &**interface);
-    let spec = plan::node::spec(TaskRows { task, definition, interface });
-    to_raw_value(&spec).expect("specs are plain data")
+    plan::node::spec(TaskRows { task, definition, interface })
 }

@@ -44,7 +44,7 @@ pub struct Desired {
 
 impl Desired {
     pub fn statuses(&self) -> BTreeMap<TaskId, DesiredStatus> {
-        self.tasks.iter().map(|task| (task.spec.id, task.desired_status)).collect()
+        self.tasks.iter().map(|task| (task.id, task.desired_status)).collect()
     }
 }
 

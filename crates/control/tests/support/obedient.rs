@@ -57,7 +57,7 @@ async fn attend(mut link: Link, mut tasks: Vec<DesiredTask>, registry: Registry)
     loop {
         let mut reports = Vec::new();
         for task in &tasks {
-            let (sequence, last) = done.entry(task.spec.id).or_default();
+            let (sequence, last) = done.entry(task.id).or_default();
             if *last != Some(task.desired_status) {
                 *last = Some(task.desired_status);
                 *sequence += 1;
@@ -78,15 +78,16 @@ async fn attend(mut link: Link, mut tasks: Vec<DesiredTask>, registry: Registry)
 
 fn obey(task: &DesiredTask, sequence: u64, registry: &Registry) -> TaskReport {
     if task.desired_status == DesiredStatus::Stopped {
-        return report(task.spec.id, sequence, ReportedStatus::Stopped);
+        return report(task.id, sequence, ReportedStatus::Stopped);
     }
-    let image = &task.spec.containers[0].definition.image;
+    let spec = task.spec.as_ref().expect("a task that is to start is new to the session");
+    let image = &spec.containers[0].definition.image;
     if image == BROKEN {
         let failure = Some("CannotPullContainerError: no".to_owned());
-        return TaskReport { failure, ..report(task.spec.id, sequence, ReportedStatus::Stopped) };
+        return TaskReport { failure, ..report(task.id, sequence, ReportedStatus::Stopped) };
     }
     registry.run.lock().unwrap().push(image.clone());
-    let mut report = report(task.spec.id, sequence, ReportedStatus::Running);
+    let mut report = report(task.id, sequence, ReportedStatus::Running);
     report.containers[0].image_digest = Some(registry.resolve(image));
     report
 }
