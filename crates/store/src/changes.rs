@@ -30,12 +30,19 @@ pub struct Commit {
     pub changes: Changes,
 }
 
-/// How many commits a subscriber may be behind before it has lost some.
-pub const COMMITS_KEPT: usize = 1024;
+/// How many groups of commits a subscriber may be behind before it has lost some. In groups, because those of one
+/// become durable, and are told, at once: a busy moment must not be told as a loss.
+pub const GROUPS_KEPT: usize = 1024;
+
+/// The commits that became durable together, in their order.
+pub(crate) type Group = Arc<[Arc<Commit>]>;
 
 /// The durable commits, in order, from the moment of subscribing.
 pub struct CommitStream {
-    pub(crate) receiver: broadcast::Receiver<Arc<Commit>>,
+    receiver: broadcast::Receiver<Group>,
+    group: Group,
+    /// How many of the group were handed out.
+    taken: usize,
 }
 
 /// The next thing on a [`CommitStream`].
@@ -48,12 +55,22 @@ pub enum Next {
 }
 
 impl CommitStream {
+    pub(crate) fn new(receiver: broadcast::Receiver<Group>) -> Self {
+        Self { receiver, group: Group::default(), taken: 0 }
+    }
+
     /// Waits for the next commit. Losing the future loses nothing.
     pub async fn next(&mut self) -> Next {
-        match self.receiver.recv().await {
-            Ok(commit) => Next::Commit(commit),
-            Err(RecvError::Lagged(_)) => Next::Lagged,
-            Err(RecvError::Closed) => Next::Closed,
+        loop {
+            if let Some(commit) = self.group.get(self.taken) {
+                self.taken += 1;
+                return Next::Commit(commit.clone());
+            }
+            match self.receiver.recv().await {
+                Ok(group) => (self.group, self.taken) = (group, 0),
+                Err(RecvError::Lagged(_)) => return Next::Lagged,
+                Err(RecvError::Closed) => return Next::Closed,
+            }
         }
     }
 }

@@ -7,12 +7,13 @@ use tokio::time::sleep;
 
 use crate::log::{Group, Log, LogError, Pace, Writes};
 use crate::store::{Shared, Waiting};
+use crate::tables::Tables;
 
 /// Runs until the store is closed. The log is dropped before `end` is set.
 pub(crate) async fn run(shared: Arc<Shared>, mut log: Box<dyn Log>, end: watch::Sender<bool>) {
     // What a failed group may have left in the log; undone with the next group.
     let mut undo = Writes::new();
-    while let Some(group) = shared.take_waiting() {
+    while let Some((group, tables)) = shared.take_waiting() {
         if group.is_empty() {
             shared.wake.notified().await;
             continue;
@@ -23,7 +24,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut log: Box<dyn Log>, end: watch::
         };
         (log, undo) = (returned_log, returned_undo);
         match result {
-            Ok(()) => answer(&shared, group),
+            Ok(()) => answer(&shared, group, tables),
             Err(error) => fail(&shared, group, error),
         }
         // Those just answered run first, so that their next commits join this group instead of missing it.
@@ -69,15 +70,12 @@ fn commit(mut log: Box<dyn Log>, group: Vec<Waiting>, undo: Writes) -> Attempt {
     }
 }
 
-fn answer(shared: &Shared, group: Vec<Waiting>) {
-    let Some(last) = group.last() else { return };
-    shared.publish(last.tables.clone());
-    for waiting in &group {
-        if !waiting.commit.changes.is_empty() {
-            // An error means that nobody listens.
-            let _ = shared.commits.send(waiting.commit.clone());
-        }
-    }
+fn answer(shared: &Shared, group: Vec<Waiting>, tables: Tables) {
+    shared.publish(tables);
+    let has_changed = |waiting: &&Waiting| !waiting.commit.changes.is_empty();
+    let commits = group.iter().filter(has_changed).map(|waiting| waiting.commit.clone()).collect();
+    // An error means that nobody listens.
+    let _ = shared.commits.send(commits);
     for waiting in group {
         // A writer that has gone away does not want to know.
         let _ = waiting.done.send(Ok(()));

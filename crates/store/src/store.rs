@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore, broadcast, oneshot, watch};
 
-use crate::changes::{COMMITS_KEPT, Commit, CommitStream};
+use crate::changes::{Commit, CommitStream, GROUPS_KEPT, Group};
 use crate::committer;
 use crate::log::{Log, LogError, Pace};
-use crate::tables::Tables;
+use crate::tables::{Changes, Tables};
 use crate::txn::Txn;
 
 /// How many writers may wait for their commit to become durable; a further one waits before its closure runs.
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     view: ArcSwap<Tables>,
     room: Semaphore,
     pub(crate) wake: Notify,
-    pub(crate) commits: broadcast::Sender<Arc<Commit>>,
+    pub(crate) commits: broadcast::Sender<Group>,
 }
 
 /// The newest state, durable or not, and the commits on the way there from the view.
@@ -51,7 +51,6 @@ struct Head {
 /// A commit that is not yet durable.
 pub(crate) struct Waiting {
     pub commit: Arc<Commit>,
-    pub tables: Tables,
     pub done: oneshot::Sender<Result<(), Arc<LogError>>>,
 }
 
@@ -70,7 +69,7 @@ impl Store {
             head: Mutex::new(Head { tables, waiting: Vec::new(), closed: false }),
             room: Semaphore::new(WAITING_COMMITS_MAX),
             wake: Notify::new(),
-            commits: broadcast::Sender::new(COMMITS_KEPT),
+            commits: broadcast::Sender::new(GROUPS_KEPT),
         });
         let (end, ended) = watch::channel(false);
         tokio::spawn(committer::run(shared.clone(), Box::new(log), end));
@@ -100,7 +99,7 @@ impl Store {
 
     /// Every durable commit from now on. Subscribe first, then read the view: nothing falls between.
     pub fn subscribe(&self) -> CommitStream {
-        CommitStream { receiver: self.shared.commits.subscribe() }
+        CommitStream::new(self.shared.commits.subscribe())
     }
 
     /// Refuses further writes, makes the waiting ones durable, closes the log and returns once its file is free.
@@ -124,11 +123,36 @@ fn load<L: Log>(mut log: L) -> Result<(L, Tables), LogError> {
     Ok((log, tables))
 }
 
+/// A transaction on the newest tables themselves, not on a copy: what it changes for the first time since they were
+/// last read is copied, and no more. Dropped, it leaves the tables as they were.
+struct Draft<'a> {
+    tables: &'a mut Tables,
+    txn: Txn,
+}
+
+impl<'a> Draft<'a> {
+    fn on(tables: &'a mut Tables) -> Self {
+        let txn = Txn::over(std::mem::take(tables));
+        Self { tables, txn }
+    }
+
+    fn keep(mut self) -> Changes {
+        self.txn.take_changes()
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        self.txn.undo();
+        *self.tables = self.txn.take_tables();
+    }
+}
+
 type Done = oneshot::Receiver<Result<(), Arc<LogError>>>;
 
 impl Shared {
     fn head(&self) -> MutexGuard<'_, Head> {
-        // A panicking closure poisons the lock and changes nothing: the head is replaced only after it has returned.
+        // A panicking closure poisons the lock and changes nothing: its draft is undone.
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,33 +161,32 @@ impl Shared {
         if head.closed {
             return Err(WriteError::Log(Arc::new(LogError::Closed)));
         }
-        let mut txn = Txn::on(&head.tables);
-        let answer = change(&mut txn).map_err(WriteError::Refused)?;
-        let (mut tables, changes) = txn.into_parts();
+        let mut draft = Draft::on(&mut head.tables);
+        let answer = change(&mut draft.txn).map_err(WriteError::Refused)?;
+        let changes = draft.keep();
         if !changes.is_empty() {
-            tables.revision += 1;
+            head.tables.revision += 1;
         }
-        let revision = tables.revision;
+        let revision = head.tables.revision;
         let (done, receiver) = oneshot::channel();
         if changes.is_empty() && head.waiting.is_empty() && revision == self.view.load().revision() {
             // It read only what is durable.
             let _ = done.send(Ok(()));
             return Ok((answer, revision, receiver));
         }
-        head.tables = tables.clone();
-        head.waiting.push(Waiting { commit: Arc::new(Commit { revision, changes }), tables, done });
+        head.waiting.push(Waiting { commit: Arc::new(Commit { revision, changes }), done });
         drop(head);
         self.wake.notify_one();
         Ok((answer, revision, receiver))
     }
 
-    /// Everything that waits; `None` when the store is closed and nothing does.
-    pub(crate) fn take_waiting(&self) -> Option<Vec<Waiting>> {
+    /// Everything that waits, with the state that it comes to; `None` when the store is closed and nothing does.
+    pub(crate) fn take_waiting(&self) -> Option<(Vec<Waiting>, Tables)> {
         let mut head = self.head();
         if head.closed && head.waiting.is_empty() {
             return None;
         }
-        Some(std::mem::take(&mut head.waiting))
+        Some((std::mem::take(&mut head.waiting), head.tables.clone()))
     }
 
     pub(crate) fn publish(&self, tables: Tables) {

@@ -92,6 +92,11 @@ macro_rules! tables {
                 true $(&& self.$field.is_empty())*
             }
 
+            /// Puts every row back as it was before.
+            pub(crate) fn undo(self, tables: &mut Tables) {
+                $(undo(self.$field, &mut tables.$field);)*
+            }
+
             /// Adds the rows as they are after the commit; a row of an earlier commit gives way.
             pub(crate) fn write_after(&self, writes: &mut Writes) {
                 $(write_after(&self.$field, writes);)*
@@ -140,6 +145,15 @@ fn write_before<R: Stored>(changes: &TableChanges<R>, writes: &mut Writes) {
     for (key, change) in changes {
         let entry = writes.entry((R::TABLE, row::Key::bytes(key)));
         entry.or_insert_with(|| change.before.as_deref().map(row::encode));
+    }
+}
+
+fn undo<R: Stored>(changes: TableChanges<R>, table: &mut Table<R>) {
+    for (key, change) in changes {
+        match change.before {
+            Some(row) => table.put(row),
+            None => table.remove(&key),
+        };
     }
 }
 
@@ -216,6 +230,10 @@ impl Tables {
     /// A service's tasks by id, but for those whose end it has taken into account.
     pub fn tasks_of_service(&self, service: &ServiceKey) -> impl Iterator<Item = &Arc<Task>> {
         self.tasks.index().by_service.of(service).map(|id| present(self.tasks.get(id)))
+    }
+
+    pub fn count_tasks_of_service(&self, service: &ServiceKey) -> usize {
+        self.tasks.index().by_service.count(service)
     }
 
     /// A service's events, oldest first.

@@ -22,7 +22,11 @@ impl Deref for Txn {
 impl Txn {
     /// A transaction on a snapshot. Outside of [`Store::write`](crate::Store::write) its changes go nowhere.
     pub fn on(tables: &Tables) -> Self {
-        Self { tables: tables.clone(), changes: Changes::default() }
+        Self::over(tables.clone())
+    }
+
+    pub(crate) fn over(tables: Tables) -> Self {
+        Self { tables, changes: Changes::default() }
     }
 
     /// What was changed so far; a row that is as it was before is not among them.
@@ -61,7 +65,16 @@ impl Txn {
         Some(answer)
     }
 
-    pub(crate) fn into_parts(self) -> (Tables, Changes) {
-        (self.tables, self.changes)
+    /// Puts every row back as it was.
+    pub(crate) fn undo(&mut self) {
+        self.take_changes().undo(&mut self.tables);
+    }
+
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    pub(crate) fn take_tables(&mut self) -> Tables {
+        std::mem::take(&mut self.tables)
     }
 }

@@ -245,15 +245,34 @@ async fn subscribers_get_each_commit_with_the_rows_before_and_after() {
 async fn a_slow_subscriber_learns_that_it_lost_commits() {
     let store = Store::open(MemoryLog::new()).await.unwrap();
     let mut commits = store.subscribe();
-    let writers = (0..1100).map(|number| {
-        let store = store.clone();
-        tokio::spawn(async move { put_cluster(&store, &number.to_string()).await.unwrap() })
-    });
-    for writer in writers.collect::<Vec<_>>() {
-        writer.await.unwrap();
+    // One after the other: each is a group of its own.
+    for number in 0..1100 {
+        put_cluster(&store, &number.to_string()).await.unwrap();
     }
     assert!(matches!(commits.next().await, Next::Lagged));
     assert!(matches!(commits.next().await, Next::Commit(_)));
+}
+
+#[tokio::test]
+async fn a_busy_moment_is_not_a_loss() {
+    let disk = MemoryDisk::new();
+    let store = open(&disk).await;
+    let mut commits = store.subscribe();
+    disk.hold();
+    let write = |number: u64| {
+        let store = store.clone();
+        tokio::spawn(async move { put_cluster(&store, &number.to_string()).await.unwrap() })
+    };
+    let writers: Vec<_> = (0..3000).map(write).collect();
+    tokio::task::yield_now().await;
+    disk.release();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    for revision in 1..=3000 {
+        let Next::Commit(commit) = commits.next().await else { panic!("lost before {revision}") };
+        assert_eq!(commit.revision, revision);
+    }
 }
 
 #[tokio::test]
