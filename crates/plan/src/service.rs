@@ -51,8 +51,10 @@ pub use victim::spread_attribute;
 pub const PROVING: Duration = Duration::from_secs(40);
 /// After how long what is still so is said again (ecs-semantics §3.2).
 pub const REPEAT: Duration = Duration::from_secs(6 * 3600);
-/// Tasks that one plan starts. The next plan goes on.
-pub const STARTS_MAX: usize = 100;
+/// Tasks that one event names.
+const EVENT_TASKS_MAX: usize = 100;
+/// Tasks that one plan starts, so that no writer waits long behind it. The next plan goes on.
+pub const STARTS_MAX: usize = 1000;
 
 /// A task, as far as its service cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -313,6 +315,13 @@ impl ServicePlan {
         }
     }
 
+    /// The tasks that were started for the [`subject`](event::subject).
+    pub fn say_started(&mut self, subject: &str, tasks: &[TaskId]) {
+        for tasks in tasks.chunks(EVENT_TASKS_MAX) {
+            self.say(event::started(subject, tasks.iter().copied()));
+        }
+    }
+
     /// Stops tasks as part of scaling and replacing.
     fn stop_tasks(&mut self, tasks: &[&ServiceTask<'_>]) {
         for task in tasks {
@@ -325,7 +334,7 @@ impl ServicePlan {
     fn say_stopped(&mut self, tasks: &[&ServiceTask<'_>]) {
         let (running, pending): (Vec<&ServiceTask<'_>>, Vec<&ServiceTask<'_>>) =
             tasks.iter().copied().partition(|task| task.life == Life::Running);
-        if !running.is_empty() {
+        for running in running.chunks(EVENT_TASKS_MAX) {
             let ids = running.iter().map(|task| task.id);
             self.say(event::stopped_running(&self.service.name, ids));
         }

@@ -3,23 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::service::{Scheduling, ServiceKey, ServiceStatus};
-use model::{ContainerInstance, InstanceStatus, Node, NodeId, Scope, Service};
+use model::{Attribute, ContainerInstance, InstanceStatus, Node, NodeId, Scope, Service, Timestamp};
 use store::{Commit, Tables, service_of};
 
 /// The nodes that mean something else to the tasks that are on them, or could be, than before the commit.
 pub(super) fn unsettled(commit: &Commit) -> BTreeSet<NodeId> {
-    let presence = |node: &Node| (node.disconnected_at, node.zone.clone(), node.attributes.clone());
-    let standing = |instance: &ContainerInstance| (instance.status, instance.custom_attributes.clone());
     let changes = &commit.changes;
     let nodes = changes
         .nodes
         .iter()
-        .filter(|(_, change)| change.before.as_deref().map(presence) != change.after.as_deref().map(presence));
+        .filter(|(_, change)| presence(change.before.as_deref()) != presence(change.after.as_deref()));
     let instances = changes
         .container_instances
         .values()
-        .filter(|change| change.before.as_deref().map(standing) != change.after.as_deref().map(standing));
+        .filter(|change| standing(change.before.as_deref()) != standing(change.after.as_deref()));
     nodes.map(|(id, _)| *id).chain(instances.map(|change| change.newest().node)).collect()
+}
+
+fn presence(node: Option<&Node>) -> Option<(Option<Timestamp>, &str, &[Attribute])> {
+    node.map(|node| (node.disconnected_at, node.zone.as_str(), node.attributes.as_slice()))
+}
+
+fn standing(instance: Option<&ContainerInstance>) -> Option<(InstanceStatus, &[Attribute])> {
+    instance.map(|instance| (instance.status, instance.custom_attributes.as_slice()))
 }
 
 /// The services that have tasks on one of the nodes.

@@ -31,6 +31,8 @@ pub struct Rest {
     pub wake_at: Option<Timestamp>,
     /// Tasks are waiting for a place.
     pub waits_for_room: bool,
+    /// How many tasks the round looked at.
+    pub tasks: usize,
 }
 
 /// A service that is gone needs nothing.
@@ -54,7 +56,7 @@ pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     }
     let events = std::mem::take(&mut plan.events);
     events.into_iter().for_each(|event| tell(cx, &mut plan.service, event));
-    let rest = Rest { wake_at: plan.wake_at, waits_for_room };
+    let rest = Rest { wake_at: plan.wake_at, waits_for_room, tasks: cx.txn.count_tasks_of_service(key) };
     cx.txn.put(plan.service);
     if let Some(deployment) = plan.deployment {
         cx.txn.put(deployment);
@@ -104,9 +106,7 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
             failed = Some((part, placement));
         }
     }
-    if !started.is_empty() {
-        plan.events.push(event::started(&subject, started.into_iter()));
-    }
+    plan.say_started(&subject, &started);
     let Some((part, placement)) = failed else {
         plan.overcome();
         return true;
@@ -124,9 +124,9 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
 /// Whether all nodes got their task.
 fn start_on(cx: &mut Cx<'_>, plan: &mut ServicePlan, (run, manner): (&Run, &Manner), nodes: &[NodeId]) -> bool {
     let (tasks, placement) = run.place_on(cx, manner, nodes, STARTS_MAX);
-    if !tasks.is_empty() {
-        plan.events.push(event::started(&plan.service.name, tasks.iter().map(|task| task.id)));
-    }
+    let started: Vec<_> = tasks.iter().map(|task| task.id).collect();
+    let name = plan.service.name.clone();
+    plan.say_started(&name, &started);
     if placement.unplaced == 0 {
         plan.overcome();
         return true;
