@@ -17,6 +17,20 @@ pub enum Auth {
     Off,
 }
 
+/// AWS's service quotas that are limits here too (ecs-semantics §4.4). AWS raises them on request; here whoever starts
+/// the control plane does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    pub services_per_cluster: u32,
+    pub tasks_per_service: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { services_per_cluster: 5_000, tasks_per_service: 5_000 }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     /// State, logs and the root access key live below it.
@@ -28,6 +42,7 @@ pub struct Config {
     pub auth: Auth,
     /// Refuse callers who exceed AWS's documented request rates.
     pub throttle: bool,
+    pub quotas: Quotas,
     /// The cluster that this machine's own node joins.
     pub cluster: String,
     /// How long a node's session may be gone before services replace the tasks that it has.
@@ -44,6 +59,7 @@ impl Config {
             region: "us-east-1".to_owned(),
             auth: Auth::Required,
             throttle: false,
+            quotas: Quotas::default(),
             cluster: model::cluster::DEFAULT_CLUSTER.to_owned(),
             node_lost_after: NODE_LOST_AFTER,
             seed: None,

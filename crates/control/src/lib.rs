@@ -43,7 +43,7 @@ pub mod traffic;
 
 pub use caller::Caller;
 pub use clock::Clock;
-pub use config::{Auth, Config};
+pub use config::{Auth, Config, Quotas};
 pub use control::{Control, OpenError};
 pub use cx::Cx;
 pub use ledger::Ledger;

@@ -34,8 +34,6 @@ use crate::{Cx, page};
 /// Services in one DescribeServices call; a page of ListServices by default (ecs-semantics §4.3).
 const DESCRIBE_MAX: usize = 10;
 const PAGE_DEFAULT: usize = 10;
-/// ecs-semantics §4.4.
-const SERVICES_MAX: usize = 5_000;
 const CLIENT_TOKEN_LENGTH_MAX: usize = 64;
 /// How long a deleted service can still be described.
 pub const INACTIVE_RETENTION: Duration = Duration::from_secs(3600);
@@ -174,7 +172,7 @@ pub fn create_service(
         status: ServiceStatus::Active,
         launch_type,
         scheduling,
-        desired_count: scheduling::desired_of_new(scheduling, desired_count)?,
+        desired_count: scheduling::desired_of_new(cx.config, scheduling, desired_count)?,
         configuration: configuration::from_wire(
             scheduling::default_configuration(scheduling),
             deployment_configuration.unwrap_or_default(),
@@ -209,7 +207,7 @@ pub fn create_service(
             Service::clone(&present)
         }
         _ => {
-            check_count(cx.txn, &cluster)?;
+            check_count(cx, &cluster)?;
             forget(cx.txn, &service.key());
             let mut service = service;
             if let Some((definition, _)) = &first {
@@ -246,10 +244,11 @@ fn is_same(present: &Service, new: &Service) -> bool {
     revision(present) == revision(new) && asked(present) == asked(new)
 }
 
-fn check_count(tables: &Tables, cluster: &Cluster) -> Result<(), Error> {
-    let services = tables.services_in_cluster(&cluster.scope, &cluster.name);
-    if services.filter(|row| row.status != ServiceStatus::Inactive).count() >= SERVICES_MAX {
-        return Err(Error::client(format!("You have reached the limit of {SERVICES_MAX} services in the cluster.")));
+fn check_count(cx: &Cx<'_>, cluster: &Cluster) -> Result<(), Error> {
+    let most = cx.config.quotas.services_per_cluster;
+    let services = cx.txn.services_in_cluster(&cluster.scope, &cluster.name);
+    if services.filter(|row| row.status != ServiceStatus::Inactive).count() >= most as usize {
+        return Err(Error::client(format!("You have reached the limit of {most} services in the cluster.")));
     }
     Ok(())
 }
@@ -369,7 +368,7 @@ pub fn update_service(
         ])?;
     }
     if let Some(count) = desired_count {
-        row.desired_count = scheduling::desired(row.scheduling, count)?;
+        row.desired_count = scheduling::desired(cx.config, row.scheduling, count)?;
     }
     if let Some(given) = deployment_configuration {
         row.configuration = configuration::from_wire(row.configuration, given)?;

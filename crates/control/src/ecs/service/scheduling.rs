@@ -6,33 +6,33 @@ use model::service::{DeploymentConfiguration, Scheduling};
 use model::{LaunchType, Service};
 use wire::ecs::Error;
 
+use crate::Config;
 use crate::ecs::convert::deployment_configuration as configuration;
-
-const DESIRED_MAX: u32 = 5_000;
 
 /// How many tasks a new service is to have. A daemon's count follows from its cluster.
 ///
 /// # Errors
 /// `InvalidParameterException`.
-pub(super) fn desired_of_new(scheduling: Scheduling, given: Option<i32>) -> Result<u32, Error> {
+pub(super) fn desired_of_new(config: &Config, scheduling: Scheduling, given: Option<i32>) -> Result<u32, Error> {
     match (scheduling, given) {
         (Scheduling::Daemon, None) => Ok(0),
-        (_, Some(count)) => desired(scheduling, count),
+        (_, Some(count)) => desired(config, scheduling, count),
         (Scheduling::Replica, None) => Err(Error::invalid_parameter("desiredCount is required.")),
     }
 }
 
 /// # Errors
 /// As [`desired_of_new`].
-pub(super) fn desired(scheduling: Scheduling, count: i32) -> Result<u32, Error> {
+pub(super) fn desired(config: &Config, scheduling: Scheduling, count: i32) -> Result<u32, Error> {
     if scheduling == Scheduling::Daemon {
         return Err(Error::invalid_parameter(
             "The daemon scheduling strategy does not support a desired count for services. Remove the desired count \
              value and try again",
         ));
     }
-    let count = u32::try_from(count).ok().filter(|count| *count <= DESIRED_MAX);
-    count.ok_or_else(|| Error::invalid_parameter(format!("desiredCount must be between 0 and {DESIRED_MAX}.")))
+    let most = config.quotas.tasks_per_service;
+    let count = u32::try_from(count).ok().filter(|count| *count <= most);
+    count.ok_or_else(|| Error::invalid_parameter(format!("desiredCount must be between 0 and {most}.")))
 }
 
 /// The deployment configuration of a service that asks for none.
