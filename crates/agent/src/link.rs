@@ -15,6 +15,8 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, protocol};
 
+/// Held all the time, and cleared before each read. A frame that is larger gets a buffer of its own.
+const READ_BUFFER_BYTES: usize = 4 << 10;
 /// To connect, and to be let in.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -72,5 +74,8 @@ pub async fn over<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocketStre
 }
 
 fn limits() -> WebSocketConfig {
-    WebSocketConfig::default().max_message_size(Some(LINK_FRAME_BYTES_MAX)).max_frame_size(Some(LINK_FRAME_BYTES_MAX))
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .max_message_size(Some(LINK_FRAME_BYTES_MAX))
+        .max_frame_size(Some(LINK_FRAME_BYTES_MAX))
 }

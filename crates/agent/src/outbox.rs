@@ -5,53 +5,84 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use model::TaskId;
 use model::link::{ReportedStatus, TaskReport};
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+/// How long news of a task that is still PENDING may wait for more: most often RUNNING follows at once, and both then
+/// cost one message and one commit. Anything else is sent at once, and takes what waits with it.
+const PENDING_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default)]
 pub struct Outbox {
-    reports: Mutex<BTreeMap<(TaskId, ReportedStatus), TaskReport>>,
+    waiting: Mutex<Waiting>,
     filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    reports: BTreeMap<(TaskId, ReportedStatus), TaskReport>,
+    /// When to send them at the latest; `None` while there are none.
+    due: Option<Instant>,
+}
+
+impl Waiting {
+    fn put(&mut self, report: TaskReport) {
+        let pause = if report.status == ReportedStatus::Pending { PENDING_PAUSE } else { Duration::ZERO };
+        let due = Instant::now() + pause;
+        self.due = Some(self.due.map_or(due, |at| at.min(due)));
+        self.reports.insert((report.task, report.status), report);
+    }
 }
 
 impl Outbox {
     pub fn put_report(&self, report: TaskReport) {
-        self.reports().insert((report.task, report.status), report);
+        self.waiting().put(report);
         self.filled.notify_one();
     }
 
     /// For a session that begins: what was waiting is out of date.
     pub fn replace_reports(&self, reports: Vec<TaskReport>) {
-        *self.reports() = reports.into_iter().map(|report| ((report.task, report.status), report)).collect();
+        let mut waiting = Waiting::default();
+        reports.into_iter().for_each(|report| waiting.put(report));
+        *self.waiting() = waiting;
         self.filled.notify_one();
     }
 
-    /// Takes at most `count` reports; returns once there is one.
+    /// Takes at most `count` reports; returns once there is one that is due.
     pub async fn take(&self, count: usize) -> Vec<TaskReport> {
         loop {
-            let reports = self.take_now(count);
-            if !reports.is_empty() {
-                return reports;
+            let due = self.waiting().due;
+            match due {
+                Some(at) if at <= Instant::now() => return self.take_now(count),
+                Some(at) => {
+                    // Late or early, the next look decides.
+                    let _ = timeout_at(at, self.filled.notified()).await;
+                }
+                None => self.filled.notified().await,
             }
-            self.filled.notified().await;
         }
     }
 
     fn take_now(&self, count: usize) -> Vec<TaskReport> {
-        let mut reports = self.reports();
+        let mut waiting = self.waiting();
         let mut taken = Vec::new();
         while taken.len() < count
-            && let Some((_, report)) = reports.pop_first()
+            && let Some((_, report)) = waiting.reports.pop_first()
         {
             taken.push(report);
+        }
+        if waiting.reports.is_empty() {
+            waiting.due = None;
         }
         taken
     }
 
-    fn reports(&self) -> MutexGuard<'_, BTreeMap<(TaskId, ReportedStatus), TaskReport>> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,5 +127,19 @@ mod tests {
         outbox.put_report(report(1, ReportedStatus::Running, 1));
         outbox.replace_reports(vec![report(1, ReportedStatus::Stopped, 2), report(2, ReportedStatus::Pending, 3)]);
         assert_eq!(sequences(&outbox, 9), [2, 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pending_waits_a_moment_for_what_follows_and_nothing_else_does() {
+        let outbox = Outbox::default();
+        let start = Instant::now();
+        outbox.put_report(report(1, ReportedStatus::Pending, 1));
+        assert_eq!(outbox.take(9).await.len(), 1);
+        assert!(start.elapsed() >= PENDING_PAUSE);
+        outbox.put_report(report(2, ReportedStatus::Pending, 1));
+        outbox.put_report(report(3, ReportedStatus::Running, 2));
+        let start = Instant::now();
+        assert_eq!(outbox.take(9).await.len(), 2);
+        assert_eq!(start.elapsed(), Duration::ZERO);
     }
 }

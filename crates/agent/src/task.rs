@@ -66,7 +66,8 @@ pub struct Task {
     doing: BTreeSet<Job>,
     retries: BTreeMap<Job, Retry>,
     group: Group,
-    networks: BTreeMap<Option<usize>, Attached>,
+    /// Boxed: a map makes room for eleven at once, and most tasks have one.
+    networks: BTreeMap<Option<usize>, Box<Attached>>,
     networks_failed: BTreeSet<Option<usize>>,
     transients: Vec<Transient>,
     detached: bool,
@@ -201,7 +202,7 @@ impl Task {
 
     /// The address and namespaces that the task's containers have, once attached.
     pub fn network_of(&self, container: usize) -> Option<&Attached> {
-        self.networks.get(&self.network_key(container)?)
+        self.networks.get(&self.network_key(container)?).map(AsRef::as_ref)
     }
 
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {

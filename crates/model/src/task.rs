@@ -338,7 +338,6 @@ pub fn advance(task: &mut Task, report: &link::TaskReport, now: Timestamp) -> bo
         return false;
     }
     let before = task.clone();
-    task.report_sequence = report.sequence;
     for reported in &report.containers {
         if let Some(container) = task.containers.iter_mut().find(|c| c.name == reported.name) {
             advance_container(container, reported);
@@ -359,10 +358,11 @@ pub fn advance(task: &mut Task, report: &link::TaskReport, now: Timestamp) -> bo
         link::ReportedStatus::Running => advance_to_running(task, now),
         link::ReportedStatus::Stopped => advance_to_stopped(task, report, now),
     }
-    let changed = Task { report_sequence: before.report_sequence, ..task.clone() } != before;
+    let changed = *task != before;
     if changed {
         task.version += 1;
     }
+    task.report_sequence = report.sequence;
     changed
 }
 

@@ -58,7 +58,7 @@ impl Task {
         let network = match self.network_key(container) {
             None => None,
             Some(key) => match self.networks.get(&key) {
-                Some(attached) => Some(attached.clone()),
+                Some(attached) => Some(Attached::clone(attached)),
                 None => return,
             },
         };
@@ -110,7 +110,7 @@ impl Task {
 
     pub(super) fn learn_network(&mut self, key: Option<usize>, attached: Attached) {
         self.state.interface_attached |= key.is_none();
-        self.networks.insert(key, attached);
+        self.networks.insert(key, Box::new(attached));
         for container in 0..self.state.containers.len() {
             if self.network_key(container) != Some(key) {
                 continue;
