@@ -31,6 +31,11 @@ use crate::args::{Cli, Command};
 use crate::failure::{Context, Failure};
 use crate::home::Home;
 
+/// Sessions and tasks come and go on all threads at once. With the system's allocator a quarter of the processor time of
+/// a service scaled to 50,000 tasks went into it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let home = Home::new(&cli.data_dir);
