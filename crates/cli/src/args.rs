@@ -47,7 +47,7 @@ pub enum Command {
     Image(Image),
     /// Run a web page as a task, through the public API
     Demo,
-    /// Measure this gantry against docker, ctr and moto, on instances of its own
+    /// Measure this gantry, against docker, ctr and moto, on instances of its own
     Bench(Bench),
     /// Print a shell's completion script
     Completions { shell: clap_complete::Shell },
@@ -82,6 +82,12 @@ pub struct Up {
     /// Refuse calls beyond AWS's documented rates
     #[arg(long)]
     pub throttle: bool,
+    /// Services that a cluster may have
+    #[arg(long, default_value_t = control::Quotas::default().services_per_cluster, value_name = "N")]
+    pub services_per_cluster: u32,
+    /// Tasks that a service may have
+    #[arg(long, default_value_t = control::Quotas::default().tasks_per_service, value_name = "N")]
+    pub tasks_per_service: u32,
     /// Simulate this many nodes instead of running containers; needs neither root nor containerd
     #[arg(long, value_name = "N")]
     pub simulated_nodes: Option<u32>,
@@ -136,6 +142,18 @@ pub enum What {
     Idle,
     /// Requests a second through a load balancer to two targets, against nginx and HAProxy
     Lb,
+    /// Placements a second on one core
+    Place,
+    /// A service scaled from 0 to 50,000 tasks on 5,000 simulated nodes
+    Scale,
+    /// A million tasks on 10,000 simulated nodes
+    Million,
+    /// 10,000 services at rest
+    Rest,
+    /// A killed task of a service until its replacement runs (as root)
+    Replace,
+    /// A service of 50 tasks, against 50 replicas on docker swarm (as root)
+    Swarm,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,4 @@
-//! `gantry bench`: the figures of docs/performance.md, each measured against a named peer in the same run.
+//! `gantry bench`: the figures of docs/performance.md, those with a peer measured in the same run.
 //!
 //! Every bench starts gantry instances of its own under a temporary directory and leaves nothing behind, also when it
 //! fails. What it does not do: judge. A missed goal is printed as missed; only a bench that cannot run is an error.
@@ -13,8 +13,15 @@ mod instance;
 mod launch;
 mod lb;
 mod load;
+mod million;
 mod moto;
+mod place;
 mod process;
+mod replace;
+mod rest;
+mod scale;
+mod service;
+mod swarm;
 mod task;
 
 use crate::args::{self, Output, What};
@@ -35,7 +42,11 @@ pub async fn run(args: &args::Bench, format: Output) -> Result<(), Failure> {
 
 fn selected(what: What) -> Vec<What> {
     match what {
-        What::All => vec![What::Idle, What::Reads, What::Writes, What::Launch, What::Burst, What::Lb],
+        What::All => {
+            let (api, nodes) = ([What::Idle, What::Reads, What::Writes], [What::Launch, What::Burst, What::Lb]);
+            let services = [What::Replace, What::Swarm, What::Place, What::Scale, What::Million, What::Rest];
+            [&api[..], &nodes, &services].concat()
+        }
         one => vec![one],
     }
 }
@@ -48,6 +59,12 @@ async fn measure(what: What, args: &args::Bench) -> Result<Vec<Figure>, Failure>
         What::Writes => until_interrupted(calls::measure_writes(&args.moto)).await,
         What::Idle => idle::measure().await,
         What::Lb => until_interrupted(lb::measure()).await,
+        What::Place => Ok(place::measure()),
+        What::Scale => until_interrupted(scale::measure()).await,
+        What::Million => until_interrupted(million::measure()).await,
+        What::Rest => until_interrupted(rest::measure()).await,
+        What::Replace => replace::measure().await,
+        What::Swarm => swarm::measure().await,
         What::All => unreachable!("all stands for the others"),
     }
 }

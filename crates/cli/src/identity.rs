@@ -13,8 +13,3 @@ pub fn node_id(home: &Home) -> Result<NodeId, Failure> {
         .context(|| "this node does not know who it is".to_owned())
         .advice("Mend that file or its disk. Removed, it makes this another node, and what ran on the old one is lost.")
 }
-
-/// Simulated nodes keep their ids too, so that a restart finds the same nodes.
-pub fn simulated_node_id(home: &Home, number: u32) -> Result<NodeId, Failure> {
-    Ok(NodeId(node_id(home)?.0.wrapping_add(u128::from(number))))
-}

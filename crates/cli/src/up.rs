@@ -17,7 +17,8 @@ use agent::network::Linux;
 use agent::runtime::{Containerd, daemon};
 use agent::simulated::{Behaviour, World};
 use control::access_key::AccessKeyError;
-use control::{Auth, Control, OpenError};
+use control::{Auth, Control, OpenError, Quotas};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -162,6 +163,7 @@ async fn open_control(home: &Home, args: &Up) -> Result<Arc<Control>, Failure> {
         region: args.region.clone(),
         auth: if args.no_auth { Auth::Off } else { Auth::Required },
         throttle: args.throttle,
+        quotas: Quotas { services_per_cluster: args.services_per_cluster, tasks_per_service: args.tasks_per_service },
         ..control::Config::new(home.directory())
     };
     Control::open(config).await.map_err(|error| {
@@ -221,21 +223,25 @@ async fn start_simulated(
     control: &Control,
     address: SocketAddr,
 ) -> Result<Vec<agent::Agent>, Failure> {
-    let mut agents = Vec::new();
-    for number in 0..args.simulated_nodes.unwrap_or(0) {
-        let world = World::new(agent::clock::Clock::System, Behaviour::default(), BTreeMap::new());
-        let name = format!("simulated-{number}");
+    let first = identity::node_id(home)?;
+    let start = |number| {
         let config = agent::Config {
             data: agent::Data::Simulated(Checkpoints::None),
-            node: identity::simulated_node_id(home, number)?,
-            host: agent::host::Host::simulated(&name, SIMULATED_CPU, SIMULATED_MEMORY),
+            // The ids stay, so that a restart finds the same nodes.
+            node: model::NodeId(first.0.wrapping_add(u128::from(number))),
+            host: agent::host::Host::simulated(&format!("simulated-{number}"), SIMULATED_CPU, SIMULATED_MEMORY),
             clock: agent::clock::Clock::System,
             endpoint: None,
         };
-        agents.push(connect(config, dial(control, address), world.clone(), world).await?);
-    }
-    Ok(agents)
+        let world = World::new(agent::clock::Clock::System, Behaviour::default(), BTreeMap::new());
+        connect(config, dial(control, address), world.clone(), world)
+    };
+    let nodes = 0..args.simulated_nodes.unwrap_or(0);
+    stream::iter(nodes).map(start).buffered(CONNECTING_MAX).try_collect().await
 }
+
+/// Simulated nodes that connect at the same time.
+const CONNECTING_MAX: usize = 64;
 
 /// A machine of 64 processors and 256 GiB.
 const SIMULATED_CPU: model::CpuUnits = model::CpuUnits(64 * 1024);

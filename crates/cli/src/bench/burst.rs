@@ -31,9 +31,7 @@ pub async fn measure() -> Result<Vec<Figure>, Failure> {
 }
 
 async fn take_rounds(ground: &Ground, instance: &Instance) -> Result<Vec<Figure>, Failure> {
-    let archive = ground.path("busybox.tar");
-    image::write(&archive)?;
-    crate::image::import_file(&instance.home, &instance.running, &archive).await?;
+    let archive = image::prepare(ground, instance).await?;
     let mut import = ctr(&ground.containerd);
     import.args(["images", "import"]).arg(&archive);
     process::output(import).await?;

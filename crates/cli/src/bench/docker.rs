@@ -17,6 +17,8 @@ use super::{image, task};
 use crate::failure::{Advice, Context, Failure};
 
 const BRIDGE: &str = "gbenchdocker0";
+/// Nobody else joins.
+const SWARM_ADDRESS: &str = "127.0.0.1:23771";
 const BRIDGE_ADDRESS: &str = "10.213.0.1/24";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const RUNNING_LIMIT: Duration = Duration::from_secs(60);
@@ -95,16 +97,55 @@ impl Docker {
         Ok(())
     }
 
-    /// Removes every container and what the daemon made.
-    pub async fn clear(self) -> Result<(), Failure> {
+    /// Makes it a swarm of its own.
+    pub async fn begin_swarm(&self) -> Result<(), Failure> {
+        let input = json!({"ListenAddr": SWARM_ADDRESS, "AdvertiseAddr": SWARM_ADDRESS});
+        self.call("POST", "/swarm/init", &input).await.map(drop)
+    }
+
+    /// A service of so many replicas, until swarm shows all of them running. How long that took.
+    pub async fn run_service(&self, replicas: u32, limit: Duration) -> Result<Duration, Failure> {
+        let container = json!({"Image": image::REFERENCE, "Command": task::COMMAND, "StopGracePeriod": 1});
+        let input = json!({
+            "Name": "bench",
+            "TaskTemplate": {"ContainerSpec": container},
+            "Mode": {"Replicated": {"Replicas": replicas}},
+        });
+        let started = Instant::now();
+        self.call("POST", "/services/create", &input).await?;
+        while self.running_tasks().await? < replicas as usize {
+            if started.elapsed() > limit {
+                return Err(Failure::new("the replicas of docker swarm did not all run"));
+            }
+            tokio::time::sleep(super::swarm::POLL_INTERVAL).await;
+        }
+        let took = started.elapsed();
+        self.call("DELETE", "/services/bench", &Value::Null).await?;
+        self.remove_containers().await?;
+        Ok(took)
+    }
+
+    async fn running_tasks(&self) -> Result<usize, Failure> {
+        let tasks = self.get("/tasks").await?;
+        let states = tasks.as_array().into_iter().flatten().map(|task| &task["Status"]["State"]);
+        Ok(states.filter(|state| **state == "running").count())
+    }
+
+    async fn remove_containers(&self) -> Result<(), Failure> {
         let mut list = self.cli();
         list.args(["ps", "--all", "--quiet"]);
         let containers = process::output(list).await?;
-        if !containers.trim().is_empty() {
-            let mut remove = self.cli();
-            remove.args(["rm", "--force"]).args(containers.split_whitespace());
-            process::output(remove).await?;
+        if containers.trim().is_empty() {
+            return Ok(());
         }
+        let mut remove = self.cli();
+        remove.args(["rm", "--force"]).args(containers.split_whitespace());
+        process::output(remove).await.map(drop)
+    }
+
+    /// Removes every container and what the daemon made.
+    pub async fn clear(self) -> Result<(), Failure> {
+        self.remove_containers().await?;
         drop(self.daemon);
         daemon::stop_private(&self.directory).await.context(|| "docker's containerd could not be ended".to_owned())?;
         process::output(ip(&["link", "delete", BRIDGE])).await.map(drop)
@@ -165,6 +206,8 @@ fn command(directory: &Path, socket: &Path, containerd: &Path) -> Result<Command
     for option in ["--iptables", "--ip6tables", "--ip-forward", "--ip-masq", "--userland-proxy"] {
         command.arg(format!("{option}=false"));
     }
+    // Swarm asks a registry for every image otherwise, also for one that it has.
+    command.env("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE", "1");
     // Its socket's group is made on installation, which a private one does not need.
     command.arg("--group=root");
     Ok(command)

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::instance::{Ground, Instance};
 use crate::demo::image::{add_directories, add_file, write_archive};
 use crate::failure::{Advice, Context, Failure};
 
@@ -14,8 +15,16 @@ pub const REFERENCE: &str = "bench/busybox:latest";
 pub const CANONICAL_REFERENCE: &str = "docker.io/bench/busybox:latest";
 const BUSYBOX: &str = "/bin/busybox";
 
+/// The image as a `docker save` tar, which gantry has by then.
+pub async fn prepare(ground: &Ground, instance: &Instance) -> Result<PathBuf, Failure> {
+    let archive = ground.path("busybox.tar");
+    write(&archive)?;
+    crate::image::import_file(&instance.home, &instance.running, &archive).await?;
+    Ok(archive)
+}
+
 /// Writes a `docker save` tar, which docker, ctr and gantry all take.
-pub fn write(path: &Path) -> Result<(), Failure> {
+fn write(path: &Path) -> Result<(), Failure> {
     try_write(path)
         .context(|| format!("the image of {BUSYBOX} could not be assembled"))
         .advice("Install busybox-static, or run scripts/need bench.")

@@ -38,10 +38,7 @@ struct Times {
 }
 
 async fn take_samples(ground: &Ground, instance: &Instance, docker: &Docker, samples: u32) -> Result<Times, Failure> {
-    let archive = ground.path("busybox.tar");
-    image::write(&archive)?;
-    docker.load(&archive).await?;
-    crate::image::import_file(&instance.home, &instance.running, &archive).await?;
+    docker.load(&image::prepare(ground, instance).await?).await?;
     let client = instance.client()?;
     let family = task::register(&client, "awsvpc", image::REFERENCE).await?;
     let mut times = Times::default();

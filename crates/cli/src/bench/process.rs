@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, SysconfVar, sysconf};
 
 use crate::failure::{Context, Failure};
 
@@ -91,8 +91,29 @@ pub fn free_address() -> Result<SocketAddr, Failure> {
 
 /// Resident memory of a process, MiB.
 pub fn resident_mib(pid: u32) -> Result<f64, Failure> {
+    status_mib(pid, "VmRSS:")
+}
+
+/// The most that it ever was.
+pub fn peak_resident_mib(pid: u32) -> Result<f64, Failure> {
+    status_mib(pid, "VmHWM:")
+}
+
+fn status_mib(pid: u32, field: &str) -> Result<f64, Failure> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).context(|| format!("{path} could not be read"))?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse().ok());
-    kib.map(|kib: f64| kib / 1024.0).ok_or_else(|| Failure::new(format!("{path} has no VmRSS")))
+    let kib = text.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix("kB")?.trim().parse().ok());
+    kib.map(|kib: f64| kib / 1024.0).ok_or_else(|| Failure::new(format!("{path} has no {field}")))
+}
+
+/// What its threads had of the processors so far.
+pub fn processor_time(pid: u32) -> Result<Duration, Failure> {
+    let path = format!("/proc/{pid}/stat");
+    let text = std::fs::read_to_string(&path).context(|| format!("{path} could not be read"))?;
+    // The name in parentheses may hold spaces; utime and stime are the 12th and 13th field after it.
+    let fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
+    let ticks = fields.into_iter().flatten().map(str::parse::<u64>).sum::<Result<u64, _>>();
+    let ticks = ticks.context(|| format!("{path} has no times"))?;
+    let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }
