@@ -48,7 +48,7 @@ def stable(ecs, name):
 
 
 def test_a_service_becomes_stable_scales_and_ends(ecs, service, unique, endpoint):
-    assert service["availabilityZoneRebalancing"] == "DISABLED"
+    assert service["availabilityZoneRebalancing"] == "ENABLED"
     assert stable(ecs, unique)["runningCount"] == 2
     ecs.update_service(cluster=unique, service=unique, desiredCount=3)
     assert stable(ecs, unique)["runningCount"] == 3

@@ -53,6 +53,11 @@ impl Ledger {
         kept.pools.entry(scope.clone()).or_default().place_on(node, request)
     }
 
+    /// The zones in which the target has nodes that take tasks.
+    pub fn zones(&self, tables: &Tables, scope: &Scope, target: &Target, most: usize) -> BTreeSet<String> {
+        self.caught_up(tables).pools.get(scope).map(|pool| pool.zones(target, most)).unwrap_or_default()
+    }
+
     /// All nodes of the request's target, and which of them would take a task of it.
     pub fn survey(&self, tables: &Tables, scope: &Scope, request: &Request) -> Vec<Surveyed> {
         self.caught_up(tables).pools.entry(scope.clone()).or_default().survey(request)

@@ -39,6 +39,13 @@ impl ServiceStatus {
     }
 }
 
+/// A rebalancing over availability zones that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebalancing {
+    /// Tasks above the desired count that were started for it.
+    pub surplus: u32,
+}
+
 /// `schedulingStrategy`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scheduling {
@@ -71,6 +78,12 @@ pub struct Service {
     pub service_deployment: Option<String>,
     pub placement_constraints: Vec<PlacementConstraint>,
     pub placement_strategies: Vec<PlacementStrategy>,
+    /// `availabilityZoneRebalancing` is ENABLED.
+    #[serde(default)]
+    pub availability_zone_rebalancing: bool,
+    /// While its tasks are being evened out over the zones.
+    #[serde(default)]
+    pub rebalancing: Option<Rebalancing>,
     pub propagate_tags: PropagateTags,
     pub enable_ecs_managed_tags: bool,
     /// How long after a task's start a failed container health check counts for nothing.

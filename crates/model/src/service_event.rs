@@ -49,6 +49,9 @@ pub enum ActionName {
     TasksStopped,
     ScaleInFailureByTaskProtection,
     DaemonPlacementConstraintViolated,
+    RebalancingStarted,
+    RebalancingCompleted,
+    RebalancingStopped,
     TaskStartImpaired,
     TaskPlacementFailure,
     TaskConfigurationFailure,
@@ -61,6 +64,9 @@ impl ActionName {
             Self::TaskSetSteadyState => "TASKSET_STEADY_STATE",
             Self::TasksStarted => "TASKS_STARTED",
             Self::TasksStopped => "TASKS_STOPPED",
+            Self::RebalancingStarted => "SERVICE_REBALANCING_STARTED",
+            Self::RebalancingCompleted => "SERVICE_REBALANCING_COMPLETED",
+            Self::RebalancingStopped => "SERVICE_REBALANCING_STOPPED",
             Self::DaemonPlacementConstraintViolated => "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED",
             Self::ScaleInFailureByTaskProtection => "TASKSET_SCALE_IN_FAILURE_BY_TASK_PROTECTION",
             Self::TaskStartImpaired => "SERVICE_TASK_START_IMPAIRED",
@@ -76,7 +82,10 @@ impl ActionName {
             | Self::TaskSetSteadyState
             | Self::TasksStarted
             | Self::TasksStopped
-            | Self::ScaleInFailureByTaskProtection => "INFO",
+            | Self::ScaleInFailureByTaskProtection
+            | Self::RebalancingStarted
+            | Self::RebalancingCompleted
+            | Self::RebalancingStopped => "INFO",
             Self::TaskStartImpaired => "WARN",
             Self::TaskPlacementFailure | Self::TaskConfigurationFailure | Self::DaemonPlacementConstraintViolated => {
                 "ERROR"

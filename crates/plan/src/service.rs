@@ -23,6 +23,7 @@ pub mod daemon;
 mod drain;
 pub mod event;
 mod loss;
+pub mod rebalance;
 pub mod record;
 mod replica;
 pub mod rollout;
@@ -35,6 +36,7 @@ mod task_set;
 mod victim;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::service::{Deployment, Rollout, Scheduling, Service, ServiceStatus};
@@ -153,6 +155,8 @@ pub struct ServiceInput<'a> {
     pub signals: Signals<'a>,
     /// For a DAEMON service: the container instances of its cluster.
     pub hosts: &'a [Host],
+    /// For one that is to be balanced over them: the availability zones where its tasks could be.
+    pub zones: &'a [String],
 }
 
 /// What is known from outside the service.
@@ -200,6 +204,8 @@ pub enum Places {
     Any,
     /// One on each of these nodes, of those that have room.
     Nodes(Vec<NodeId>),
+    /// In these availability zones only.
+    Zones(BTreeSet<String>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,8 +254,11 @@ fn keep(plan: &mut ServicePlan, input: &ServiceInput<'_>, now: Timestamp) {
     record::start(plan, &input.signals, now);
     match plan.service.scheduling {
         Scheduling::Daemon => daemon::keep(plan, input, now),
-        Scheduling::Replica if staged::holds(plan) => staged::keep(plan, input.tasks, &input.signals, now),
-        Scheduling::Replica => replica::keep(plan, input.tasks, &input.signals, now),
+        Scheduling::Replica if staged::holds(plan) => {
+            rebalance::end(plan);
+            staged::keep(plan, input.tasks, &input.signals, now);
+        }
+        Scheduling::Replica => replica::keep(plan, input, now),
     }
     record::note_breaker(plan);
 }

@@ -291,6 +291,35 @@ proptest! {
         }
     }
 
+    /// A service that nothing happens to comes to rest with its tasks evened out, and stays there.
+    #[test]
+    fn rebalanced_services_rest(desired in 0..9u32, steps in proptest::collection::vec(step(), 0..30)) {
+        let mut world = World::new(desired, configuration(50, 200));
+        world.service.availability_zone_rebalancing = true;
+        settle(&mut world);
+        for (number, step) in steps.into_iter().enumerate() {
+            take(&mut world, step, number);
+            settle(&mut world);
+        }
+        world.change(usize::MAX, Life::Running, |task, _| task.health = HealthStatus::Unknown);
+        for node in 0..3 {
+            world.change_node(node, |row| *row = Ground::default());
+        }
+        for _ in 0..40 {
+            world.pass(1700);
+            world.run(usize::MAX);
+            world.end();
+            settle(&mut world);
+        }
+        let zones = [0, 1, 2].map(|node| world.living_on(node));
+        // Whoever may have no task more than desired cannot move one.
+        let may_move = world.bounds().1 > world.service.desired_count as usize;
+        let difference = zones.iter().max().unwrap() - zones.iter().min().unwrap();
+        prop_assert!(difference <= 1 || !may_move, "{:?}", zones);
+        prop_assert_eq!(world.alive(), world.service.desired_count as usize);
+        prop_assert!(world.service.rebalancing.is_none() && world.service.steady_at.is_some());
+    }
+
     /// Never two tasks on an instance, not even while one stops; never fewer healthy ones than the minimum because of a
     /// deployment; and once nothing goes wrong any more, one on each.
     #[test]

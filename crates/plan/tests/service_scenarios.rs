@@ -5,6 +5,7 @@
 //! ```text
 //! service DESIRED MINIMUM MAXIMUM [breaker|rollback|- [STRATEGY]]   a new service, with its deployment a
 //! daemon MINIMUM [breaker]   a new DAEMON service, with its deployment a
+//! rebalance                  over the zones of the nodes: a, b and c
 //! checked                    tasks have a health check
 //! deploy ID                  a new deployment
 //! desired N                  scale
@@ -128,6 +129,7 @@ fn execute(world: &mut World, command: &str, arguments: &[&str]) {
                 world.service.configuration.circuit_breaker = Some(breaker(false));
             }
         }
+        "rebalance" => world.service.availability_zone_rebalancing = true,
         "quit" => world.quit(number(0)),
         "join" => world.change_node(number(0), |node| node.is_absent = false),
         "unfit" => world.change_node(number(0), |node| node.is_unfit = true),

@@ -10,6 +10,7 @@
 pub mod round;
 mod scheduling;
 mod site;
+mod zone;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +111,6 @@ pub fn create_service(
         vpc_lattice_configurations,
     } = request;
     Unbuilt {
-        availability_zone_rebalancing: availability_zone_rebalancing.as_ref(),
         enable_execute_command,
         gateway_connectors: is_given(&gateway_connectors),
         load_balancers: is_given(&load_balancers),
@@ -165,13 +165,15 @@ pub fn create_service(
     };
     let launch_type = first.as_ref().and_then(|(_, deployment)| Some(deployment.capacity.as_ref()?.launch_type));
     let launch_type = launch_type.unwrap_or(LaunchType::Ec2);
-    let service = Service {
+    let mut service = Service {
         scope: cx.scope().clone(),
         cluster: cluster.name.clone(),
         name: service_name,
         status: ServiceStatus::Active,
         launch_type,
         scheduling,
+        availability_zone_rebalancing: false,
+        rebalancing: None,
         desired_count: scheduling::desired_of_new(cx.config, scheduling, desired_count)?,
         configuration: configuration::from_wire(
             scheduling::default_configuration(scheduling),
@@ -199,6 +201,11 @@ pub fn create_service(
         scheduling::check(&service, &service.capacity_of(deployment))?;
         check_placement(&service, definition)?;
     }
+    service.availability_zone_rebalancing = match availability_zone_rebalancing {
+        Some(given) => convert::rebalancing(&given)?,
+        None => scheduling::can_rebalance(&service),
+    };
+    scheduling::check_rebalancing(&service)?;
     let service = match cx.txn.services.get(&service.key()).cloned() {
         Some(present) if present.status != ServiceStatus::Inactive => {
             if !is_same(&present, &service) {
@@ -231,6 +238,7 @@ fn is_same(present: &Service, new: &Service) -> bool {
         deployments: Vec::new(),
         last_completed: None,
         service_deployment: None,
+        rebalancing: None,
         // A daemon's count follows from its cluster.
         desired_count: if service.scheduling == Scheduling::Daemon { 0 } else { service.desired_count },
         created_at: Timestamp(0),
@@ -341,7 +349,6 @@ pub fn update_service(
         vpc_lattice_configurations,
     } = request;
     Unbuilt {
-        availability_zone_rebalancing: availability_zone_rebalancing.as_ref(),
         enable_execute_command,
         gateway_connectors: is_given(&gateway_connectors),
         load_balancers: is_given(&load_balancers),
@@ -388,6 +395,10 @@ pub fn update_service(
     if propagate_tags.is_some() {
         row.propagate_tags = convert::propagate_tags(propagate_tags)?;
     }
+    if let Some(given) = availability_zone_rebalancing {
+        row.availability_zone_rebalancing = convert::rebalancing(&given)?;
+    }
+    scheduling::check_rebalancing(&row)?;
     let change = Change {
         task_definition: task_definition.filter(|text| !text.is_empty()),
         network: convert::network_from_wire(network_configuration)?,

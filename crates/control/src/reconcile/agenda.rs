@@ -123,6 +123,7 @@ impl Agenda {
         }
         let unsettled = instance::unsettled(commit);
         instance::tenants(tables, &unsettled).for_each(|key| self.add(key));
+        instance::unbalanced(tables, &unsettled).into_iter().for_each(|key| self.add(key));
         self.due_first.extend(self.daemons.note(commit, tables, &unsettled));
         let has_room = changes.nodes.values().any(|change| gains(change.before.as_deref(), change.after.as_deref()));
         if has_room || !unsettled.is_empty() {

@@ -33,6 +33,27 @@ pub(super) fn tenants(tables: &Tables, nodes: &BTreeSet<NodeId>) -> impl Iterato
     nodes.iter().flat_map(|node| tables.tasks_on_node(*node)).filter_map(|task| service_of(task))
 }
 
+/// The services that are to be balanced over zones, of clusters where one of the nodes is the first of its zone to take
+/// tasks.
+pub(super) fn unbalanced(tables: &Tables, nodes: &BTreeSet<NodeId>) -> Vec<ServiceKey> {
+    let mut services = Vec::new();
+    for instance in nodes.iter().filter_map(|node| tables.container_instance_of_node(*node)) {
+        let Some(zone) = open_zone(tables, instance) else { continue };
+        let mut others = tables.container_instances_in_cluster(&instance.scope, &instance.cluster);
+        if !others.any(|other| other.id != instance.id && open_zone(tables, other) == Some(zone)) {
+            let there = tables.services_in_cluster(&instance.scope, &instance.cluster);
+            services.extend(there.filter(|row| row.availability_zone_rebalancing).map(|row| row.key()));
+        }
+    }
+    services
+}
+
+/// The zone of an instance that takes tasks.
+fn open_zone<'a>(tables: &'a Tables, instance: &ContainerInstance) -> Option<&'a str> {
+    let node = tables.nodes.get(&instance.node).filter(|node| node.connected)?;
+    (instance.status == InstanceStatus::Active).then_some(node.zone.as_str())
+}
+
 /// The DAEMON services of each cluster.
 #[derive(Default)]
 pub(super) struct Daemons {

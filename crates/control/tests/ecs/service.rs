@@ -47,7 +47,7 @@ fn a_new_service_is_shown_as_aws_shows_it() {
     assert_eq!(
         *service,
         json!({
-            "availabilityZoneRebalancing": "DISABLED",
+            "availabilityZoneRebalancing": "ENABLED",
             "clusterArn": "arn:aws:ecs:us-east-1:000000000000:cluster/default",
             "createdAt": 1_700_000_000,
             "createdBy": "arn:aws:iam::000000000000:root",
@@ -101,7 +101,7 @@ fn optional_structures_are_left_out() {
     for absent in ["networkConfiguration", "deploymentController", "taskSets", "capacityProviderStrategy", "roleArn"] {
         assert_eq!(service[absent], Value::Null, "{absent}");
     }
-    assert_eq!((&service["launchType"], &service["availabilityZoneRebalancing"]), (&json!("EC2"), &json!("DISABLED")));
+    assert_eq!((&service["launchType"], &service["availabilityZoneRebalancing"]), (&json!("EC2"), &json!("ENABLED")));
 }
 
 #[test]
@@ -122,7 +122,6 @@ fn what_cannot_be_created_is_refused() {
     let unbuilt =
         |field: &str| format!("ClientException: The field '{field}' of the service is not supported by Gantry yet.");
     let fields = [
-        ("availabilityZoneRebalancing", json!("ENABLED")),
         ("enableExecuteCommand", json!(true)),
         ("loadBalancers", json!([{"containerName": "main", "containerPort": 80}])),
         ("role", json!("r")),
@@ -312,4 +311,43 @@ fn a_daemon_refuses_what_it_cannot_have() {
     };
     assert_eq!((listed(&mut world, "DAEMON"), listed(&mut world, "REPLICA")), (1, 0));
     world.call("DeleteService", json!({"service": "agent"}));
+}
+
+#[test]
+fn services_are_balanced_over_zones_where_that_can_be() {
+    let mut world = one_node();
+    let create = |world: &mut World, name: &str, changes: Value| {
+        let mut request = json!({"serviceName": name, "taskDefinition": "job", "desiredCount": 0});
+        request.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        world.try_call("CreateService", request).map(|answer| answer["service"]["availabilityZoneRebalancing"].clone())
+    };
+    let full = json!({"deploymentConfiguration": {"maximumPercent": 100}});
+    let packed = json!({"placementStrategy": [{"type": "binpack", "field": "cpu"}]});
+    let zones = json!({"placementStrategy": [{"type": "spread", "field": "attribute:ecs.availability-zone"}]});
+    let tied = json!({"placementConstraints": [
+        {"type": "memberOf", "expression": "attribute:ecs.availability-zone == us-east-1a"},
+    ]});
+    let daemon = json!({"schedulingStrategy": "DAEMON", "desiredCount": null});
+    for (index, (changes, expected)) in [
+        (json!({}), "ENABLED"),
+        (zones, "ENABLED"),
+        (full.clone(), "DISABLED"),
+        (packed, "DISABLED"),
+        (tied, "DISABLED"),
+        (daemon, "DISABLED"),
+        (json!({"availabilityZoneRebalancing": "DISABLED"}), "DISABLED"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(create(&mut world, &format!("s{index}"), changes.clone()), Ok(json!(expected)), "{changes}");
+    }
+    let refused = "InvalidParameterException: Availability Zone rebalancing is for REPLICA services";
+    let asked = json!({"availabilityZoneRebalancing": "ENABLED", "deploymentConfiguration": {"maximumPercent": 100}});
+    assert!(create(&mut world, "t", asked).unwrap_err().starts_with(refused));
+    let mut update = json!({"service": "s0"});
+    update.as_object_mut().unwrap().extend(full.as_object().unwrap().clone());
+    assert!(world.refused("UpdateService", update.clone()).starts_with(refused), "what is there stays");
+    update["availabilityZoneRebalancing"] = json!("DISABLED");
+    world.call("UpdateService", update);
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use model::link::{DesiredTask, FromAgent, FromControl, ReportedStatus, TaskReport};
-use model::{DesiredStatus, NodeId, TaskId};
+use model::{Attribute, DesiredStatus, NodeId, TaskId};
 use tokio::task::JoinHandle;
 
 use super::World;
-use super::node::{Desired, Link, report};
+use super::node::{Desired, Link, hello, report};
 
 /// An image of this name cannot be pulled.
 pub const BROKEN: &str = "broken";
@@ -44,6 +44,18 @@ impl Registry {
 /// Joins the node, and serves it until its link ends.
 pub async fn join(world: &World, node: NodeId) -> JoinHandle<()> {
     let (link, desired) = Link::join(world, node).await;
+    serve(link, desired, &Registry::default())
+}
+
+/// The same for a node in this availability zone.
+pub async fn join_in(world: &World, node: NodeId, zone: &str) -> JoinHandle<()> {
+    let mut link = Link::open(world).await;
+    let mut hello = hello(node);
+    hello.attributes.push(Attribute { name: "ecs.availability-zone".to_owned(), value: Some(zone.to_owned()) });
+    link.say(&FromAgent::Hello(Box::new(hello))).await;
+    let FromControl::Welcome(_) = link.hear().await else { panic!("not welcome") };
+    let desired = link.desired().await;
+    link.applied(&desired).await;
     serve(link, desired, &Registry::default())
 }
 

@@ -103,6 +103,21 @@ impl Pool {
         Ok(Assignment { node: id, subnet, gpus })
     }
 
+    /// The zones in which the target has a node that takes tasks, whatever room it has. There are no more than `most`.
+    pub fn zones(&self, target: &Target, most: usize) -> BTreeSet<String> {
+        let is_open = |node: &&Node| node.status == InstanceStatus::Active && node.connected;
+        let mut zones = BTreeSet::new();
+        for node in self.members(target).filter_map(|slot| self.node(slot)).filter(is_open) {
+            if !zones.contains(&node.zone) {
+                zones.insert(node.zone.clone());
+            }
+            if zones.len() == most {
+                break;
+            }
+        }
+        zones
+    }
+
     /// All nodes of the request's target, and which of them would take a task of it, by node id.
     pub fn survey(&mut self, request: &Request) -> Vec<Surveyed> {
         let queue = self.take_queue(&Shape::of(request, &request.subnets));

@@ -132,6 +132,61 @@ pub fn stuck(service: &str) -> Event {
     ))
 }
 
+/// The `stoppedReason` of a task that has a successor in another zone.
+pub fn rebalanced(deployment: &str) -> String {
+    format!("Availability-zone rebalancing initiated by (deployment {deployment})")
+}
+
+/// Zones with their tasks, the fullest first.
+fn listed_zones(zones: &[(&str, usize)]) -> String {
+    let zones: Vec<String> = zones.iter().map(|(zone, count)| format!("{count} tasks in {zone}")).collect();
+    zones.join(", ")
+}
+
+pub fn not_balanced(service: &str, zones: &[(&str, usize)]) -> Event {
+    let zones = listed_zones(zones);
+    let message = format!("(service {service}) is not AZ balanced with {zones}. AZ Rebalancing in progress.");
+    Event::named(ActionName::RebalancingStarted, message)
+}
+
+pub fn balanced(service: &str, zones: &[(&str, usize)]) -> Event {
+    let message = format!("(service {service}) is AZ balanced with {}.", listed_zones(zones));
+    Event::named(ActionName::RebalancingCompleted, message)
+}
+
+pub fn rebalancing_stopped(service: &str) -> Event {
+    Event::named(ActionName::RebalancingStopped, format!("(service {service}) stopped AZ Rebalancing."))
+}
+
+pub fn started_to_rebalance(service: &str, zone: &str, tasks: impl Iterator<Item = TaskId>) -> Event {
+    let (count, list) = listed(tasks);
+    let message = format!("(service {service}) has started {count} tasks in {zone} to AZ Rebalance:{list}.");
+    Event::named(ActionName::TasksStarted, message)
+}
+
+pub fn stopped_to_rebalance(service: &str, zone: &str, tasks: impl Iterator<Item = TaskId>) -> Event {
+    let (count, list) = listed(tasks);
+    let message =
+        format!("(service {service}) has stopped {count} running tasks in {zone} due to AZ rebalancing:{list}.");
+    Event::named(ActionName::TasksStopped, message)
+}
+
+pub fn unable_to_rebalance(service: &str, deployment: &str, protected: usize) -> Event {
+    let message = format!(
+        "(service {service}) was unable to AZ Rebalance because (taskSet {deployment}) was unable to scale in due to \
+         (reason {protected} tasks under protection)."
+    );
+    Event::named(ActionName::ScaleInFailureByTaskProtection, message)
+}
+
+pub fn unplaced_in(service: &str, zone: &str, is_fargate: bool) -> Event {
+    let why = if is_fargate { "" } else { " because no container instance met all of its requirements" };
+    Event::named(
+        ActionName::TaskPlacementFailure,
+        format!("(service {service}) is unable to place a task in {zone}{why}."),
+    )
+}
+
 /// A daemon's tasks were on container instances that do not satisfy its constraints any more. AWS has the name, and no
 /// words that are known.
 pub fn constraint_violated(service: &str, count: usize) -> Event {

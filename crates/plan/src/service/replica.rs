@@ -8,11 +8,12 @@ use model::{HealthStatus, StopCode, TaskId, Timestamp};
 
 use super::event::Event;
 use super::{
-    Life, Places, REPEAT, STARTS_MAX, ServicePlan, ServiceTask, Signals, Start, Stop, bounds, drain, event, loss,
-    record, rollout, share,
+    Life, Places, REPEAT, STARTS_MAX, ServiceInput, ServicePlan, ServiceTask, Signals, Start, Stop, bounds, drain,
+    event, loss, rebalance, record, rollout, share,
 };
 
-pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], signals: &Signals<'_>, now: Timestamp) {
+pub(super) fn keep(plan: &mut ServicePlan, input: &ServiceInput<'_>, now: Timestamp) {
+    let (tasks, signals) = (input.tasks, &input.signals);
     rollout::take_stock(plan, tasks, now);
     rollout::judge(plan, signals, now);
     loss::stop(plan, tasks, now);
@@ -23,6 +24,7 @@ pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], signals: &
     // ends: no deployment is rolled back to twice.
     let mut census = loop {
         let mut census = Census::take(plan, tasks, Want::of_primary(&plan.service), now);
+        rebalance::interrupt(plan, &census);
         census.stop_failing(plan, now);
         if !rollout::judge(plan, signals, now) {
             break census;
@@ -30,6 +32,9 @@ pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], signals: &
     };
     census.replace(plan, now);
     tell_obstacle(plan, std::slice::from_ref(&census), now);
+    // Rebalancing begins when the service is steady, and when it ends the service is steady again.
+    census.note_steady(plan, signals, now);
+    rebalance::go_on(plan, &mut census, input.zones, now);
     census.note_steady(plan, signals, now);
     census.note_wake(plan, tasks, now);
 }
@@ -156,7 +161,8 @@ impl<'a> Census<'a> {
 
     /// More of the deployment than desired: the service was scaled in.
     fn stop_excess(&mut self, plan: &mut ServicePlan) {
-        let excess = self.good.len().saturating_sub(self.want.desired);
+        let wanted = self.want.desired + rebalance::surplus(&plan.service);
+        let excess = self.good.len().saturating_sub(wanted);
         let good = std::mem::take(&mut self.good);
         let (victims, left) = self.choose_victims(&plan.service, good, excess);
         self.good = left;
@@ -298,6 +304,10 @@ impl<'a> Census<'a> {
     }
 
     pub fn note_steady(&self, plan: &mut ServicePlan, signals: &Signals<'_>, now: Timestamp) {
+        // It is as steady as before while tasks are evened out over the zones.
+        if plan.service.rebalancing.is_some() {
+            return;
+        }
         if !self.is_steady(&plan.service) {
             plan.service.steady_at = None;
             record::stop_baking(plan);

@@ -33,6 +33,9 @@ pub struct Ground {
     pub is_busy: bool,
 }
 
+/// Of the nodes.
+pub const ZONES: [&str; 3] = ["a", "b", "c"];
+
 pub struct World {
     pub nodes: [Ground; 3],
     pub service: Service,
@@ -81,6 +84,8 @@ impl World {
             service_deployment: None,
             placement_constraints: Vec::new(),
             placement_strategies: Vec::new(),
+            availability_zone_rebalancing: false,
+            rebalancing: None,
             propagate_tags: PropagateTags::None,
             enable_ecs_managed_tags: false,
             health_check_grace_seconds: 0,
@@ -186,7 +191,7 @@ impl World {
 
     /// The next node in turn that takes tasks; there must be one.
     fn next_node(&self) -> usize {
-        let is_open = |node: &usize| !self.nodes[*node].is_draining && self.nodes[*node].away_since.is_none();
+        let is_open = |node: &usize| self.is_open(*node);
         let turn = self.next_task as usize % 3;
         (0..3).map(|step| (turn + step) % 3).find(is_open).expect("a node takes tasks")
     }
@@ -210,8 +215,18 @@ impl World {
     pub fn plan(&self) -> ServicePlan {
         let signals = Signals { in_alarm: &self.in_alarm, alarm_bake: self.alarm_bake, hooks: &self.hooks };
         let (service, deployment) = (&self.service, self.deployment.as_ref());
-        let hosts = self.hosts();
-        reconcile(&ServiceInput { service, tasks: &self.tasks, deployment, signals, hosts: &hosts }, self.now)
+        let (hosts, zones) = (self.hosts(), self.zones());
+        let input = ServiceInput { service, tasks: &self.tasks, deployment, signals, hosts: &hosts, zones: &zones };
+        reconcile(&input, self.now)
+    }
+
+    fn is_open(&self, node: usize) -> bool {
+        !self.nodes[node].is_draining && self.nodes[node].away_since.is_none()
+    }
+
+    /// Those of nodes that take tasks.
+    fn zones(&self) -> Vec<String> {
+        (0..3).filter(|node| self.is_open(*node)).map(|node| ZONES[node].to_owned()).collect()
     }
 
     fn hosts(&self) -> Vec<Host> {
@@ -248,7 +263,7 @@ impl World {
             }
         }
         for start in &plan.start {
-            let mut started = Vec::new();
+            let (mut started, mut rebalanced) = (Vec::new(), Vec::new());
             match &start.places {
                 Places::Any => {
                     for _ in 0..start.count {
@@ -256,13 +271,32 @@ impl World {
                         started.push(self.start(&start.deployment, node));
                     }
                 }
+                Places::Zones(zones) => {
+                    let nodes: Vec<usize> = (0..3).filter(|node| zones.contains(ZONES[*node])).collect();
+                    for _ in 0..start.count {
+                        let fewest = nodes.iter().min_by_key(|node| self.living_on(**node)).expect("a zone");
+                        rebalanced.push((*fewest, self.start(&start.deployment, *fewest)));
+                    }
+                }
                 Places::Nodes(nodes) => {
                     started.extend(nodes.iter().map(|node| self.start(&start.deployment, node.0 as usize)));
                 }
             }
-            events.push(event::started(&event::subject(&self.service, &start.deployment), started.into_iter()));
+            let has_started = !started.is_empty();
+            for (node, task) in rebalanced {
+                events.push(event::started_to_rebalance("web", ZONES[node], [task].into_iter()));
+            }
+            if has_started {
+                events.push(event::started(&event::subject(&self.service, &start.deployment), started.into_iter()));
+            }
         }
         events
+    }
+
+    pub fn living_on(&self, node: usize) -> usize {
+        let is_alive = |task: &&ServiceTask<'_>| matches!(task.life, Life::Pending | Life::Running);
+        let here = self.tasks.iter().filter(|task| task.site.node == Some(NodeId(node as u128)));
+        here.filter(is_alive).count()
     }
 
     fn start(&mut self, deployment: &str, node: usize) -> TaskId {
@@ -276,7 +310,7 @@ impl World {
             has_health_check: self.has_health_check,
             started_at: None,
             created_at: self.now,
-            zone: Some(["a", "b", "c"][node].into()),
+            zone: Some(ZONES[node].into()),
             site: self.site(node),
             protected_until: None,
             provider: None,

@@ -22,7 +22,6 @@ use crate::ecs::service_deployment;
 /// What CreateService and UpdateService have in common and is not built.
 #[derive(Default)]
 pub struct Unbuilt<'a> {
-    pub availability_zone_rebalancing: Option<&'a ecs::AvailabilityZoneRebalancing>,
     pub enable_execute_command: Option<bool>,
     pub gateway_connectors: bool,
     pub load_balancers: bool,
@@ -37,12 +36,9 @@ impl Unbuilt<'_> {
     /// # Errors
     /// `ClientException` that names the first field that asks for what is not built.
     pub fn refuse(&self) -> Result<(), Error> {
-        let rebalances =
-            self.availability_zone_rebalancing.is_some_and(|v| *v != ecs::AvailabilityZoneRebalancing::Disabled);
         refuse_unbuilt(
             "the service",
             &[
-                ("availabilityZoneRebalancing", rebalances),
                 ("enableExecuteCommand", is_true(self.enable_execute_command)),
                 ("gatewayConnectors", self.gateway_connectors),
                 ("loadBalancers", self.load_balancers),
@@ -154,6 +150,18 @@ pub fn refuse_role(role: &Option<String>) -> Result<(), Error> {
 
 /// # Errors
 /// `InvalidParameterException` for what is none.
+pub fn rebalancing(given: &ecs::AvailabilityZoneRebalancing) -> Result<bool, Error> {
+    match given {
+        ecs::AvailabilityZoneRebalancing::Enabled => Ok(true),
+        ecs::AvailabilityZoneRebalancing::Disabled => Ok(false),
+        ecs::AvailabilityZoneRebalancing::Unknown(_) => {
+            Err(Error::invalid_parameter("availabilityZoneRebalancing should be one of [ENABLED,DISABLED]"))
+        }
+    }
+}
+
+/// # Errors
+/// `InvalidParameterException` for what is none.
 pub fn scheduling(given: Option<&ecs::SchedulingStrategy>) -> Result<Scheduling, Error> {
     match given {
         None | Some(ecs::SchedulingStrategy::Replica) => Ok(Scheduling::Replica),
@@ -220,7 +228,10 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
     let mut events: Vec<_> = tables.events_of_service(&key).map(|event| event_to_wire(event)).collect();
     events.reverse();
     ecs::Service {
-        availability_zone_rebalancing: Some(ecs::AvailabilityZoneRebalancing::Disabled),
+        availability_zone_rebalancing: Some(match service.availability_zone_rebalancing {
+            true => ecs::AvailabilityZoneRebalancing::Enabled,
+            false => ecs::AvailabilityZoneRebalancing::Disabled,
+        }),
         capacity_provider_strategy: capacity.as_ref().and_then(shown_strategy),
         cluster_arn: Some(Arn::cluster(&service.scope, &service.cluster).to_string()),
         created_at: Some(time(service.created_at)),

@@ -16,6 +16,7 @@ use wire::ecs::Error;
 use wire::error::Failure;
 
 use super::site::Sites;
+use super::zone;
 use crate::Cx;
 use crate::ecs::task::placement::NO_CAPACITY;
 use crate::ecs::task::run::{Manner, Part, Run, random_uuid};
@@ -71,7 +72,8 @@ fn decide(cx: &Cx<'_>, key: &ServiceKey, service: &Service, hosts: &[Host]) -> S
     let deployment = service_deployment::newest_of(cx.txn, service).map(|row| &**row);
     // There are no alarms and no functions yet that could tell something.
     let signals = Signals::default();
-    reconcile(&ServiceInput { service, tasks: &tasks, deployment, signals, hosts }, cx.now)
+    let zones = zone::possible(cx, service);
+    reconcile(&ServiceInput { service, tasks: &tasks, deployment, signals, hosts, zones: &zones }, cx.now)
 }
 
 fn stop_task(cx: &mut Cx<'_>, stop: &Stop) {
@@ -99,7 +101,11 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
     if let Places::Nodes(nodes) = &wanted.places {
         return start_on(cx, plan, (&run, &manner), nodes);
     }
-    for part in run.parts(&capacity(&plan.service, wanted), &present(cx, &plan.service, wanted), wanted.count) {
+    let parts = run.parts(&capacity(&plan.service, wanted), &present(cx, &plan.service, wanted), wanted.count);
+    if let Places::Zones(zones) = &wanted.places {
+        return zone::start_in(cx, plan, (&run, &manner), &parts, zones);
+    }
+    for part in parts {
         let (tasks, placement) = run.place(cx, &manner, &part);
         started.extend(tasks.into_iter().map(|task| task.id));
         if placement.unplaced > 0 {

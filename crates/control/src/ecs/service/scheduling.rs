@@ -3,7 +3,9 @@
 use model::capacity_provider::Capacity;
 use model::deployment_configuration::DeploymentStrategy;
 use model::service::{DeploymentConfiguration, Scheduling};
+use model::task_set::Controller;
 use model::{LaunchType, Service};
+use plan::service::rebalance;
 use wire::ecs::Error;
 
 use crate::Config;
@@ -77,6 +79,26 @@ pub(super) fn check(service: &Service, capacity: &Capacity) -> Result<(), Error>
     }
     if service.configuration.strategy != DeploymentStrategy::Rolling {
         return refused("The daemon scheduling strategy supports the deployment strategy ROLLING only.");
+    }
+    Ok(())
+}
+
+/// Whether the service could be balanced over availability zones (ecs-semantics §3.10).
+pub(super) fn can_rebalance(service: &Service) -> bool {
+    let Service { launch_type, configuration, placement_strategies, placement_constraints, .. } = service;
+    service.scheduling == Scheduling::Replica
+        && service.controller == Controller::Ecs
+        && rebalance::applies(*launch_type, configuration.maximum_percent, placement_strategies, placement_constraints)
+}
+
+/// # Errors
+/// `InvalidParameterException` for a service that is to be balanced and cannot be.
+pub(super) fn check_rebalancing(service: &Service) -> Result<(), Error> {
+    if service.availability_zone_rebalancing && !can_rebalance(service) {
+        return Err(Error::invalid_parameter(
+            "Availability Zone rebalancing is for REPLICA services that are not EXTERNAL, have a maximumPercent above \
+             100, spread over attribute:ecs.availability-zone first and have no placement constraint on it.",
+        ));
     }
     Ok(())
 }

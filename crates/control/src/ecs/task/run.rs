@@ -1,6 +1,6 @@
 //! RunTask and StartTask: judge the request, find places, write tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -181,6 +181,8 @@ pub(in crate::ecs) struct Run {
     started_by: Option<String>,
     tags: Vec<Tag>,
     network: Option<Network>,
+    /// Of a service: the tasks that its subnets have already.
+    subnet_tasks: BTreeMap<String, u32>,
 }
 
 /// How to choose among the nodes that could take a task.
@@ -224,6 +226,7 @@ impl Run {
             platform_version: None,
             overrides,
             revision: None,
+            subnet_tasks: BTreeMap::new(),
         })
     }
 
@@ -252,6 +255,7 @@ impl Run {
             platform_version: deployment.platform_version.clone(),
             overrides,
             revision: service_revision::of_deployment(cx.txn, &service.key(), deployment).cloned(),
+            subnet_tasks: subnet_tasks(cx, service, deployment),
         })
     }
 
@@ -299,9 +303,37 @@ impl Run {
         target == Target::Fargate || cx.ledger.has_candidates(cx.txn, cx.scope(), &target)
     }
 
+    /// The same within these availability zones.
+    pub(in crate::ecs) fn within(&self, manner: &Manner, zones: &BTreeSet<String>) -> Manner {
+        let mut constraints = manner.constraints.clone();
+        if self.launch_type != LaunchType::Fargate {
+            let zones: Vec<&str> = zones.iter().map(String::as_str).collect();
+            let query = format!("attribute:ecs.availability-zone in [{}]", zones.join(", ")).parse();
+            constraints.push(Constraint::MemberOf(query.expect("the names of zones are words")));
+        }
+        Manner { constraints, strategies: manner.strategies.clone() }
+    }
+
     /// Places and writes as many tasks of the part as there is room for.
     pub(in crate::ecs) fn place(&self, cx: &mut Cx<'_>, manner: &Manner, part: &Part) -> (Vec<Task>, Placement) {
+        self.place_in(cx, manner, part, None)
+    }
+
+    /// The same, with subnets of these availability zones only.
+    pub(in crate::ecs) fn place_in(
+        &self,
+        cx: &mut Cx<'_>,
+        manner: &Manner,
+        part: &Part,
+        zones: Option<&BTreeSet<String>>,
+    ) -> (Vec<Task>, Placement) {
         let mut addresses = self.addresses(cx, part.count);
+        let subnets = self.network.iter().flat_map(|network| &network.subnets);
+        for (subnet, addresses) in subnets.zip(&mut addresses) {
+            if zones.is_some_and(|zones| !zones.contains(&subnet.zone)) {
+                addresses.clear();
+            }
+        }
         let wanted = Request {
             count: u32::try_from(part.count).unwrap_or(u32::MAX),
             target: self.target(part.provider.as_deref()),
@@ -380,7 +412,11 @@ impl Run {
             constraints: Vec::new(),
             strategies: Vec::new(),
             subnets: subnets
-                .map(|(subnet, free)| place::Subnet { zone: subnet.zone.clone(), tasks: 0, free: free.len() as u32 })
+                .map(|(subnet, free)| place::Subnet {
+                    zone: subnet.zone.clone(),
+                    tasks: self.subnet_tasks.get(&subnet.id).copied().unwrap_or(0),
+                    free: free.len() as u32,
+                })
                 .collect(),
             seed: cx.random.next_u64(),
         }
@@ -579,6 +615,20 @@ fn service_tags(service: &Service, definition: &TaskDefinition) -> Vec<Tag> {
         tags.push(Tag { key: "aws:ecs:serviceName".to_owned(), value: service.name.clone() });
     }
     tags
+}
+
+/// How many tasks of the service each of its subnets has, when there is something to choose.
+fn subnet_tasks(cx: &Cx<'_>, service: &Service, deployment: &Deployment) -> BTreeMap<String, u32> {
+    let mut counts = BTreeMap::new();
+    if deployment.network.as_ref().is_none_or(|network| network.subnets.len() < 2) {
+        return counts;
+    }
+    for task in cx.txn.tasks_of_service(&service.key()).filter(|task| task.desired_status == DesiredStatus::Running) {
+        if let Some(attachment) = &task.attachment {
+            *counts.entry(attachment.subnet_id.clone()).or_default() += 1;
+        }
+    }
+    counts
 }
 
 fn container_instance_of(cx: &Cx<'_>, node: NodeId) -> Option<ContainerInstanceId> {
