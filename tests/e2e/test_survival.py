@@ -79,13 +79,14 @@ def test_output_of_the_time_away_is_not_lost(gantry, tasks, busybox, unique, mes
 
 
 def test_kill_during_a_burst_of_run_task(gantry, tasks, busybox):
-    definition = tasks.register(quiet(busybox, memory=16), networkMode="none")
+    definition = tasks.register(quiet(busybox, memory=16), networkMode="awsvpc")
+    network = {"awsvpcConfiguration": {"subnets": tasks.subnets}}
     acknowledged = []
 
     def run(_):
         client = gantry.endpoint.client("ecs", connect_timeout=2, read_timeout=10)
         try:
-            answer = client.run_task(taskDefinition=definition, launchType="EC2")
+            answer = client.run_task(taskDefinition=definition, launchType="EC2", networkConfiguration=network)
         except (BotoCoreError, ClientError):
             return
         acknowledged.extend(task["taskArn"] for task in answer["tasks"])

@@ -4,7 +4,7 @@ use model::link::TaskSpec;
 use model::{LaunchType, NetworkMode};
 
 use crate::driver::{Attached, BindMount, ContainerRequest, Image};
-use crate::task::state::runtime_id;
+use crate::task::RuntimeId;
 
 /// Labels that tell people and tools whose container it is. They win over the definition's own.
 const LABEL_PREFIX: &str = "com.amazonaws.ecs.";
@@ -20,13 +20,14 @@ pub struct Files {
 
 pub fn request(
     spec: &TaskSpec,
-    container: usize,
+    id: RuntimeId,
     image: Image,
     network: Option<&Attached>,
     files: Files,
 ) -> ContainerRequest {
+    let container = id.container;
     ContainerRequest {
-        id: runtime_id(spec.id, container),
+        id: id.to_string(),
         image,
         definition: spec.containers[container].definition.clone(),
         environment: environment(spec, container),

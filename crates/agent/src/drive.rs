@@ -25,8 +25,7 @@ use crate::files::Files;
 use crate::metadata::View;
 use crate::node::{Action, Garbage, Leftovers, Node};
 use crate::outbox::Outbox;
-use crate::task::state::runtime_id;
-use crate::task::{Effect, Event, Job, Task};
+use crate::task::{Effect, Event, Job, RuntimeId, Task};
 use crate::views::Views;
 use crate::{container, describe};
 
@@ -118,8 +117,9 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
         Self { runtime, network, checkpoints, files, views, clock, limits }
     }
 
-    async fn perform(&self, spec: &TaskSpec, effect: Effect) -> Event {
-        let id = |container: usize| runtime_id(spec.id, container);
+    /// `ids` are those of the task's containers.
+    async fn perform(&self, spec: &TaskSpec, ids: &[RuntimeId], effect: Effect) -> Event {
+        let id = |container: usize| ids[container].to_string();
         match effect {
             Effect::CreateGroup(limits) => Event::GroupCreated(self.runtime.create_task_group(spec.id, limits).await),
             Effect::Attach(request) => Event::NetworkAttached(request.container, self.network.attach(&request).await),
@@ -128,7 +128,7 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
                 Event::ImageEnsured(container, self.runtime.ensure_image(image).await)
             }
             Effect::Create { container, image, network } => {
-                Event::Created(container, self.create(spec, container, image, network).await)
+                Event::Created(container, self.create(spec, ids[container], image, network).await)
             }
             Effect::Start { container } => Event::Started(container, self.runtime.start(&id(container)).await),
             Effect::Check { container, command, limit } => {
@@ -145,8 +145,11 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
             Effect::Kill { container } => {
                 Event::KillSent(container, self.runtime.kill(&id(container), SIGKILL, true).await)
             }
-            Effect::Delete { container } => Event::Deleted(container, self.delete(spec.id, &id(container)).await),
+            Effect::Delete { container } => Event::Deleted(container, self.delete(ids[container]).await),
             Effect::FinishLogs { container } => {
+                for earlier in ids[container].earlier() {
+                    self.files.abandon_logs(&earlier.to_string());
+                }
                 self.files.finish_logs(&id(container)).await;
                 Event::LogsFinished(container)
             }
@@ -159,25 +162,36 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
         }
     }
 
-    async fn create(&self, spec: &TaskSpec, container: usize, image: Image, network: Option<Attached>) -> Result<()> {
-        let files = self.files.prepare(spec, container, network.as_ref(), self.network.dns_servers()).await?;
-        let request = container::request(spec, container, image, network.as_ref(), files);
+    async fn create(&self, spec: &TaskSpec, id: RuntimeId, image: Image, network: Option<Attached>) -> Result<()> {
+        for earlier in id.earlier() {
+            // What resists now goes with the container.
+            if let Err(error) = self.runtime.delete(&earlier.to_string()).await {
+                tracing::warn!(id = %earlier, %error, "what was half made is left for later");
+            }
+        }
+        let files = self.files.prepare(spec, id, network.as_ref(), self.network.dns_servers()).await?;
+        let request = container::request(spec, id, image, network.as_ref(), files);
         // Asking for the log stream and writing to the disk take about as long as making the container. What is made
         // is deleted should either fail.
         let (created, checked, synced) = tokio::join!(
             self.runtime.create(&request),
-            self.files.check_logs(spec, container),
+            self.files.check_logs(spec, id),
             self.sync(spec.id, Checkpoints::sync_spec),
         );
         created.and(checked).and(synced)
     }
 
-    async fn delete(&self, task: TaskId, id: &str) -> Result<()> {
+    /// All attempts at it; the first one that stays is the answer.
+    async fn delete(&self, id: RuntimeId) -> Result<()> {
         // With a disk that fails, letting go matters more: the exit code is in the report, too.
-        if let Err(error) = self.sync(task, Checkpoints::sync_state).await {
-            tracing::warn!(%task, %error, "deleting a container all the same");
+        if let Err(error) = self.sync(id.task, Checkpoints::sync_state).await {
+            tracing::warn!(task = %id.task, %error, "deleting a container all the same");
         }
-        self.runtime.delete(id).await
+        let mut deleted = Ok(());
+        for id in id.earlier().chain([id]) {
+            deleted = deleted.and(self.runtime.delete(&id.to_string()).await);
+        }
+        deleted
     }
 
     async fn sync(
@@ -443,13 +457,14 @@ impl<R: Runtime, N: Network> Drive<R, N> {
         let Some(job) = effect.job() else { return };
         let task = spec.id;
         let drivers = self.drivers.clone();
+        let ids = self.node.task(task).map(Task::runtime_ids).unwrap_or_default();
         let job_task = self.jobs.spawn(async move {
             let work = async {
                 let _permit = match drivers.limit_of(&effect) {
                     Some(limit) => Some(limit.acquire().await),
                     None => None,
                 };
-                drivers.perform(&spec, effect).await
+                drivers.perform(&spec, &ids, effect).await
             };
             let event = AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
                 job.failed(&DriverError::new("ServerError", "the agent failed at this; its log says how"))

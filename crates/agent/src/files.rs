@@ -19,7 +19,7 @@ use crate::container::Files as ContainerFiles;
 use crate::driver::{Attached, DriverError, Result};
 use crate::logs::{Logs, Options, Shipment};
 use crate::names::{self, HostNames};
-use crate::task::state::runtime_id;
+use crate::task::RuntimeId;
 use crate::volume;
 
 pub enum Files {
@@ -47,12 +47,13 @@ impl Files {
     pub async fn prepare(
         &self,
         spec: &TaskSpec,
-        container: usize,
+        id: RuntimeId,
         network: Option<&Attached>,
         servers: Vec<IpAddr>,
     ) -> Result<ContainerFiles> {
         let Self::Disk(disk) = self else { return Ok(ContainerFiles::default()) };
-        let log_file = disk.follow(spec, container)?;
+        let log_file = disk.follow(spec, id)?;
+        let container = id.container;
         let address = network.and_then(|attached| attached.address);
         let names = names::names(spec, container, address, &servers, &disk.host)?;
         let directory = volume::directory(&disk.volumes, spec.id);
@@ -71,9 +72,9 @@ impl Files {
     }
 
     /// Whether the control plane has a place for the container's output.
-    pub async fn check_logs(&self, spec: &TaskSpec, container: usize) -> Result<()> {
+    pub async fn check_logs(&self, spec: &TaskSpec, id: RuntimeId) -> Result<()> {
         let Self::Disk(disk) = self else { return Ok(()) };
-        let Some(options) = log_options(spec, container)? else { return Ok(()) };
+        let Some(options) = log_options(spec, id)? else { return Ok(()) };
         disk.logs.check(&options).await.map_err(|error| log_driver_error(spec, &error))
     }
 
@@ -125,16 +126,16 @@ impl Files {
 }
 
 impl Disk {
-    fn follow(&self, spec: &TaskSpec, container: usize) -> Result<Option<PathBuf>> {
-        let Some(options) = log_options(spec, container)? else { return Ok(None) };
-        let key = runtime_id(spec.id, container);
+    fn follow(&self, spec: &TaskSpec, id: RuntimeId) -> Result<Option<PathBuf>> {
+        let Some(options) = log_options(spec, id)? else { return Ok(None) };
+        let key = id.to_string();
         self.logs.follow(&key, &options).map_err(|error| log_driver_error(spec, &error))?;
         Ok(Some(self.logs.file(&key)))
     }
 }
 
-fn log_options(spec: &TaskSpec, container: usize) -> Result<Option<Options>> {
-    let options = Options::of(spec, container, &runtime_id(spec.id, container));
+fn log_options(spec: &TaskSpec, id: RuntimeId) -> Result<Option<Options>> {
+    let options = Options::of(spec, id.container, &id.to_string());
     options.map_err(|error| log_driver_error(spec, &error))
 }
 

@@ -27,7 +27,6 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::runtime::cgroup::Groups;
-use crate::task::state::runtime_id;
 
 mod bucket;
 mod document;
@@ -109,7 +108,7 @@ impl Metadata {
             What::Stats => (StatusCode::OK, self.stats(&view, index)),
             What::TaskStats => {
                 let all = (0..view.spec.containers.len())
-                    .map(|index| (runtime_id(view.spec.id, index), self.stats(&view, index)))
+                    .map(|index| (view.state.runtime_id(view.spec.id, index).to_string(), self.stats(&view, index)))
                     .collect::<Map<_, _>>();
                 (StatusCode::OK, Value::Object(all))
             }

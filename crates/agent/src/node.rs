@@ -18,8 +18,7 @@ use model::{DesiredStatus, TaskId, Timestamp};
 
 use crate::checkpoint::Checkpoint;
 use crate::driver::{DriverError, Exit, Found, FoundStatus};
-use crate::task::state::container_of;
-use crate::task::{Effect, Event, State, Task};
+use crate::task::{Effect, Event, RuntimeId, State, Task};
 
 /// What [`drive`](crate::drive) is to do, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +97,7 @@ impl Node {
         let known: BTreeSet<TaskId> = checkpoints.iter().map(|checkpoint| checkpoint.spec.id).collect();
         let mut actions = Vec::new();
         for Checkpoint { spec, state } in checkpoints {
-            let found = found_of(&spec, &leftovers.containers);
+            let found = found_of(spec.id, &state, &leftovers.containers);
             let (task, effects) = Task::adopt(Arc::new(spec), state.clone(), &found, boot_id, now);
             let id = task.id();
             node.tasks.insert(id, Entry { task, saved: state, deadline: None, is_wanted: true });
@@ -219,11 +218,12 @@ impl Node {
 
     /// Makes up for a gap in the runtime's events. `asked_at` is when the listing began.
     pub fn listed(&mut self, found: &[Found], asked_at: Timestamp, now: Timestamp) -> Vec<Action> {
-        let specs: Vec<Arc<TaskSpec>> = self.tasks().map(|task| task.spec().clone()).collect();
+        let of_task = |task: &Task| (task.id(), found_of(task.id(), task.state(), found));
+        let of_tasks: Vec<_> = self.tasks().map(of_task).collect();
         let mut actions = Vec::new();
-        for spec in specs {
-            for (container, found) in found_of(&spec, found).into_iter().enumerate() {
-                actions.extend(self.tell(spec.id, Event::Seen { container, found, asked_at }, now));
+        for (id, of_task) in of_tasks {
+            for (container, found) in of_task.into_iter().enumerate() {
+                actions.extend(self.tell(id, Event::Seen { container, found, asked_at }, now));
             }
         }
         actions
@@ -239,10 +239,11 @@ impl Node {
         due.into_iter().flat_map(|id| self.tell(id, Event::Tick, now)).collect()
     }
 
+    /// The container that has this id now: what becomes of an earlier attempt at it is nothing to its task.
     fn known_container(&self, runtime_id: &str) -> Option<(TaskId, usize)> {
-        let (id, container) = container_of(runtime_id)?;
-        let count = self.task(id)?.spec().containers.len();
-        (container < count).then_some((id, container))
+        let id: RuntimeId = runtime_id.parse().ok()?;
+        let task = self.task(id.task)?;
+        task.runtime_ids().contains(&id).then_some((id.task, id.container))
     }
 
     /// Turns a task's effects into actions, with its checkpoint before them.
@@ -279,12 +280,12 @@ fn report_of(effect: Effect) -> Option<Action> {
     }
 }
 
-fn found_of(spec: &TaskSpec, found: &[Found]) -> Vec<Option<FoundStatus>> {
-    let mut of_task = vec![None; spec.containers.len()];
+fn found_of(task: TaskId, state: &State, found: &[Found]) -> Vec<Option<FoundStatus>> {
+    let mut of_task = vec![None; state.containers.len()];
     for found in found {
-        let Some((task, container)) = container_of(&found.id) else { continue };
-        if task == spec.id && container < of_task.len() {
-            of_task[container] = Some(found.status.clone());
+        let Ok(id) = found.id.parse::<RuntimeId>() else { continue };
+        if id == state.runtime_id(task, id.container) && id.container < of_task.len() {
+            of_task[id.container] = Some(found.status.clone());
         }
     }
     of_task
@@ -294,7 +295,7 @@ fn found_of(spec: &TaskSpec, found: &[Found]) -> Vec<Option<FoundStatus>> {
 /// last line is written when they are gone.
 fn garbage(known: &BTreeSet<TaskId>, leftovers: &Leftovers) -> Vec<Garbage> {
     let unknown_tasks = |tasks: &[TaskId]| tasks.iter().filter(|id| !known.contains(id)).copied().collect::<Vec<_>>();
-    let is_unknown = |id: &str| container_of(id).is_none_or(|(task, _)| !known.contains(&task));
+    let is_unknown = |id: &str| id.parse::<RuntimeId>().map_or(true, |id| !known.contains(&id.task));
     let containers = leftovers.containers.iter().map(|found| &found.id).filter(|id| is_unknown(id)).cloned();
     let logs = leftovers.logs.iter().filter(|id| is_unknown(id)).cloned();
     let networks = unknown_tasks(&leftovers.networks).into_iter();

@@ -27,7 +27,6 @@ mod image;
 mod init;
 pub mod keyring;
 mod manifest;
-mod process;
 mod pull;
 pub mod reference;
 mod registry;
@@ -56,7 +55,6 @@ use self::host::Host;
 pub use self::image::Listed;
 use self::image::{Facts, Images};
 use self::keyring::Keyring;
-use self::process::Processes;
 use self::pull::Pulls;
 pub use self::pull::{Progress, Retry};
 use self::reference::Reference;
@@ -120,7 +118,6 @@ struct Shared {
     scratch: PathBuf,
     /// The init program, for containers that want one.
     init: PathBuf,
-    processes: Processes,
 }
 
 impl Containerd {
@@ -140,19 +137,7 @@ impl Containerd {
         let images = Images::new(client.clone(), snapshotter);
         let pulls = Pulls::new(settings.keyring, settings.retry);
         tracing::info!(address = %settings.address.display(), snapshotter, cgroups = ?host.cgroups, "containerd answers");
-        Ok(Self {
-            shared: Arc::new(Shared {
-                client,
-                snapshotter,
-                images,
-                pulls,
-                groups,
-                host,
-                scratch,
-                init,
-                processes: Processes::default(),
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { client, snapshotter, images, pulls, groups, host, scratch, init }) })
     }
 
     /// Images under their names, sorted.
@@ -184,10 +169,6 @@ impl Containerd {
 
     fn images(&self) -> &Images {
         &self.shared.images
-    }
-
-    fn processes(&self) -> &Processes {
-        &self.shared.processes
     }
 
     fn groups(&self) -> &Groups {

@@ -44,8 +44,8 @@ use model::{DesiredStatus, NetworkMode, TaskId, Timestamp};
 use crate::driver::{Attached, DriverError, FoundStatus, NetworkKind};
 use dependency::Edge;
 pub use event::{Effect, Event, Job};
-pub use state::State;
 use state::{ContainerState, Phase};
+pub use state::{RuntimeId, State};
 
 /// ecs-semantics §1.4.
 const STOP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
@@ -200,6 +200,11 @@ impl Task {
         TaskReport { sequence: self.state.sequence, ..self.compose_report() }
     }
 
+    /// Of all its containers.
+    pub fn runtime_ids(&self) -> Vec<RuntimeId> {
+        (0..self.spec.containers.len()).map(|container| self.state.runtime_id(self.spec.id, container)).collect()
+    }
+
     /// The address and namespaces that the task's containers have, once attached.
     pub fn network_of(&self, container: usize) -> Option<&Attached> {
         self.networks.get(&self.network_key(container)?).map(AsRef::as_ref)
@@ -284,6 +289,7 @@ impl Task {
             return;
         }
         let was_made = state.start_asked || state.phase != Phase::Waiting;
+        let was_begun = state.create_asked || found.is_some();
         state.create_asked = true;
         if !same_boot && (was_made || found.is_some()) {
             return self.vanish(container, now);
@@ -293,10 +299,12 @@ impl Task {
             Some(FoundStatus::Stopped { exit_code, at, out_of_memory }) if state.start_asked => {
                 self.learn_exit(container, exit_code, at, out_of_memory);
             }
-            // The agent went away while it was made, and the runtime gave it up: its exit is no exit of the task's.
-            Some(FoundStatus::Created | FoundStatus::Stopped { .. }) => state.phase = Phase::Waiting,
             None | Some(FoundStatus::Lost) if state.start_asked => self.vanish(container, now),
-            None | Some(FoundStatus::Lost) => state.phase = Phase::Waiting,
+            // The agent went away while it was made, and the runtime gave it up: its exit is no exit of the task's.
+            None | Some(FoundStatus::Lost | FoundStatus::Created | FoundStatus::Stopped { .. }) => {
+                state.phase = Phase::Waiting;
+                state.attempt += u32::from(was_begun);
+            }
         }
     }
 

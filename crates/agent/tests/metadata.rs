@@ -8,7 +8,8 @@ use agent::clock::Clock;
 use agent::driver::TaskLimits;
 use agent::metadata::{Lookup, Metadata, View};
 use agent::runtime::cgroup::{Groups, Version};
-use agent::task::state::{ContainerState, Phase, State, runtime_id};
+use agent::task::RuntimeId;
+use agent::task::state::{ContainerState, Phase, State};
 use model::TaskId;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,6 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 const CONTAINER: &str = "01234567-89ab-cdef-0123-456789abcdef";
 const TASK: TaskId = TaskId(0x5eed);
+
+fn runtime_id() -> String {
+    RuntimeId { task: TASK, container: 0, attempt: 0 }.to_string()
+}
 
 fn view() -> View {
     let spec = json!({
@@ -103,7 +108,7 @@ impl Running {
     fn start() -> Self {
         let groups = Groups::new(Version::here().unwrap(), &format!("gantry-metadata-{}", std::process::id()));
         groups.create(TASK, TaskLimits { cpu: None, memory: None }).unwrap();
-        let path = groups.container_path(TASK, &runtime_id(TASK, 0));
+        let path = groups.container_path(TASK, &runtime_id());
         let process = Command::new("sleep").arg("1000").spawn().unwrap();
         for controller in CONTROLLERS {
             let group = groups.directory(controller, &path);
@@ -135,13 +140,13 @@ async fn statistics_are_those_of_the_containers_control_group() {
     let port = serve(Some(running.groups.clone())).await;
     let (status, stats) = request(port, &format!("GET /v4/{CONTAINER}/stats")).await;
     assert_eq!(status, 200);
-    assert_eq!((&stats["name"], &stats["id"]), (&json!("web"), &json!(runtime_id(TASK, 0))));
+    assert_eq!((&stats["name"], &stats["id"]), (&json!("web"), &json!(runtime_id())));
     assert_eq!(stats["pids_stats"]["current"], 1);
     assert!(stats["memory_stats"]["stats"].as_object().is_some_and(|stats| !stats.is_empty()), "{stats}");
     assert!(stats["cpu_stats"]["system_cpu_usage"].as_u64().unwrap() > 0);
     let (status, all) = request(port, &format!("GET /v4/{CONTAINER}/task/stats")).await;
     assert_eq!(status, 200);
-    assert_eq!(all[runtime_id(TASK, 0)]["preread"], stats["read"]);
+    assert_eq!(all[runtime_id()]["preread"], stats["read"]);
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use crate::driver::DriverError;
 use crate::files::Files;
 use crate::outbox::Outbox;
 use crate::simulated::{Behaviour, Fuse, World};
+use crate::task::RuntimeId;
 use crate::task::tests::{Built as _, container, spec};
 
 /// Longer than any life in these tests takes, on the tests' clock.
@@ -316,7 +317,7 @@ async fn live_and_die(tasks: Vec<TaskSpec>, kills: Vec<Kill>) {
     note_sequences(&agent.reports, &mut sequences);
     agent.desire(Vec::new()).await;
     assert_nothing_left(&world, directory.path()).await;
-    assert!(inventory.starts.values().all(|count| *count == 1), "started twice: {:?}", inventory.starts);
+    assert_started_once(&inventory.starts);
 }
 
 fn note_sequences(reports: &BTreeMap<TaskId, Vec<TaskReport>>, sequences: &mut BTreeMap<TaskId, u64>) {
@@ -327,10 +328,20 @@ fn note_sequences(reports: &BTreeMap<TaskId, Vec<TaskReport>>, sequences: &mut B
     }
 }
 
+/// Whatever ids the attempts at a container had.
+fn assert_started_once(starts: &BTreeMap<String, u32>) {
+    let mut containers = BTreeSet::new();
+    for (id, count) in starts {
+        let RuntimeId { task, container, .. } = id.parse().unwrap();
+        assert!(*count == 1 && containers.insert((task, container)), "started twice: {starts:?}");
+    }
+}
+
 /// Exit codes are those that the containers had; each of them is known, unless the machine forgot it.
 fn assert_true_to(exits: &BTreeMap<String, i32>, report: &TaskReport, rebooted: bool) {
     for (n, container) in report.containers.iter().enumerate() {
-        let true_code = exits.get(&format!("{}-{n}", report.task)).copied();
+        let is_of = |id: &RuntimeId| (id.task, id.container) == (report.task, n);
+        let true_code = exits.iter().find(|(id, _)| id.parse().is_ok_and(|id| is_of(&id))).map(|(_, code)| *code);
         match container.exit_code {
             Some(code) => assert_eq!(Some(code), true_code, "{container:?}"),
             None => assert!(true_code.is_none() || rebooted, "lost the exit code of {container:?}"),

@@ -9,7 +9,7 @@ use model::{HealthStatus, LaunchType, NetworkMode, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::container;
-use crate::task::state::{ContainerState, Phase, State, runtime_id};
+use crate::task::state::{ContainerState, Phase, State};
 use crate::volume;
 
 /// What the agent knows of a task at this moment.
@@ -67,7 +67,7 @@ pub fn container(view: &View, index: usize, version: Version) -> Value {
     let state = view.state.containers.get(index).unwrap_or(&missing);
     let mut document = Map::new();
     let mut put = |name: &str, value: Value| put(&mut document, name, value);
-    put("DockerId", json!(runtime_id(spec.id, index)));
+    put("DockerId", json!(view.state.runtime_id(spec.id, index).to_string()));
     put("Name", json!(definition.name));
     put("DockerName", json!(docker_name(spec, index)));
     put("Image", json!(definition.image));

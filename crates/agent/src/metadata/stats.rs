@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 
 use super::document::View;
 use crate::runtime::cgroup::{Groups, Version};
-use crate::task::state::runtime_id;
 
 /// Containers whose last sample is remembered.
 const SAMPLES_MAX: usize = 4096;
@@ -56,7 +55,7 @@ impl Samples {
 
     /// `None` when the container has no control group, as when it does not run.
     pub fn read(&self, view: &View, index: usize, now: Timestamp) -> Option<Value> {
-        let id = runtime_id(view.spec.id, index);
+        let id = view.state.runtime_id(view.spec.id, index).to_string();
         let path = self.groups.container_path(view.spec.id, &id);
         let sample = match self.groups.version() {
             Version::V1 => read_v1(&self.groups, &path, now),

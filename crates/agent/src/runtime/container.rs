@@ -4,7 +4,8 @@
 //! nothing -create-> record -> snapshot -> runtime task (created) -start-> running -exit-> stopped -delete-> nothing
 //! ```
 //! A kill of the agent between any two steps leaves something that [`Containerd::list`] shows (the record comes first)
-//! and that `create` begins anew and `delete` removes.
+//! and that `delete` removes. `create` begins anew under the same id only when the agent could not note that it had begun
+//! before: containerd may still be clearing that away.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -159,8 +160,7 @@ impl Containerd {
             ..CreateTaskRequest::default()
         };
         let client = self.client();
-        let created = client.call("tasks.Create", PROCESS_LIMIT, client.tasks().create(task)).await?;
-        self.processes().note(&request.id, created.pid);
+        client.call("tasks.Create", PROCESS_LIMIT, client.tasks().create(task)).await?;
         Ok(())
     }
 
@@ -183,7 +183,6 @@ impl Containerd {
     /// Each part on its own, so that one that is gone does not keep the others.
     pub(super) async fn delete_container(&self, id: &str) -> Result<()> {
         self.delete_task(id).await?;
-        self.processes().forget(id);
         self.end_forgotten_shim(id).await?;
         let (record, snapshot) =
             tokio::join!(self.delete_record(id), snapshot::remove(self.client(), self.snapshotter(), id));
@@ -262,10 +261,7 @@ impl Containerd {
         labels.sort();
         let status = match processes.get(&record.id) {
             None => FoundStatus::Lost,
-            Some(process) => {
-                self.processes().note(&record.id, process.pid);
-                self.status(process, &cgroup)
-            }
+            Some(process) => self.status(process, &cgroup),
         };
         Ok(Found { id: record.id, labels, status })
     }

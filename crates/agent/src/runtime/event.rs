@@ -83,11 +83,7 @@ async fn listen(runtime: &Containerd, listener: &mpsc::Sender<RuntimeEvent>) -> 
                 return Ok(());
             }
         }
-        let Some((exit, pid)) = read(&envelope) else { continue };
-        if !runtime.processes().may_be(&exit.id, pid) {
-            tracing::debug!(id = exit.id, pid, "the exit of an earlier container of the same id");
-            continue;
-        }
+        let Some(exit) = read(&envelope) else { continue };
         let event = RuntimeEvent::Exited(runtime.complete(exit).await);
         if listener.send(event).await.is_err() {
             return Ok(());
@@ -119,8 +115,8 @@ async fn publish(client: &Client, topic: &str) -> Failure {
     }
 }
 
-/// The exit of a container's first process, and which process that was; of others nobody here needs to know.
-fn read(envelope: &Envelope) -> Option<(Exit, u32)> {
+/// The exit of a container's first process; of others nobody here needs to know.
+fn read(envelope: &Envelope) -> Option<Exit> {
     if envelope.topic != EXIT_TOPIC {
         return None;
     }
@@ -130,5 +126,5 @@ fn read(envelope: &Envelope) -> Option<(Exit, u32)> {
     }
     let at = super::timestamp(exit.exited_at.as_ref());
     let exit_code = i32::try_from(exit.exit_status).unwrap_or(i32::MAX);
-    Some((Exit { id: exit.container_id, exit_code, at, out_of_memory: false }, exit.pid))
+    Some(Exit { id: exit.container_id, exit_code, at, out_of_memory: false })
 }

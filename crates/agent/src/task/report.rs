@@ -4,7 +4,7 @@ use model::Timestamp;
 use model::link::{ContainerReport, TaskReport};
 use model::task::ContainerStatus;
 
-use super::state::{Phase, runtime_id};
+use super::state::Phase;
 use super::{Effect, Job, Task};
 use crate::driver::DriverError;
 
@@ -50,7 +50,7 @@ impl Task {
         let was_made = state.has_started() || state.phase == Phase::Created;
         ContainerReport {
             name: self.spec.containers[container].definition.name.clone(),
-            runtime_id: was_made.then(|| runtime_id(self.spec.id, container)),
+            runtime_id: was_made.then(|| self.state.runtime_id(self.spec.id, container).to_string()),
             image_digest: state.image.as_ref().map(|image| image.digest.clone()),
             status: match state.phase {
                 Phase::Waiting | Phase::Created => ContainerStatus::Pending,

@@ -215,10 +215,23 @@ fn what_was_made_but_not_started_is_made_again_and_started_once() {
     let (mut adopted, asked) = Rig::adopt(&rig.task, &[Some(FoundStatus::Created)], BOOT, rig.now);
     assert_eq!(asked, "group, attach");
     adopted.check(&[("group", ""), ("attach", "create a"), ("create a", "start a"), ("start a", "")]);
+    // The runtime may still be at the first one.
+    let id = adopted.report().containers[0].runtime_id.clone();
+    assert_eq!(id.as_deref(), Some("00000000000000000000000000000001-0-1"));
     // The start was carried out, only its answer was lost.
     let (rig, asked) = Rig::adopt(&rig.task, &[Some(FoundStatus::Running { pid: 1 })], BOOT, rig.now);
     assert_eq!(asked, "attach");
     assert_eq!(rig.report().status, ReportedStatus::Running);
+    assert_eq!(rig.report().containers[0].runtime_id.as_deref(), Some("00000000000000000000000000000001-0"));
+}
+
+#[test]
+fn what_was_not_begun_is_no_second_attempt() {
+    let mut rig = Rig::new(spec(vec![container("a")]));
+    rig.check(&[("begin", "*"), ("attach", ""), ("image a", "")]);
+    let (mut adopted, _) = Rig::adopt(&rig.task, &[None], BOOT, rig.now);
+    adopted.check(&[("group", ""), ("attach", "create a"), ("create a", "start a"), ("start a", "")]);
+    assert_eq!(adopted.report().containers[0].runtime_id.as_deref(), Some("00000000000000000000000000000001-0"));
 }
 
 #[test]
