@@ -612,7 +612,7 @@ fn a_trial_leaves_nothing_and_tells_of_a_range_that_is_taken() {
         let before = remains();
         trial::run(config(&directory)).unwrap();
         assert_eq!(remains(), before);
-        run("ip", &["link", "add", "lan0", "type", "dummy"]);
+        run("ip", &["link", "add", "lan0", "type", "bridge"]);
         run("ip", &["addr", "add", "172.31.40.2/24", "dev", "lan0"]);
         let refused = trial::run(config(&directory)).unwrap_err().to_string();
         assert!(refused.contains("172.31.32.0/20") && refused.contains("lan0 (172.31.40.2)"), "{refused}");
