@@ -97,7 +97,7 @@ impl Node {
         let known: BTreeSet<TaskId> = checkpoints.iter().map(|checkpoint| checkpoint.spec.id).collect();
         let mut actions = Vec::new();
         for Checkpoint { spec, state } in checkpoints {
-            let found = found_of(spec.id, &state, &leftovers.containers);
+            let found = found_of(&spec, &state, &leftovers.containers);
             let (task, effects) = Task::adopt(Arc::new(spec), state.clone(), &found, boot_id, now);
             let id = task.id();
             node.tasks.insert(id, Entry { task, saved: state, deadline: None, is_wanted: true });
@@ -218,7 +218,7 @@ impl Node {
 
     /// Makes up for a gap in the runtime's events. `asked_at` is when the listing began.
     pub fn listed(&mut self, found: &[Found], asked_at: Timestamp, now: Timestamp) -> Vec<Action> {
-        let of_task = |task: &Task| (task.id(), found_of(task.id(), task.state(), found));
+        let of_task = |task: &Task| (task.id(), found_of(task.spec(), task.state(), found));
         let of_tasks: Vec<_> = self.tasks().map(of_task).collect();
         let mut actions = Vec::new();
         for (id, of_task) in of_tasks {
@@ -280,11 +280,12 @@ fn report_of(effect: Effect) -> Option<Action> {
     }
 }
 
-fn found_of(task: TaskId, state: &State, found: &[Found]) -> Vec<Option<FoundStatus>> {
-    let mut of_task = vec![None; state.containers.len()];
+/// By the spec's containers: a machine that crashed may have kept a task's spec and nothing of its state.
+fn found_of(spec: &TaskSpec, state: &State, found: &[Found]) -> Vec<Option<FoundStatus>> {
+    let mut of_task = vec![None; spec.containers.len()];
     for found in found {
         let Ok(id) = found.id.parse::<RuntimeId>() else { continue };
-        if id == state.runtime_id(task, id.container) && id.container < of_task.len() {
+        if id == state.runtime_id(spec.id, id.container) && id.container < of_task.len() {
             of_task[id.container] = Some(found.status.clone());
         }
     }
@@ -304,4 +305,23 @@ fn garbage(known: &BTreeSet<TaskId>, leftovers: &Leftovers) -> Vec<Garbage> {
     let containers = containers.map(Garbage::Container).chain(logs.map(Garbage::Logs));
     let rest = networks.map(Garbage::Network).chain(groups.map(Garbage::Group)).chain(files.map(Garbage::Files));
     containers.chain(rest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use model::task::ContainerStatus;
+
+    use super::*;
+    use crate::task::tests::{container, spec};
+
+    #[test]
+    fn a_task_whose_state_a_crash_of_the_machine_took_is_not_run_again() {
+        let spec = spec(vec![container("a")]);
+        let id = format!("{}-0", spec.id);
+        let found = Found { id, labels: Vec::new(), status: FoundStatus::Created };
+        let leftovers = Leftovers { containers: vec![found], ..Leftovers::default() };
+        let checkpoint = Checkpoint { spec, state: State::default() };
+        let (node, _, _) = Node::adopt("boot-2", vec![checkpoint], &leftovers, Timestamp(0));
+        assert_eq!(node.reports()[0].containers[0].status, ContainerStatus::Stopped);
+    }
 }
