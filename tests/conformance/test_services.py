@@ -2,6 +2,7 @@
 
 import pytest
 from checks import pages_join_to_whole, refused
+from gantry import wait_for
 
 WAIT = {"Delay": 1, "MaxAttempts": 60}
 
@@ -113,6 +114,8 @@ def daemon(ecs, unique):
 
 def test_a_daemon_runs_on_every_instance(ecs, daemon, unique, endpoint):
     instances = ecs.list_container_instances(status="ACTIVE")["containerInstanceArns"]
+    # Until its first round a daemon desires nothing, and has it.
+    wait_for(lambda: ecs.describe_services(services=[unique])["services"][0]["desiredCount"], "instances are found")
     ecs.get_waiter("services_stable").wait(cluster="default", services=[unique], WaiterConfig=WAIT)
     (shown,) = ecs.describe_services(services=[unique])["services"]
     assert shown["schedulingStrategy"] == "DAEMON"
