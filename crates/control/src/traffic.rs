@@ -24,12 +24,15 @@ use tokio::sync::{Notify, watch};
 use crate::elbv2::{LOAD_BALANCER, TARGET_GROUP, in_order, value};
 use crate::{Clock, Control};
 
+/// Before a removal that could not be written is tried again.
+const REMOVE_PAUSE: Duration = Duration::from_secs(1);
+
 /// See the module's documentation.
 #[derive(Default)]
 pub struct Traffic {
     snapshot: watch::Sender<Arc<Snapshot>>,
     health: Mutex<BTreeMap<(String, SocketAddr), TargetHealth>>,
-    drained: Notify,
+    drained: Arc<Notify>,
 }
 
 impl Traffic {
@@ -69,26 +72,31 @@ impl Traffic {
 
 /// Begins the loop. It ends with the control plane or its state.
 pub(crate) fn start(control: &Arc<Control>) {
-    tokio::spawn(run(Arc::downgrade(control), control.clock.clone(), control.store.subscribe()));
+    let drained = control.traffic.drained.clone();
+    tokio::spawn(run(Arc::downgrade(control), control.clock.clone(), control.store.subscribe(), drained));
 }
 
-async fn run(control: Weak<Control>, clock: Clock, mut commits: CommitStream) {
+async fn run(control: Weak<Control>, clock: Clock, mut commits: CommitStream, drained: Arc<Notify>) {
     loop {
         let Some(control) = control.upgrade() else { return };
-        if let Err(error) = remove_over(&control).await {
-            tracing::warn!(%error, "targets that are drained could not be removed; the next change tries again");
-        }
+        let removed = remove_over(&control).await;
         let view = control.store.view();
         control.traffic.publish(snapshot(&view));
-        let end = view.targets.iter().filter_map(|target| end_of(&view, target)).min();
-        if !wait(&control, &clock, &mut commits, end).await {
+        let mut end = view.targets.iter().filter_map(|target| end_of(&view, target)).min();
+        if let Err(error) = removed {
+            tracing::warn!(%error, "targets that are drained could not be removed; it is tried again");
+            end = end.map(|end| end.max(clock.now().plus(REMOVE_PAUSE)));
+        }
+        // Waiting must not keep the control plane alive.
+        drop(control);
+        if !wait(&drained, &clock, &mut commits, end).await {
             return;
         }
     }
 }
 
 /// Until there is something to do; false when the state is closed.
-async fn wait(control: &Control, clock: &Clock, commits: &mut CommitStream, end: Option<Timestamp>) -> bool {
+async fn wait(drained: &Notify, clock: &Clock, commits: &mut CommitStream, end: Option<Timestamp>) -> bool {
     let expired = async {
         match end {
             Some(end) => clock.until(end).await,
@@ -104,7 +112,7 @@ async fn wait(control: &Control, clock: &Clock, commits: &mut CommitStream, end:
                 Next::Commit(_) | Next::Lagged => return true,
                 Next::Closed => return false,
             },
-            () = control.traffic.drained.notified() => return true,
+            () = drained.notified() => return true,
             () = &mut expired => return true,
         }
     }
