@@ -8,9 +8,8 @@
 //! before: containerd may still be clearing that away.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
 use std::path::Path;
-
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::api::containerd::services::containers::v1::container::Runtime as RuntimeInfo;
 use super::api::containerd::services::containers::v1::{
@@ -35,8 +34,6 @@ const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 const SIGKILL: u32 = 9;
 /// containerd refuses a label whose key and value are together longer.
 const LABEL_LIMIT: usize = 4096;
-/// All that a path may keep in a URI.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 const CANNOT_CREATE: &str = "CannotCreateContainerError";
 const CANNOT_START: &str = "CannotStartContainerError";
@@ -151,12 +148,15 @@ impl Containerd {
     }
 
     async fn create_task(&self, request: &ContainerRequest, rootfs: Vec<Mount>) -> Result<()> {
-        let output = request.log_file.as_deref().map(file_uri).unwrap_or_default();
+        let (stdout, stderr) = match request.log_file.as_deref() {
+            Some(path) => streams(path)?,
+            None => (String::new(), String::new()),
+        };
         let task = CreateTaskRequest {
             container_id: request.id.clone(),
             rootfs,
-            stdout: output.clone(),
-            stderr: output,
+            stdout,
+            stderr,
             ..CreateTaskRequest::default()
         };
         let client = self.client();
@@ -316,8 +316,20 @@ fn transition(state: &str, name: &'static str, failure: &Failure) -> DriverError
     }
 }
 
-fn file_uri(path: &Path) -> String {
-    format!("file://{}", utf8_percent_encode(&path.to_string_lossy(), PATH))
+/// Names for the two streams of a container, both of the file at `path`, which is made when it is missing.
+///
+/// The names must differ: a shim that is given one name twice, or a `file://` URI, opens the file once and closes it when
+/// the first stream ends. What the other stream has still to say is then lost, and once its pipe is full the container
+/// hangs.
+fn streams(path: &Path) -> Result<(String, String)> {
+    let failed = |error| Failure::io(format_args!("making {}", path.display()), error);
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Failure::Invalid(format!("{} is not the path of a file", path.display())));
+    };
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
+    let again = directory.join(".").join(name);
+    Ok((path.display().to_string(), again.display().to_string()))
 }
 
 #[cfg(test)]
@@ -325,7 +337,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn log_files_are_named_by_uri() {
-        assert_eq!(file_uri(Path::new("/var/lib/gantry/a b%#?.log")), "file:///var/lib/gantry/a%20b%25%23%3F.log");
+    fn the_streams_of_a_container_have_two_names_for_one_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("logs").join("a.log");
+        let (stdout, stderr) = streams(&path).expect("made");
+        assert_ne!(stdout, stderr);
+        std::fs::write(&stdout, "one").expect("written");
+        assert_eq!(std::fs::read_to_string(&stderr).expect("read"), "one");
+        streams(&path).expect("there already");
+        assert_eq!(std::fs::read_to_string(&stdout).expect("read"), "one");
     }
 }

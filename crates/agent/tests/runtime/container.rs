@@ -35,6 +35,19 @@ async fn a_container_lives_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_ends_leaves_the_other_open() {
+    let mut fixture = Fixture::new().await;
+    for (name, ended, other) in [("first", "1", "2"), ("second", "2", "1")] {
+        let script = format!("exec {ended}>&-; sleep 0.3; echo late >&{other}; head -c 200000 /dev/zero >&{other}");
+        let (exit, output) = fixture.run(fixture.request(name, &["sh", "-c", &script])).await;
+        assert_eq!(exit.exit_code, 0);
+        assert!(output.starts_with("late\n"), "{name}");
+        assert_eq!(output.len(), 200_005, "{name}");
+    }
+    fixture.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_definition_is_what_the_process_finds() {
     let mut fixture = Fixture::new().await;
     let script = "id; touch /no 2>/dev/null || echo read-only; touch /tmp/yes && echo tmpfs; ulimit -n; \
