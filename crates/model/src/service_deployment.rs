@@ -188,6 +188,9 @@ pub struct Progress {
     pub stage: Stage,
     /// When this stage began, or this step of it.
     pub since: Timestamp,
+    /// The id of the service's deployment that served when this one began, if any did.
+    #[serde(default)]
+    pub source: Option<String>,
     /// What the target revision gets.
     pub traffic: Traffic,
     /// How often the production traffic has shifted.

@@ -11,6 +11,7 @@
 //! desired N                  scale
 //! run N, fail N, exit N      so many pending tasks run, or never do; so many running tasks end
 //! healthy N, unhealthy N     so many running tasks are found to be so
+//! broken ID                  no task of this deployment runs any more
 //! end                        all tasks that were asked to stop have stopped
 //! drain NODE, activate NODE  of the nodes 0, 1 and 2
 //! leave NODE, return NODE    its session ends, or is there again
@@ -122,6 +123,7 @@ fn execute(world: &mut World, command: &str, arguments: &[&str]) {
         "exit" => world.exit(number(0)),
         "healthy" => world.change(number(0), Life::Running, |task, _| task.health = HealthStatus::Healthy),
         "unhealthy" => world.change(number(0), Life::Running, |task, _| task.health = HealthStatus::Unhealthy),
+        "broken" => world.break_one(arguments[0]),
         "end" => world.end(),
         "daemon" => {
             *world = World::daemon(u32::try_from(number(0)).unwrap());

@@ -7,7 +7,7 @@ use model::service_deployment::{
     AlarmState, BreakerState, MonitorStatus, Rollback, ServiceDeployment, ServiceDeploymentStatus as Status,
 };
 
-use super::{ServicePlan, Signals, event, rollout, stage};
+use super::{ServicePlan, Signals, event, rollout, stage, staged};
 
 const NO_CANDIDATE: &str = "No rollback candidate was found to run the rollback.";
 const ROLLBACK_FAILED: &str = "Service deployment rollback failed because";
@@ -23,6 +23,7 @@ pub fn begin(service: &Service, id: String, now: Timestamp) -> ServiceDeployment
     let monitored = |is_on| if is_on { MonitorStatus::Monitoring } else { MonitorStatus::Disabled };
     let has_stages = configuration.strategy != DeploymentStrategy::Rolling;
     let sources = service.deployments.len().saturating_sub(1);
+    let source = staged::serving(service).map(|index| service.deployments[index].id.clone());
     ServiceDeployment {
         scope: service.scope.clone(),
         cluster: service.cluster.clone(),
@@ -33,7 +34,7 @@ pub fn begin(service: &Service, id: String, now: Timestamp) -> ServiceDeployment
         configuration,
         sources: revisions,
         target,
-        progress: has_stages.then(|| stage::first(sources, now)),
+        progress: has_stages.then(|| stage::first(sources, source, now)),
         rollback: None,
         breaker: BreakerState { status: monitored(breaks), failures: 0, threshold: rollout::threshold_of(service) },
         alarms: AlarmState { status: monitored(watches), triggered: Vec::new(), baking_since: None },

@@ -35,7 +35,9 @@ const HOOK_ID_PREFIX: &str = "ecs-";
 pub struct Facts<'a> {
     /// Revisions that are there beside the one that stays.
     pub others: usize,
-    /// The revision that stays has all its tasks, and they are healthy.
+    /// One of them has served, so that there is traffic to shift.
+    pub source_serves: bool,
+    /// The revision that the stage brings up has all its tasks, and they are healthy.
     pub is_up: bool,
     pub hooks: &'a [HookResult],
 }
@@ -60,15 +62,15 @@ pub enum Move {
     Fail(String),
 }
 
-/// A deployment at its beginning. Its first stage begins with [`begin`].
-pub fn first(sources: usize, now: Timestamp) -> Progress {
+/// A deployment at its beginning, with the id of the source that serves. Its first stage begins with [`begin`].
+pub fn first(sources: usize, source: Option<String>, now: Timestamp) -> Progress {
     let stage = if sources > 1 { Stage::ReconcileService } else { Stage::PreScaleUp };
-    Progress { stage, since: now, traffic: Traffic::default(), steps: 0, hooks: Vec::new(), hooks_begun: 0 }
+    Progress { stage, since: now, source, traffic: Traffic::default(), steps: 0, hooks: Vec::new(), hooks_begun: 0 }
 }
 
 pub(super) fn begin(row: &mut ServiceDeployment, now: Timestamp) {
     if let Some(progress) = &row.progress {
-        enter(row, progress.stage, now);
+        enter(row, progress.stage, true, now);
     }
 }
 
@@ -81,7 +83,7 @@ pub fn advance(row: &mut ServiceDeployment, facts: &Facts<'_>, now: Timestamp) -
             Pass::Fail(why) => return Move::Fail(why),
         }
         let Some(next) = next(row, stage) else { return Move::Done };
-        enter(row, next, now);
+        enter(row, next, facts.source_serves, now);
         if matches!(next, Stage::ScaleUp | Stage::CleanUp) {
             return Move::Rescale;
         }
@@ -96,7 +98,7 @@ pub fn turn_back(row: &mut ServiceDeployment, now: Timestamp) {
         Stage::CleanUp => Stage::ScaleUp,
         _ => stage_back(progress.traffic),
     };
-    enter(row, stage, now);
+    enter(row, stage, true, now);
 }
 
 /// Why a hook cannot be answered.
@@ -151,7 +153,9 @@ fn pass(row: &mut ServiceDeployment, facts: &Facts<'_>, now: Timestamp) -> Pass 
     let Some(progress) = &mut row.progress else { return Pass::Over };
     let (stage, since) = (progress.stage, progress.since);
     let is_done = match stage {
-        Stage::ReconcileService => facts.others <= 1,
+        // What serves takes the place of the other sources when it can: a revision that does not get up holds no
+        // newer one up.
+        Stage::ReconcileService => facts.others <= 1 || !facts.source_serves || !facts.is_up,
         Stage::ScaleUp => facts.is_up,
         Stage::CleanUp => facts.others == 0,
         _ => true,
@@ -270,9 +274,8 @@ fn stage_back(traffic: Traffic) -> Stage {
     }
 }
 
-fn enter(row: &mut ServiceDeployment, stage: Stage, now: Timestamp) {
+fn enter(row: &mut ServiceDeployment, stage: Stage, source_serves: bool, now: Timestamp) {
     let goes_back = row.is_rolling_back();
-    let is_alone = row.sources.is_empty();
     row.updated_at = now;
     let Some(progress) = &mut row.progress else { return };
     progress.stage = stage;
@@ -281,7 +284,7 @@ fn enter(row: &mut ServiceDeployment, stage: Stage, now: Timestamp) {
         Stage::TestTrafficShift => progress.traffic.test = if goes_back { PerMille::NONE } else { PerMille::ALL },
         Stage::ProductionTrafficShift if goes_back => progress.traffic.production = PerMille::NONE,
         // Where there is nothing to shift from, all comes at once.
-        Stage::ProductionTrafficShift if is_alone => progress.traffic.production = PerMille::ALL,
+        Stage::ProductionTrafficShift if !source_serves => progress.traffic.production = PerMille::ALL,
         Stage::ProductionTrafficShift => {
             progress.steps += 1;
             let share = strategy::production(row.configuration.strategy, progress.steps);

@@ -11,6 +11,9 @@
 //! ```
 //! The revision that stays in the end is the service's first deployment, so that a rollback is a change of their order.
 //!
+//! A source that has never served holds nothing up: it gets no traffic, starts no tasks, is not gone back to, and goes
+//! when the target is in.
+//!
 //! Invariant: the shares of all revisions of a kind of traffic are 100 % together, once one has served.
 
 use model::Timestamp;
@@ -53,8 +56,12 @@ pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], signals: &
             continue;
         }
         let Some(row) = plan.deployment.as_mut().filter(|row| !row.is_over()) else { break (census, None) };
-        let others = plan.service.deployments.len().saturating_sub(1);
-        let facts = Facts { others, is_up: census.first().is_some_and(Census::is_whole), hooks: signals.hooks };
+        let facts = Facts {
+            others: plan.service.deployments.len().saturating_sub(1),
+            source_serves: source(&plan.service, row).is_some(),
+            is_up: census.first().is_some_and(Census::is_whole),
+            hooks: signals.hooks,
+        };
         let step = stage::advance(row, &facts, now);
         share_traffic(plan);
         match step {
@@ -100,7 +107,7 @@ fn wants(service: &Service, row: &ServiceDeployment) -> Vec<Want> {
         replaces: false,
         launches: launches(row, &service.deployments[index]),
     };
-    let source = (service.deployments.len() > 1).then(|| serving(service));
+    let source = source(service, row);
     let goes_back = row.rollback.is_some();
     match stage {
         Stage::CleanUp => vec![Want { replaces: true, ..whole(0) }],
@@ -118,26 +125,30 @@ fn launches(row: &ServiceDeployment, deployment: &Deployment) -> bool {
     !record::is_target(row, deployment) || deployment.rollout != Rollout::Failed || is_left
 }
 
-/// Which of the sources serves: the one with the most production traffic (the oldest of equals), or that was complete,
-/// or the newest.
-fn serving(service: &Service) -> usize {
+/// The source that served when the deployment began.
+fn source(service: &Service, row: &ServiceDeployment) -> Option<usize> {
+    let chosen = row.progress.as_ref().and_then(|progress| progress.source.as_ref());
+    let there = chosen.and_then(|id| service.deployments.iter().skip(1).position(|source| source.id == *id));
+    there.map(|index| index + 1).or_else(|| serving(service))
+}
+
+/// Which of the sources serves: the one with the most production traffic (the oldest of equals), or that was complete, or
+/// that came without stages and has run.
+pub(super) fn serving(service: &Service) -> Option<usize> {
     let sources = || service.deployments.iter().enumerate().skip(1);
     let share = |deployment: &Deployment| deployment.traffic.unwrap_or_default().production;
     let most = sources().max_by_key(|(_, source)| share(source));
     let most = most.filter(|(_, source)| share(source) > PerMille::NONE);
     let good = service.last_completed.as_ref();
     let complete = || sources().find(|(_, source)| good.is_some_and(|good| good.id == source.id));
-    most.or_else(complete).map_or(1, |(index, _)| index)
+    let rolled = || sources().find(|(_, source)| source.traffic.is_none() && source.has_run);
+    most.or_else(complete).or_else(rolled).map(|(index, _)| index)
 }
 
 fn share_traffic(plan: &mut ServicePlan) {
     let Some(row) = &plan.deployment else { return };
     let Some(traffic) = row.progress.as_ref().map(|progress| progress.traffic) else { return };
-    let source = match () {
-        () if row.rollback.is_some() => Some(0),
-        () if plan.service.deployments.len() < 2 => None,
-        () => Some(serving(&plan.service)),
-    };
+    let source = if row.rollback.is_some() { Some(0) } else { source(&plan.service, row) };
     for (index, deployment) in plan.service.deployments.iter_mut().enumerate() {
         deployment.traffic = Some(match () {
             () if record::is_target(row, deployment) => traffic,
@@ -148,8 +159,8 @@ fn share_traffic(plan: &mut ServicePlan) {
 }
 
 fn fail(plan: &mut ServicePlan, failure: &Failure, now: Timestamp) {
-    let has_source = plan.service.deployments.len() > 1;
-    let candidate = has_source.then(|| plan.service.deployments[serving(&plan.service)].clone());
+    let source = plan.deployment.as_ref().and_then(|row| source(&plan.service, row));
+    let candidate = source.map(|index| plan.service.deployments[index].clone());
     let goes_back = plan.deployment.as_ref().is_some_and(ServiceDeployment::is_rolling_back);
     rollout::fail(plan, failure, candidate.filter(|_| !goes_back), now);
     if let Some(row) = plan.deployment.as_mut().filter(|row| row.is_rolling_back()) {

@@ -343,6 +343,25 @@ impl World {
         self.change(count, Life::Running, |task, _| task.life = Life::Stopped { failed_to_start: false });
     }
 
+    /// No task of this deployment runs any more.
+    pub fn break_one(&mut self, deployment: &str) {
+        self.break_those(|task| task.deployment == deployment);
+    }
+
+    pub fn break_all_but(&mut self, deployment: &str) {
+        self.break_those(|task| task.deployment != deployment);
+    }
+
+    fn break_those(&mut self, is_broken: impl Fn(&ServiceTask<'_>) -> bool) {
+        for task in self.tasks.iter_mut().filter(|task| is_broken(task)) {
+            match task.life {
+                Life::Pending => task.life = Life::Stopped { failed_to_start: true },
+                Life::Running => task.life = Life::Stopped { failed_to_start: false },
+                Life::Stopping | Life::Stopped { .. } => {}
+            }
+        }
+    }
+
     pub fn end(&mut self) {
         self.change(usize::MAX, Life::Stopping, |task, _| task.life = Life::Stopped { failed_to_start: false });
     }
