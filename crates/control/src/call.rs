@@ -23,7 +23,7 @@ use wire::protocol::{self, Answer, Call, Protocol, Refused, Routed};
 use wire::{service, sigv4};
 
 use crate::serve::http::BodyRefused;
-use crate::{Auth, Caller, Control, Cx, ec2, ecs, elbv2, logs, sts};
+use crate::{Auth, Caller, Control, Cx, acm, ec2, ecs, elbv2, logs, sts};
 
 impl Control {
     /// Answers one call. The `host` header must be there, since signatures cover it.
@@ -133,6 +133,9 @@ impl Control {
             service::Request::Elbv2(request) => {
                 routed.answer(self.call_elbv2(caller, request).await?.structure(), request_id)
             }
+            service::Request::Acm(request) => {
+                routed.answer(self.call_acm(caller, request).await?.structure(), request_id)
+            }
             service::Request::Ec2(request) => {
                 let response = self.read(caller, |cx| ec2::dispatch(cx, request))?;
                 routed.answer(response.structure(), request_id)
@@ -177,6 +180,26 @@ impl Control {
         self.write(caller, operate).await.map_err(|error| match error {
             WriteError::Refused(error) => error,
             WriteError::Log(error) => wire::elbv2::Error::other(500, "InternalFailure", error.to_string()),
+        })
+    }
+
+    /// As [`call_ecs`](Self::call_ecs), for AWS Certificate Manager.
+    ///
+    /// # Errors
+    /// The operation's own, or `InternalFailure` when its changes cannot be made durable.
+    pub async fn call_acm(
+        &self,
+        caller: &Caller,
+        request: wire::acm::Request,
+    ) -> Result<wire::acm::Response, wire::acm::Error> {
+        let reads = is_read(request.operation());
+        let operate = |cx: &mut Cx<'_>| acm::dispatch(cx, request);
+        if reads {
+            return self.read(caller, operate);
+        }
+        self.write(caller, operate).await.map_err(|error| match error {
+            WriteError::Refused(error) => error,
+            WriteError::Log(error) => wire::acm::Error::other(500, "InternalFailure", error.to_string()),
         })
     }
 }

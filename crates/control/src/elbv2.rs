@@ -1,16 +1,18 @@
-//! Elastic Load Balancing v2: application load balancers with HTTP listeners, and target groups of addresses.
+//! Elastic Load Balancing v2: application load balancers with their listeners, and target groups of addresses.
 //!
 //! The operations only write rows; [`traffic`](crate::traffic) makes of them what the data path serves.
 //!
-//! Not built: network and gateway load balancers, HTTPS, targets other than addresses, authentication, transforms. What
-//! asks for them is refused.
+//! Not built: network and gateway load balancers, targets other than addresses, mutual and other authentication,
+//! transforms. What asks for them is refused.
 
 mod attribute;
+mod certificate;
 mod convert;
 mod identifier;
 mod listener;
 mod load_balancer;
 mod rule;
+mod ssl_policy;
 mod tag;
 mod target;
 mod target_group;
@@ -18,7 +20,7 @@ mod target_group;
 use rand::Rng;
 use wire::elbv2::{Error, Request, Response};
 
-use crate::Cx;
+use crate::{Cx, not_built};
 pub(crate) use attribute::{LOAD_BALANCER, TARGET_GROUP, value};
 pub(crate) use rule::in_order;
 
@@ -27,7 +29,11 @@ pub(crate) use rule::in_order;
 /// # Errors
 /// ELBv2's exceptions and texts.
 pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
+    let operation = request.operation();
     match request {
+        Request::AddListenerCertificates(request) => {
+            certificate::add_listener_certificates(cx, request).map(Response::AddListenerCertificates)
+        }
         Request::AddTags(request) => tag::add_tags(cx, request).map(Response::AddTags),
         Request::CreateListener(request) => listener::create_listener(cx, request).map(Response::CreateListener),
         Request::CreateLoadBalancer(request) => {
@@ -49,6 +55,9 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         Request::DescribeListenerAttributes(request) => {
             listener::describe_listener_attributes(cx, request).map(Response::DescribeListenerAttributes)
         }
+        Request::DescribeListenerCertificates(request) => {
+            certificate::describe_listener_certificates(cx, request).map(Response::DescribeListenerCertificates)
+        }
         Request::DescribeListeners(request) => {
             listener::describe_listeners(cx, request).map(Response::DescribeListeners)
         }
@@ -59,6 +68,9 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
             load_balancer::describe_load_balancers(cx, request).map(Response::DescribeLoadBalancers)
         }
         Request::DescribeRules(request) => rule::describe_rules(cx, request).map(Response::DescribeRules),
+        Request::DescribeSSLPolicies(request) => {
+            ssl_policy::describe_ssl_policies(request).map(Response::DescribeSSLPolicies)
+        }
         Request::DescribeTags(request) => tag::describe_tags(cx, request).map(Response::DescribeTags),
         Request::DescribeTargetGroupAttributes(request) => {
             target_group::describe_target_group_attributes(cx, request).map(Response::DescribeTargetGroupAttributes)
@@ -81,8 +93,31 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
             target_group::modify_target_group_attributes(cx, request).map(Response::ModifyTargetGroupAttributes)
         }
         Request::RegisterTargets(request) => target::register_targets(cx, request).map(Response::RegisterTargets),
+        Request::RemoveListenerCertificates(request) => {
+            certificate::remove_listener_certificates(cx, request).map(Response::RemoveListenerCertificates)
+        }
         Request::RemoveTags(request) => tag::remove_tags(cx, request).map(Response::RemoveTags),
         Request::SetRulePriorities(request) => rule::set_rule_priorities(cx, request).map(Response::SetRulePriorities),
+        Request::AddTrustStoreRevocations(_)
+        | Request::CreateTrustStore(_)
+        | Request::DeleteSharedTrustStoreAssociation(_)
+        | Request::DeleteTrustStore(_)
+        | Request::DescribeAccountLimits(_)
+        | Request::DescribeCapacityReservation(_)
+        | Request::DescribeTrustStoreAssociations(_)
+        | Request::DescribeTrustStoreRevocations(_)
+        | Request::DescribeTrustStores(_)
+        | Request::GetResourcePolicy(_)
+        | Request::GetTrustStoreCaCertificatesBundle(_)
+        | Request::GetTrustStoreRevocationContent(_)
+        | Request::ModifyCapacityReservation(_)
+        | Request::ModifyIpPools(_)
+        | Request::ModifyListenerAttributes(_)
+        | Request::ModifyTrustStore(_)
+        | Request::RemoveTrustStoreRevocations(_)
+        | Request::SetIpAddressType(_)
+        | Request::SetSecurityGroups(_)
+        | Request::SetSubnets(_) => Err(not_built::refuse("elbv2", operation).into()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! requests and answers (`wire`), or for containers (`agent`).
 //!
 //! ```text
-//! serve::http ─▶ call ─▶ sigv4, throttle ─▶ Cx ─▶ ecs | logs | sts | ec2 | elbv2 ─▶ durable commit ─▶ answer
+//! serve::http ─▶ call ─▶ sigv4, throttle ─▶ Cx ─▶ ecs | logs | sts | ec2 | elbv2 | acm ─▶ durable commit ─▶ answer
 //!            └─▶ session (one per node) ◀─▶ agent
 //! ```
 //! Invariants
@@ -13,6 +13,7 @@
 //! - Every row is read and written under the scope of the caller: the account of its key, the region of its signature.
 
 pub mod access_key;
+pub mod acm;
 mod authenticate;
 mod call;
 pub mod caller;

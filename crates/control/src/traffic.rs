@@ -12,17 +12,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use model::Timestamp;
 use model::edge::{
-    Algorithm, ForwardedFor, ListenerProtocol, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, RuleSpec,
-    Snapshot, Stickiness, TargetGroupSpec, TargetHealth, TargetSpec,
+    Algorithm, CertificateSpec, ForwardedFor, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, RuleSpec,
+    Snapshot, Stickiness, TargetGroupSpec, TargetHealth, TargetSpec, TlsSpec,
 };
-use model::load_balancer::{Listener, LoadBalancer, Target, TargetGroup, TargetKey};
+use model::load_balancer::{Listener, ListenerSecurity, LoadBalancer, Target, TargetGroup, TargetKey};
+use model::{Certificate, Timestamp};
 use store::{Commit, CommitStream, Next, Tables};
 use tokio::sync::{Notify, watch};
 
 use crate::elbv2::{LOAD_BALANCER, TARGET_GROUP, in_order, value};
-use crate::{Clock, Control};
+use crate::{Clock, Control, acm};
 
 /// Before a removal that could not be written is tried again.
 const REMOVE_PAUSE: Duration = Duration::from_secs(1);
@@ -124,7 +124,8 @@ fn is_about_traffic(commit: &Commit) -> bool {
         && changes.listeners.is_empty()
         && changes.rules.is_empty()
         && changes.target_groups.is_empty()
-        && changes.targets.is_empty())
+        && changes.targets.is_empty()
+        && changes.certificates.is_empty())
 }
 
 /// When a target that is deregistered goes.
@@ -185,6 +186,7 @@ fn load_balancer(tables: &Tables, row: &LoadBalancer) -> LoadBalancerSpec {
             },
             forwarded_for_client_port: attribute("routing.http.xff_client_port.enabled") == "true",
             drop_invalid_header_fields: attribute("routing.http.drop_invalid_header_fields.enabled") == "true",
+            tls_headers: attribute("routing.http.x_amzn_tls_version_and_cipher_suite.enabled") == "true",
             http2: attribute("routing.http2.enabled") == "true",
         },
         listeners: tables.listeners_of(&row.key()).map(|row| listener(tables, row)).collect(),
@@ -202,9 +204,20 @@ fn listener(tables: &Tables, row: &Listener) -> ListenerSpec {
     ListenerSpec {
         arn: row.arn().to_string(),
         port: row.port,
-        protocol: ListenerProtocol::Http,
+        protocol: row.protocol,
+        tls: row.security.as_ref().map(|security| tls(tables, row, security)),
         rules: rules.chain([default]).collect(),
     }
+}
+
+fn tls(tables: &Tables, row: &Listener, security: &ListenerSecurity) -> TlsSpec {
+    let certificates = security.certificates().filter_map(|arn| acm::find(tables, &row.scope, arn));
+    let certificate = |certificate: &Certificate| CertificateSpec {
+        names: certificate.facts.names.clone(),
+        chain: certificate.whole_chain(),
+        private_key: certificate.private_key.clone(),
+    };
+    TlsSpec { policy: security.policy.clone(), certificates: certificates.map(certificate).collect() }
 }
 
 fn target_group(tables: &Tables, row: &TargetGroup) -> TargetGroupSpec {
@@ -213,6 +226,7 @@ fn target_group(tables: &Tables, row: &TargetGroup) -> TargetGroupSpec {
         |target: &Arc<Target>| TargetSpec { address: address_of(target), draining_since: target.deregistered_at };
     TargetGroupSpec {
         arn: row.arn().to_string(),
+        protocol: row.protocol,
         protocol_version: row.protocol_version,
         algorithm: match attribute("load_balancing.algorithm.type") {
             "least_outstanding_requests" => Algorithm::LeastOutstandingRequests,

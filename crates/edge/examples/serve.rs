@@ -6,7 +6,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use edge::{Config, CookieKey, Edge};
 use model::edge::{
     Action, Algorithm, Forward, HealthCheckSpec, ListenerProtocol, ListenerSpec, LoadBalancerAttributes,
-    LoadBalancerSpec, Matcher, ProtocolVersion, RuleSpec, Snapshot, TargetGroupSpec, TargetSpec,
+    LoadBalancerSpec, Matcher, ProtocolVersion, RuleSpec, Snapshot, TargetGroupSpec, TargetProtocol, TargetSpec,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -32,6 +32,7 @@ fn snapshot(listen: SocketAddrV4, targets: Vec<SocketAddr>) -> Snapshot {
         arn: "listener".to_owned(),
         port: listen.port(),
         protocol: ListenerProtocol::Http,
+        tls: None,
         rules: vec![rule],
     };
     let load_balancer = LoadBalancerSpec {
@@ -43,12 +44,14 @@ fn snapshot(listen: SocketAddrV4, targets: Vec<SocketAddr>) -> Snapshot {
     };
     let group = TargetGroupSpec {
         arn: "group".to_owned(),
+        protocol: TargetProtocol::Http,
         protocol_version: ProtocolVersion::Http1,
         algorithm: Algorithm::RoundRobin,
         stickiness: None,
         slow_start_seconds: 0,
         deregistration_delay_seconds: 30,
         health_check: HealthCheckSpec {
+            protocol: TargetProtocol::Http,
             port: None,
             path: "/".to_owned(),
             interval_seconds: 5,

@@ -10,28 +10,33 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use model::edge::{HealthCheckSpec, Matcher, ProtocolVersion};
-use tokio::net::TcpStream;
+use model::edge::{HealthCheckSpec, Matcher, ProtocolVersion, TargetProtocol};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::health::{self, Outcome};
 use crate::limits::CHECK_BODY_BYTES_MAX;
+use crate::upstream::Way;
+use crate::{dial, tls};
 
 const AGENT: HeaderValue = HeaderValue::from_static("ELB-HealthChecker/2.0");
 const GRPC_STATUS: &str = "grpc-status";
 
-pub async fn run(target: SocketAddr, check: &HealthCheckSpec, version: ProtocolVersion) -> Outcome {
+pub async fn run(target: SocketAddr, check: &HealthCheckSpec, way: Way) -> Outcome {
     let address = SocketAddr::new(target.ip(), check.port.unwrap_or(target.port()));
     let limit = Duration::from_secs(check.timeout_seconds.max(1).into());
-    timeout(limit, ask(address, check, version)).await.unwrap_or(Outcome::TimedOut)
+    timeout(limit, ask(address, check, way)).await.unwrap_or(Outcome::TimedOut)
 }
 
-async fn ask(address: SocketAddr, check: &HealthCheckSpec, version: ProtocolVersion) -> Outcome {
-    let Ok(stream) = TcpStream::connect(address).await else { return Outcome::Refused };
-    let Some(request) = request(address, check, version) else { return Outcome::Broken };
-    let answered = match version {
-        ProtocolVersion::Http1 => ask_http1(stream, request, check).await,
-        ProtocolVersion::Http2 | ProtocolVersion::Grpc => ask_http2(stream, request, check).await,
+async fn ask(address: SocketAddr, check: &HealthCheckSpec, way: Way) -> Outcome {
+    let Ok(stream) = dial::connect(address, way.source).await else { return Outcome::Refused };
+    let Some(request) = request(address, check, way.version) else { return Outcome::Broken };
+    let answered = match check.protocol {
+        TargetProtocol::Http => ask_over(stream, request, check, way.version).await,
+        TargetProtocol::Https => match tls::connect(stream, way.version != ProtocolVersion::Http1).await {
+            Ok(stream) => ask_over(stream, request, check, way.version).await,
+            Err(_) => return Outcome::Broken,
+        },
     };
     match answered {
         Ok(Some(code)) if health::fits(&check.matcher, code) => Outcome::Passed,
@@ -55,8 +60,20 @@ fn request(address: SocketAddr, check: &HealthCheckSpec, version: ProtocolVersio
     request.header(USER_AGENT, AGENT).body(Empty::new()).ok()
 }
 
+async fn ask_over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Empty<Bytes>>,
+    check: &HealthCheckSpec,
+    version: ProtocolVersion,
+) -> hyper::Result<Option<u16>> {
+    match version {
+        ProtocolVersion::Http1 => ask_http1(stream, request, check).await,
+        ProtocolVersion::Http2 | ProtocolVersion::Grpc => ask_http2(stream, request, check).await,
+    }
+}
+
 async fn ask_http1(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     request: Request<Empty<Bytes>>,
     check: &HealthCheckSpec,
 ) -> hyper::Result<Option<u16>> {
@@ -66,7 +83,7 @@ async fn ask_http1(
 }
 
 async fn ask_http2(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     request: Request<Empty<Bytes>>,
     check: &HealthCheckSpec,
 ) -> hyper::Result<Option<u16>> {

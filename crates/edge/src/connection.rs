@@ -1,4 +1,4 @@
-//! One client's connection: HTTP/1, or HTTP/2 when it begins with its preface.
+//! One client's connection: secured or not, HTTP/1, or HTTP/2 when it begins with its preface.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
@@ -18,6 +19,7 @@ use crate::activity::{Activity, Metered};
 use crate::limits::{HEAD_BYTES_MAX, RESET_STREAMS_MAX, STREAMS_MAX, TICK};
 use crate::listener::Listener;
 use crate::proxy::{self, Origin};
+use crate::tls::{self, Agreed};
 
 pub type Builder = auto::Builder<TokioExecutor>;
 
@@ -50,31 +52,64 @@ pub async fn serve(builder: &Builder, worker: usize, client: Client, shutdown: &
         debug!(%error, "a connection was lost at once");
         return;
     }
-    let builder = if listener.served().attributes.http2 { builder.clone() } else { builder.clone().http1_only() };
-    let activity = Activity::new(Some(permit));
-    let origin = Arc::new(Origin { worker, listener: listener.clone(), client: address, activity: activity.clone() });
-    let service = service_fn(move |request| {
-        let origin = origin.clone();
-        async move { Ok::<_, Infallible>(proxy::answer(origin, request).await) }
-    });
-    let io = TokioIo::new(Metered::new(stream, activity.clone()));
-    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
-    let mut tick = pin!(sleep(TICK));
-    let mut is_ending = false;
-    loop {
-        tokio::select! {
-            biased;
-            // What went wrong is between hyper and the client, who has been told what can be told.
-            _ = connection.as_mut() => return,
-            () = tick.as_mut() => {}
+    let served = listener.served();
+    let serving = Serving { worker, listener, address, permit, agreed: None };
+    let Some(acceptor) = &served.tls else { return serving.run(builder, stream, shutdown).await };
+    match tls::accept(acceptor, stream).await {
+        Ok(stream) => {
+            let agreed = tls::agreed(stream.get_ref().1);
+            drop(served);
+            Serving { agreed, ..serving }.run(builder, stream, shutdown).await;
         }
-        let served = listener.served();
-        let Some(rest) = activity.rest(served.idle_limit()) else { return };
-        tick.as_mut().reset(Instant::now() + rest);
-        let is_over = activity.age() >= served.age_limit();
-        if !is_ending && (is_over || listener.is_closing() || shutdown.load(Ordering::Relaxed)) {
-            is_ending = true;
-            connection.as_mut().graceful_shutdown();
+        Err(error) => debug!(%error, "a connection could not be secured"),
+    }
+}
+
+/// A connection that requests can come on.
+struct Serving {
+    worker: usize,
+    listener: Arc<Listener>,
+    address: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    agreed: Option<Agreed>,
+}
+
+impl Serving {
+    async fn run(
+        self,
+        builder: &Builder,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        shutdown: &AtomicBool,
+    ) {
+        let Self { worker, listener, address, permit, agreed } = self;
+        let builder = if listener.served().attributes.http2 { builder.clone() } else { builder.clone().http1_only() };
+        let activity = Activity::new(Some(permit));
+        let (origin_listener, origin_activity) = (listener.clone(), activity.clone());
+        let origin =
+            Arc::new(Origin { worker, listener: origin_listener, client: address, agreed, activity: origin_activity });
+        let service = service_fn(move |request| {
+            let origin = origin.clone();
+            async move { Ok::<_, Infallible>(proxy::answer(origin, request).await) }
+        });
+        let io = TokioIo::new(Metered::new(stream, activity.clone()));
+        let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+        let mut tick = pin!(sleep(TICK));
+        let mut is_ending = false;
+        loop {
+            tokio::select! {
+                biased;
+                // What went wrong is between hyper and the client, who has been told what can be told.
+                _ = connection.as_mut() => return,
+                () = tick.as_mut() => {}
+            }
+            let served = listener.served();
+            let Some(rest) = activity.rest(served.idle_limit()) else { return };
+            tick.as_mut().reset(Instant::now() + rest);
+            let is_over = activity.age() >= served.age_limit();
+            if !is_ending && (is_over || listener.is_closing() || shutdown.load(Ordering::Relaxed)) {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
         }
     }
 }

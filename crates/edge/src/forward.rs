@@ -27,7 +27,7 @@ use crate::listener::{Choice, Forwarding};
 use crate::page::page;
 use crate::target::Target;
 use crate::tunnel;
-use crate::upstream::{self, Link, Lost};
+use crate::upstream::{self, Link, Lost, Way};
 use crate::{balance, listener::Served, random};
 
 /// The target's protocol version and the client's do not go together.
@@ -71,9 +71,9 @@ impl Forward<'_> {
         members: &Members,
         mut request: Request<RequestBody>,
     ) -> Result<(Response<Body>, Arc<Target>), StatusCode> {
-        let version = members.spec.protocol_version;
+        let way = members.way();
         let mut preferred = sticky_target(members, request.headers()).cloned();
-        address(&mut request, version);
+        address(&mut request, way.version);
         let repeat = copy_of_repeatable(&request);
         let mut tried = Vec::new();
         let mut failure = StatusCode::SERVICE_UNAVAILABLE;
@@ -81,7 +81,7 @@ impl Forward<'_> {
         for _ in 0..ATTEMPTS_MAX {
             let chosen = preferred.take().or_else(|| group.choose(members, &tried, random::next(), clock::now));
             let Some(target) = chosen else { break };
-            let lost = match self.attempt(&target, version, request, may_reuse).await {
+            let lost = match self.attempt(&target, way, request, may_reuse).await {
                 Attempt::Answered(response, lease) => return Ok((self.answer(response, &target, lease), target)),
                 Attempt::TimedOut(status) => return Err(status),
                 Attempt::Lost(lost) => lost,
@@ -99,20 +99,14 @@ impl Forward<'_> {
         Err(failure)
     }
 
-    async fn attempt(
-        &self,
-        target: &Arc<Target>,
-        version: ProtocolVersion,
-        request: Request<RequestBody>,
-        may_reuse: bool,
-    ) -> Attempt {
+    async fn attempt(&self, target: &Arc<Target>, way: Way, request: Request<RequestBody>, may_reuse: bool) -> Attempt {
         let outstanding = target.begin();
-        let reused = if may_reuse { Link::reuse(target, version, self.worker) } else { None };
+        let reused = if may_reuse { Link::reuse(target, way.version, self.worker) } else { None };
         let was_reused = reused.is_some();
         let opened = match reused {
             Some(link) => Ok(link),
             // Apart, since it is rare and large: what is not boxed here makes every request's future larger.
-            None => Box::pin(Link::open(target, version, self.worker)).await,
+            None => Box::pin(Link::open(target, way, self.worker)).await,
         };
         let mut link = match opened {
             Ok(link) => link,

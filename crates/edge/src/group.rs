@@ -1,5 +1,6 @@
 //! A target group as requests see it: its settings, its targets, and those of them that take requests now.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::balance::{self, Candidate};
 use crate::target::Target;
+use crate::upstream::Way;
 
 #[derive(Debug)]
 pub struct Group {
@@ -25,19 +27,25 @@ pub struct Group {
 #[derive(Debug)]
 pub struct Members {
     pub spec: Arc<TargetGroupSpec>,
+    /// What targets see as the other end.
+    pub source: Option<Ipv4Addr>,
     pub targets: Vec<Arc<Target>>,
     /// The healthy ones; when there is none, the unhealthy ones: better a doubtful answer than none.
     pub serving: Vec<Arc<Target>>,
 }
 
 impl Members {
-    fn new(spec: Arc<TargetGroupSpec>, targets: Vec<Arc<Target>>) -> Self {
+    fn new(spec: Arc<TargetGroupSpec>, source: Option<Ipv4Addr>, targets: Vec<Arc<Target>>) -> Self {
         let those = |state| targets.iter().filter(|target| target.is(state)).cloned().collect::<Vec<_>>();
         let mut serving = those(TargetState::Healthy);
         if serving.is_empty() {
             serving = those(TargetState::Unhealthy);
         }
-        Self { spec, targets, serving }
+        Self { spec, source, targets, serving }
+    }
+
+    pub fn way(&self) -> Way {
+        Way { protocol: self.spec.protocol, version: self.spec.protocol_version, source: self.source }
     }
 
     /// The serving target that a cookie names.
@@ -47,8 +55,8 @@ impl Members {
 }
 
 impl Group {
-    pub fn new(arn: String, spec: Arc<TargetGroupSpec>) -> Arc<Self> {
-        let members = ArcSwap::from_pointee(Members::new(spec, Vec::new()));
+    pub fn new(arn: String, spec: Arc<TargetGroupSpec>, source: Option<Ipv4Addr>) -> Arc<Self> {
+        let members = ArcSwap::from_pointee(Members::new(spec, source, Vec::new()));
         Arc::new(Self { arn, turn: AtomicUsize::new(0), members, check_changed: Notify::new() })
     }
 
@@ -57,14 +65,14 @@ impl Group {
     }
 
     /// Only the front changes it.
-    pub fn set(&self, spec: Arc<TargetGroupSpec>, targets: Vec<Arc<Target>>) {
-        self.members.store(Arc::new(Members::new(spec, targets)));
+    pub fn set(&self, spec: Arc<TargetGroupSpec>, source: Option<Ipv4Addr>, targets: Vec<Arc<Target>>) {
+        self.members.store(Arc::new(Members::new(spec, source, targets)));
     }
 
     /// After a target has turned.
     pub fn refresh(&self) {
         let members = self.members();
-        self.set(members.spec.clone(), members.targets.clone());
+        self.set(members.spec.clone(), members.source, members.targets.clone());
     }
 
     /// A serving target that was not tried yet.

@@ -6,10 +6,14 @@ use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use model::edge::{ForwardedFor, LoadBalancerAttributes};
 
+use crate::tls::Agreed;
+
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 pub const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+const TLS_VERSION: HeaderName = HeaderName::from_static("x-amzn-tls-version");
+const TLS_CIPHER: HeaderName = HeaderName::from_static("x-amzn-tls-cipher-suite");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -32,6 +36,8 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 pub struct Hop<'a> {
     pub client: SocketAddr,
     pub port: u16,
+    /// How the client's connection is secured, if it is.
+    pub agreed: Option<Agreed>,
     pub attributes: &'a LoadBalancerAttributes,
 }
 
@@ -113,8 +119,22 @@ fn add_forwarded(headers: &mut HeaderMap, hop: &Hop) {
         ForwardedFor::Preserve => {}
         ForwardedFor::Remove => drop(headers.remove(FORWARDED_FOR)),
     }
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    let protocol = if hop.agreed.is_some() { "https" } else { "http" };
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(protocol));
     headers.insert(FORWARDED_PORT, HeaderValue::from(hop.port));
+    if hop.attributes.tls_headers {
+        add_tls(headers, hop.agreed);
+    }
+}
+
+/// What the client itself says of it does not go on.
+fn add_tls(headers: &mut HeaderMap, agreed: Option<Agreed>) {
+    headers.remove(TLS_VERSION);
+    headers.remove(TLS_CIPHER);
+    if let Some(Agreed { version, cipher }) = agreed {
+        headers.insert(TLS_VERSION, HeaderValue::from_static(version));
+        headers.insert(TLS_CIPHER, HeaderValue::from_static(cipher));
+    }
 }
 
 fn append_forwarded_for(headers: &mut HeaderMap, hop: &Hop) {
@@ -192,7 +212,7 @@ mod tests {
     }
 
     fn hop(attributes: &LoadBalancerAttributes) -> Hop<'_> {
-        Hop { client: "203.0.113.7:4321".parse().expect("an address"), port: 8080, attributes }
+        Hop { client: "203.0.113.7:4321".parse().expect("an address"), port: 8080, agreed: None, attributes }
     }
 
     #[track_caller]

@@ -148,6 +148,7 @@ mod tests {
 
     fn spec() -> HealthCheckSpec {
         HealthCheckSpec {
+            protocol: model::edge::TargetProtocol::Http,
             port: None,
             path: "/".to_owned(),
             interval_seconds: 30,

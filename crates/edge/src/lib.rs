@@ -7,15 +7,15 @@
 //!   front: one thread. table ── listeners (accept) ── checks of targets
 //!               │ connections, in turn
 //!               ▼
-//!   workers: a thread each. connection ── proxy (framing, rule, action) ── forward (group, target) ── upstream
+//!   workers: a thread each. tls ── connection ── proxy (framing, rule, action) ── forward (group, target) ── upstream
 //! ```
 //! A worker has its own runtime, its own clients and its own connections to targets, so a request never changes threads.
 //! What it reads of the table is swapped whole: a request sees one state of its listener and one of its group.
 //!
-//! Pure, with time and randomness passed in: `pattern`, `rule`, `redirect`, `balance`, `cookie`, `health`, `framing`,
+//! Pure, with time and randomness passed in: `pattern`, `rule`, `redirect`, `balance`, `certificate`, `cookie`, `health`, `framing`,
 //! `header`, `trace_id`. All else does I/O.
 //!
-//! What it does not do: TLS, network load balancers, name service; it judges no configuration and remembers nothing.
+//! What it does not do: network load balancers, name service; it judges no configuration and remembers nothing.
 //!
 //! Invariants
 //! - A request's bytes go to at most one target, unless the request is one that may be repeated (see `forward`).
@@ -26,10 +26,12 @@
 mod activity;
 pub mod balance;
 mod body;
+mod certificate;
 mod check;
 mod clock;
 mod connection;
 pub mod cookie;
+mod dial;
 mod edge;
 mod facts;
 mod forward;
@@ -48,6 +50,7 @@ pub mod redirect;
 pub mod rule;
 mod table;
 mod target;
+mod tls;
 pub mod trace_id;
 mod tunnel;
 mod upstream;

@@ -22,11 +22,13 @@ pub const ANSWER_HEAD_BYTES_MAX: usize = 32 << 10;
 pub const FORWARDED_FOR_MAX: usize = 30;
 /// From a head's first byte to its last; the idle time-out when that is shorter.
 pub const HEAD_LIMIT: Duration = Duration::from_secs(20);
+/// To agree with a client on how its connection is secured.
+pub const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How often a connection is looked at, whether it is to be closed. A timer costs a connection's requests nothing, being
 /// woken by another thread does.
 pub const TICK: Duration = Duration::from_secs(1);
 
-/// To connect to a target.
+/// To connect to a target, handshake included.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Targets that one request is tried on.
 pub const ATTEMPTS_MAX: usize = 3;

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use model::edge::{Action, Forward, ListenerSpec, LoadBalancerAttributes, Redirect, TargetGroupSpec};
+use tokio_rustls::TlsAcceptor;
 
 use crate::cookie::CookieKey;
 use crate::group::Group;
 use crate::rule::Rules;
+use crate::tls;
 
 /// Stays the same while its rules change, so that connections need not be opened anew.
 #[derive(Debug)]
@@ -20,10 +22,11 @@ pub struct Listener {
     is_closing: AtomicBool,
 }
 
-#[derive(Debug)]
 pub struct Served {
     pub spec: ListenerSpec,
     pub attributes: LoadBalancerAttributes,
+    /// Of a secured one.
+    pub tls: Option<TlsAcceptor>,
     pub rules: Rules,
     /// As many as rules.
     pub routes: Vec<Route>,
@@ -73,14 +76,31 @@ impl Listener {
     }
 }
 
+/// As before when it can be, so that clients can resume what they have agreed on.
+fn tls_of(spec: &ListenerSpec, attributes: &LoadBalancerAttributes, before: Option<&Served>) -> Option<TlsAcceptor> {
+    let is_same = |before: &&Served| before.spec.tls == spec.tls && before.attributes.http2 == attributes.http2;
+    match before.filter(is_same) {
+        Some(before) => before.tls.clone(),
+        None => spec.tls.as_ref().map(|tls| tls::acceptor(tls, attributes.http2)),
+    }
+}
+
+impl std::fmt::Debug for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Served").field("spec", &self.spec).field("routes", &self.routes).finish_non_exhaustive()
+    }
+}
+
 impl Served {
     pub fn new(
         spec: &ListenerSpec,
         attributes: &LoadBalancerAttributes,
         groups: &BTreeMap<String, Arc<Group>>,
         key: &CookieKey,
+        before: Option<&Self>,
     ) -> Self {
         Self {
+            tls: tls_of(spec, attributes, before),
             rules: Rules::new(spec.rules.iter().map(|rule| rule.conditions.as_slice())),
             routes: spec.rules.iter().map(|rule| Route::new(&rule.arn, &rule.action, groups, key)).collect(),
             attributes: attributes.clone(),
@@ -124,12 +144,14 @@ impl Forwarding {
 fn nobody(arn: &str) -> Arc<Group> {
     let spec = TargetGroupSpec {
         arn: arn.to_owned(),
+        protocol: model::edge::TargetProtocol::Http,
         protocol_version: model::edge::ProtocolVersion::Http1,
         algorithm: model::edge::Algorithm::RoundRobin,
         stickiness: None,
         slow_start_seconds: 0,
         deregistration_delay_seconds: 0,
         health_check: model::edge::HealthCheckSpec {
+            protocol: model::edge::TargetProtocol::Http,
             port: None,
             path: "/".to_owned(),
             interval_seconds: 30,
@@ -140,5 +162,5 @@ fn nobody(arn: &str) -> Arc<Group> {
         },
         targets: Vec::new(),
     };
-    Group::new(arn.to_owned(), Arc::new(spec))
+    Group::new(arn.to_owned(), Arc::new(spec), None)
 }

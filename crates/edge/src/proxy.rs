@@ -16,6 +16,7 @@ use crate::header::{self, Hop};
 use crate::listener::{Forwarding, Listener, Route, Served};
 use crate::page::{self, page};
 use crate::rule::Subject;
+use crate::tls::Agreed;
 use crate::{random, redirect, trace_id};
 
 /// Where requests come from.
@@ -24,6 +25,7 @@ pub struct Origin {
     pub worker: usize,
     pub listener: Arc<Listener>,
     pub client: SocketAddr,
+    pub agreed: Option<Agreed>,
     pub activity: Arc<Activity>,
 }
 
@@ -37,7 +39,9 @@ pub async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> Response
     let served = origin.listener.served();
     match find(&served, &request, origin.client) {
         Some(Route::Forward(forwarding)) => forward(&origin, &served, forwarding, request).await,
-        Some(Route::Redirect(to)) => page::redirect(to.status, &location(to, &served, &request)),
+        Some(Route::Redirect(to)) => {
+            page::redirect(to.status, &location(to, &served, &request, origin.agreed.is_some()))
+        }
         Some(Route::FixedResponse { status, content_type, body }) => {
             page::fixed(*status, content_type.as_deref(), body)
         }
@@ -59,9 +63,9 @@ fn find<'a>(served: &'a Served, request: &Request<Incoming>, client: SocketAddr)
     served.rules.find(&subject).map(|index| &served.routes[index])
 }
 
-fn location(to: &model::edge::Redirect, served: &Served, request: &Request<Incoming>) -> String {
+fn location(to: &model::edge::Redirect, served: &Served, request: &Request<Incoming>, is_secured: bool) -> String {
     let parts = redirect::Parts {
-        protocol: "http",
+        protocol: if is_secured { "https" } else { "http" },
         host: header::without_port(header::authority(request.uri(), request.headers())),
         port: served.spec.port,
         path: request.uri().path(),
@@ -81,7 +85,8 @@ async fn forward(
     let (mut parts, incoming) = request.into_parts();
     // What belongs to the client's connection does not go on.
     parts.extensions.clear();
-    let hop = Hop { client: origin.client, port: served.spec.port, attributes: &served.attributes };
+    let hop =
+        Hop { client: origin.client, port: served.spec.port, agreed: origin.agreed, attributes: &served.attributes };
     let host = header::host(header::authority(&parts.uri, &parts.headers), &hop);
     header::to_target(&mut parts.headers, &hop, protocol);
     if let Ok(host) = HeaderValue::try_from(host) {

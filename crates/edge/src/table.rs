@@ -2,11 +2,12 @@
 //! health and its place in turn.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use model::edge::{
-    Action, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, Snapshot, TargetGroupSpec, TargetSpec,
+    Action, ListenerProtocol, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, Snapshot, TargetGroupSpec,
+    TargetSpec,
 };
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -86,12 +87,12 @@ impl Table {
         while self.watches.try_join_next().is_some() {}
     }
 
-    fn put_group(&mut self, mut spec: TargetGroupSpec, in_use: &BTreeSet<String>) {
+    fn put_group(&mut self, mut spec: TargetGroupSpec, in_use: &InUse) {
         let targets = std::mem::take(&mut spec.targets);
-        let is_in_use = in_use.contains(&spec.arn);
+        let source = in_use.get(&spec.arn).copied();
         let spec = Arc::new(spec);
         let entry = self.groups.entry(spec.arn.clone()).or_insert_with(|| GroupEntry {
-            group: Group::new(spec.arn.clone(), spec.clone()),
+            group: Group::new(spec.arn.clone(), spec.clone(), source.flatten()),
             spec: spec.clone(),
             targets: BTreeMap::new(),
         });
@@ -101,7 +102,7 @@ impl Table {
         entry.spec = spec.clone();
         let mut before = std::mem::take(&mut entry.targets);
         for TargetSpec { address, draining_since } in targets {
-            let role = role(is_in_use, draining_since);
+            let role = role(source.is_some(), draining_since);
             let put = match before.remove(&address) {
                 Some(same) if same.role == role => same,
                 found => {
@@ -113,7 +114,7 @@ impl Table {
             };
             entry.targets.insert(address, put);
         }
-        entry.group.set(spec, entry.targets.values().map(|entry| entry.target.clone()).collect());
+        entry.group.set(spec, source.flatten(), entry.targets.values().map(|entry| entry.target.clone()).collect());
         before.into_values().for_each(TargetEntry::end);
     }
 
@@ -146,7 +147,8 @@ impl Table {
         attributes: &LoadBalancerAttributes,
         groups: &BTreeMap<String, Arc<Group>>,
     ) {
-        let served = Served::new(spec, attributes, groups, &self.key);
+        let before = self.listeners.get(&spec.arn).map(|entry| entry.listener.served());
+        let served = Served::new(spec, attributes, groups, &self.key, before.as_deref());
         match self.listeners.get_mut(&spec.arn) {
             Some(entry) => {
                 entry.listener.set(served);
@@ -182,9 +184,10 @@ impl Table {
         }
     }
 
-    /// For requests that come by name.
+    /// For requests that come by name, over another server's connection, which is not secured.
     fn name(&self, load_balancers: &[LoadBalancerSpec]) {
-        let named = listeners(load_balancers).filter_map(|(load_balancer, spec)| {
+        let plain = listeners(load_balancers).filter(|(_, spec)| spec.protocol == ListenerProtocol::Http);
+        let named = plain.filter_map(|(load_balancer, spec)| {
             let entry = self.listeners.get(&spec.arn)?;
             Some(((load_balancer.dns_name.to_ascii_lowercase(), spec.port), entry.listener.clone()))
         });
@@ -206,11 +209,21 @@ fn listeners(load_balancers: &[LoadBalancerSpec]) -> impl Iterator<Item = (&Load
         .flat_map(|load_balancer| load_balancer.listeners.iter().map(move |spec| (load_balancer, spec)))
 }
 
-fn groups_in_use(snapshot: &Snapshot) -> BTreeSet<String> {
-    let rules = listeners(&snapshot.load_balancers).flat_map(|(_, listener)| &listener.rules);
-    let forwards =
-        rules.filter_map(|rule| if let Action::Forward(forward) = &rule.action { Some(forward) } else { None });
-    forwards.flat_map(|forward| &forward.groups).map(|(arn, _)| arn.clone()).collect()
+/// Groups that a rule leads to, by ARN, and the address of their load balancer that their targets see.
+type InUse = BTreeMap<String, Option<Ipv4Addr>>;
+
+fn groups_in_use(snapshot: &Snapshot) -> InUse {
+    let mut in_use = InUse::new();
+    for (load_balancer, listener) in listeners(&snapshot.load_balancers) {
+        let forwards = listener.rules.iter().filter_map(|rule| match &rule.action {
+            Action::Forward(forward) => Some(forward),
+            Action::Redirect(_) | Action::FixedResponse { .. } => None,
+        });
+        for (arn, _) in forwards.flat_map(|forward| &forward.groups) {
+            in_use.insert(arn.clone(), load_balancer.addresses.first().copied());
+        }
+    }
+    in_use
 }
 
 impl TargetEntry {

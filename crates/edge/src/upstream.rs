@@ -1,18 +1,29 @@
 //! Connections to targets: made, used and given back. HTTP/1 ones carry one request at a time, HTTP/2 ones many.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use model::edge::ProtocolVersion;
-use tokio::net::TcpStream;
+use model::edge::{ProtocolVersion, TargetProtocol};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::body::{Connection, Progress, RequestBody};
 use crate::limits::{ANSWER_HEAD_BYTES_MAX, CONNECT_LIMIT};
 use crate::target::{Stream, Target};
+use crate::{dial, tls};
+
+/// How a group's targets are spoken to.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    pub protocol: TargetProtocol,
+    pub version: ProtocolVersion,
+    /// The load balancer's address.
+    pub source: Option<Ipv4Addr>,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,16 +61,30 @@ impl Link {
         }
     }
 
-    pub async fn open(target: &Arc<Target>, version: ProtocolVersion, worker: usize) -> Result<Self, Error> {
+    pub async fn open(target: &Arc<Target>, way: Way, worker: usize) -> Result<Self, Error> {
         let opening = async {
-            let stream = TcpStream::connect(target.address).await?;
-            stream.set_nodelay(true)?;
-            match version {
-                ProtocolVersion::Http1 => open_http1(target, stream, worker).await,
-                ProtocolVersion::Http2 | ProtocolVersion::Grpc => open_http2(target, stream, worker).await,
+            let stream = dial::connect(target.address, way.source).await?;
+            match way.protocol {
+                TargetProtocol::Http => Self::over(target, stream, way.version, worker).await,
+                TargetProtocol::Https => {
+                    let stream = tls::connect(stream, way.version != ProtocolVersion::Http1).await?;
+                    Self::over(target, stream, way.version, worker).await
+                }
             }
         };
         timeout(CONNECT_LIMIT, opening).await.map_err(|_| Error::TimedOut)?
+    }
+
+    async fn over(
+        target: &Arc<Target>,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        version: ProtocolVersion,
+        worker: usize,
+    ) -> Result<Self, Error> {
+        match version {
+            ProtocolVersion::Http1 => open_http1(target, stream, worker).await,
+            ProtocolVersion::Http2 | ProtocolVersion::Grpc => open_http2(target, stream, worker).await,
+        }
     }
 
     pub async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, Lost> {
@@ -84,7 +109,11 @@ impl Link {
     }
 }
 
-async fn open_http1(target: &Arc<Target>, stream: TcpStream, worker: usize) -> Result<Link, Error> {
+async fn open_http1(
+    target: &Arc<Target>,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    worker: usize,
+) -> Result<Link, Error> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(ANSWER_HEAD_BYTES_MAX);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
@@ -92,7 +121,11 @@ async fn open_http1(target: &Arc<Target>, stream: TcpStream, worker: usize) -> R
     Ok(Link::Http1(sender))
 }
 
-async fn open_http2(target: &Arc<Target>, stream: TcpStream, worker: usize) -> Result<Link, Error> {
+async fn open_http2(
+    target: &Arc<Target>,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    worker: usize,
+) -> Result<Link, Error> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_header_list_size(ANSWER_HEAD_BYTES_MAX as u32);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;

@@ -52,8 +52,10 @@ impl Watch {
         self.turn(TargetState::Initial, None);
         self.tell_health(&health);
         loop {
-            let spec = self.group.members().spec.clone();
-            let outcome = check::run(self.target.address, &spec.health_check, spec.protocol_version).await;
+            let members = self.group.members();
+            let (spec, way) = (members.spec.clone(), members.way());
+            drop(members);
+            let outcome = check::run(self.target.address, &spec.health_check, way).await;
             let (before, now) = (health.clone(), clock::now());
             health.record(&spec.health_check, outcome, now);
             if health.state != before.state {

@@ -74,8 +74,13 @@ async fn run(index: usize, mut work: mpsc::Receiver<Work>, shutdown: Arc<AtomicB
                 });
             }
             Work::Request { request, address, listener, answer } => {
-                let origin =
-                    Arc::new(Origin { worker: index, listener, client: address, activity: Activity::new(None) });
+                let origin = Arc::new(Origin {
+                    worker: index,
+                    listener,
+                    client: address,
+                    agreed: None,
+                    activity: Activity::new(None),
+                });
                 tokio::spawn(async move {
                     hand_back(origin, *request, answer).await;
                     drop(alive);

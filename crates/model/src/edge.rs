@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::certificate::PrivateKey;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -53,6 +54,9 @@ pub struct LoadBalancerAttributes {
     pub forwarded_for_client_port: bool,
     /// `routing.http.drop_invalid_header_fields.enabled`: names other than letters, digits and hyphens are dropped.
     pub drop_invalid_header_fields: bool,
+    /// `routing.http.x_amzn_tls_version_and_cipher_suite.enabled`: targets are told how the client's connection is
+    /// secured.
+    pub tls_headers: bool,
     /// `routing.http2.enabled`
     pub http2: bool,
 }
@@ -67,6 +71,7 @@ impl Default for LoadBalancerAttributes {
             forwarded_for: ForwardedFor::Append,
             forwarded_for_client_port: false,
             drop_invalid_header_fields: false,
+            tls_headers: false,
             http2: true,
         }
     }
@@ -86,14 +91,49 @@ pub struct ListenerSpec {
     pub arn: String,
     pub port: u16,
     pub protocol: ListenerProtocol,
+    /// Of those protocols that are secured.
+    pub tls: Option<TlsSpec>,
     /// In the order of their priority. The last one is the default rule, without conditions.
     pub rules: Vec<RuleSpec>,
 }
 
-/// HTTPS is not served yet: a listener with it is refused where it is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListenerProtocol {
+    #[default]
     Http,
+    Https,
+}
+
+impl ListenerProtocol {
+    /// In AWS's words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "HTTP",
+            Self::Https => "HTTPS",
+        }
+    }
+
+    pub const fn is_secured(self) -> bool {
+        matches!(self, Self::Https)
+    }
+}
+
+/// How clients' connections are secured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TlsSpec {
+    /// The name of a policy of [`ssl_policy`](crate::ssl_policy).
+    pub policy: String,
+    /// The first one is the default, for clients that name no host or none that another one is for.
+    pub certificates: Vec<CertificateSpec>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CertificateSpec {
+    /// Hosts that it is for, with wildcards.
+    pub names: Vec<String>,
+    /// PEM: the certificate and its issuers.
+    pub chain: String,
+    pub private_key: PrivateKey,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -174,6 +214,7 @@ impl Default for Redirect {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetGroupSpec {
     pub arn: String,
+    pub protocol: TargetProtocol,
     pub protocol_version: ProtocolVersion,
     /// `load_balancing.algorithm.type`
     pub algorithm: Algorithm,
@@ -183,6 +224,24 @@ pub struct TargetGroupSpec {
     pub deregistration_delay_seconds: u32,
     pub health_check: HealthCheckSpec,
     pub targets: Vec<TargetSpec>,
+}
+
+/// What targets are spoken to over. Nobody asks targets who they are: their certificates are not verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetProtocol {
+    #[default]
+    Http,
+    Https,
+}
+
+impl TargetProtocol {
+    /// In AWS's words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "HTTP",
+            Self::Https => "HTTPS",
+        }
+    }
 }
 
 /// What is spoken to the targets.
@@ -210,6 +269,8 @@ pub enum Stickiness {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthCheckSpec {
+    #[serde(default)]
+    pub protocol: TargetProtocol,
     /// `None`: `traffic-port`.
     pub port: Option<u16>,
     pub path: String,

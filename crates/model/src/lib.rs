@@ -11,6 +11,7 @@
 pub mod arn;
 pub mod capability;
 pub mod capacity_provider;
+pub mod certificate;
 pub mod cluster;
 pub mod container_instance;
 pub mod deployment_configuration;
@@ -28,6 +29,7 @@ pub mod service_deployment;
 pub mod service_event;
 pub mod service_revision;
 pub mod setting;
+pub mod ssl_policy;
 pub mod tag;
 pub mod task;
 pub mod task_definition;
@@ -36,6 +38,7 @@ pub mod time;
 
 pub use arn::Arn;
 pub use capacity_provider::CapacityProvider;
+pub use certificate::Certificate;
 pub use cluster::Cluster;
 pub use container_instance::{Attribute, ContainerInstance, InstanceStatus};
 pub use id::{ContainerInstanceId, NodeId, Scope, TaskId};

@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::edge::{Action, Condition, HealthCheckSpec, ProtocolVersion};
+use crate::edge::{Action, Condition, HealthCheckSpec, ListenerProtocol, ProtocolVersion, TargetProtocol};
 use crate::{Arn, Scope, Tag, Timestamp};
 
 const SERVICE: &str = "elasticloadbalancing";
@@ -62,7 +62,7 @@ impl LoadBalancer {
     }
 }
 
-/// A port on which a load balancer takes HTTP.
+/// A port on which a load balancer takes requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Listener {
     pub scope: Scope,
@@ -71,9 +71,32 @@ pub struct Listener {
     pub load_balancer_id: String,
     pub id: String,
     pub port: u16,
+    #[serde(default)]
+    pub protocol: ListenerProtocol,
+    /// Of a secured one.
+    #[serde(default)]
+    pub security: Option<ListenerSecurity>,
     /// What is done with a request that no rule is for.
     pub action: Action,
     pub tags: Vec<Tag>,
+}
+
+/// With what a listener secures its connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerSecurity {
+    /// Name of a policy of [`ssl_policy`](crate::ssl_policy).
+    pub policy: String,
+    /// ARN.
+    pub certificate: String,
+    /// ARNs of those besides the default one.
+    pub more_certificates: Vec<String>,
+}
+
+impl ListenerSecurity {
+    /// The default one first.
+    pub fn certificates(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.certificate).chain(&self.more_certificates)
+    }
 }
 
 impl Listener {
@@ -118,7 +141,7 @@ impl Rule {
     }
 }
 
-/// Of target type `ip` and protocol HTTP.
+/// Of target type `ip`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetGroup {
     pub scope: Scope,
@@ -127,6 +150,8 @@ pub struct TargetGroup {
     pub vpc_id: String,
     /// Of targets that name none.
     pub port: u16,
+    #[serde(default)]
+    pub protocol: TargetProtocol,
     pub protocol_version: ProtocolVersion,
     pub health_check: HealthCheckSpec,
     /// Those that differ from their defaults.

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use imbl::OrdSet;
+use model::certificate::CertificateKey;
 use model::load_balancer::{
     Listener, ListenerKey, LoadBalancer, LoadBalancerKey, Rule, RuleKey, Target, TargetGroup, TargetGroupKey, TargetKey,
 };
@@ -12,8 +13,9 @@ use model::service_deployment::ServiceDeploymentKey;
 use model::service_revision::ServiceRevisionKey;
 use model::setting::AccountSetting;
 use model::{
-    CapacityProvider, Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface, Node, NodeId,
-    Scope, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId, TaskStatus, Timestamp,
+    CapacityProvider, Certificate, Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface,
+    Node, NodeId, Scope, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId, TaskStatus,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -300,6 +302,17 @@ impl Row for Target {
     type Key = TargetKey;
     type Index = ();
     const TABLE: &'static str = "targets";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.key()
+    }
+}
+
+impl Row for Certificate {
+    type Key = CertificateKey;
+    type Index = ();
+    const TABLE: &'static str = "certificates";
     const VERSION: u16 = 1;
 
     fn key(&self) -> Self::Key {

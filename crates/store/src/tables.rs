@@ -13,8 +13,8 @@ use model::logs::{LogGroup, LogStream};
 use model::service::{Service, ServiceKey};
 use model::setting::AccountSetting;
 use model::{
-    CapacityProvider, Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface, Node, NodeId,
-    Scope, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId, Timestamp,
+    CapacityProvider, Certificate, Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface,
+    Node, NodeId, Scope, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId, Timestamp,
 };
 
 use crate::changes::{RowChange, TableChanges};
@@ -128,6 +128,7 @@ tables! {
     rules: Rule,
     target_groups: TargetGroup,
     targets: Target,
+    certificates: Certificate,
     log_groups: LogGroup,
     log_streams: LogStream,
     account_settings: AccountSetting,
@@ -349,6 +350,16 @@ impl Tables {
         let first = (scope.clone(), String::new(), String::new(), String::new());
         let rules = self.rules.range(first..).take_while(|row| row.scope == *scope);
         by_default.chain(rules.filter(|row| forwards(&row.action)).map(|row| row.load_balancer.clone())).collect()
+    }
+
+    /// Names of the load balancers with a listener that uses the certificate of this ARN.
+    pub fn load_balancers_of_certificate(&self, scope: &Scope, arn: &str) -> BTreeSet<String> {
+        let uses = |row: &&Arc<Listener>| {
+            row.security.as_ref().is_some_and(|security| security.certificates().any(|certificate| certificate == arn))
+        };
+        let first = (scope.clone(), String::new(), String::new());
+        let listeners = self.listeners.range(first..).take_while(|row| row.scope == *scope);
+        listeners.filter(uses).map(|row| row.load_balancer.clone()).collect()
     }
 
     /// A family's revisions, lowest first.

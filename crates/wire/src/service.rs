@@ -6,7 +6,7 @@
 use crate::protocol::Protocol;
 use crate::schema::Operation;
 use crate::value::Structure;
-use crate::{ec2, ecs, elbv2, logs, sts};
+use crate::{acm, ec2, ecs, elbv2, logs, sts};
 
 /// One AWS service.
 #[derive(Debug)]
@@ -124,15 +124,20 @@ pub static ELBV2: Service = Service {
     ..query("elbv2", "elasticloadbalancing", "2015-12-01")
 };
 
+pub static ACM: Service = Service {
+    operations: acm::schema::OPERATIONS,
+    other_operations: acm::schema::OTHER_OPERATIONS,
+    ..json("acm", "acm", "2015-12-08", "CertificateManager")
+};
+
 /// Services that are known but not built.
-static LATER: [Service; 22] = [
+static LATER: [Service; 21] = [
     json("servicediscovery", "servicediscovery", "2017-03-14", "Route53AutoNaming_v20170314"),
     json("application-autoscaling", "application-autoscaling", "2016-02-06", "AnyScaleFrontendService"),
     json("ecr", "ecr", "2015-09-21", "AmazonEC2ContainerRegistry_V20150921"),
     json("secretsmanager", "secretsmanager", "2017-10-17", "secretsmanager"),
     json("cloudwatch", "monitoring", "2010-08-01", "GraniteServiceVersion20100801"),
     json("events", "events", "2015-10-07", "AWSEvents"),
-    json("acm", "acm", "2015-12-08", "CertificateManager"),
     query("iam", "iam", "2010-05-08"),
     json("ssm", "ssm", "2014-11-06", "AmazonSSM"),
     query("autoscaling", "autoscaling", "2011-01-01"),
@@ -151,7 +156,7 @@ static LATER: [Service; 22] = [
 ];
 
 /// The services with operations.
-pub static BUILT: [&Service; 5] = [&ECS, &LOGS, &STS, &EC2, &ELBV2];
+pub static BUILT: [&Service; 6] = [&ECS, &LOGS, &STS, &EC2, &ELBV2, &ACM];
 
 /// Every service that is known, built ones first.
 pub fn all() -> impl Iterator<Item = &'static Service> {
@@ -221,6 +226,7 @@ pub enum Request {
     Sts(sts::Request),
     Ec2(ec2::Request),
     Elbv2(elbv2::Request),
+    Acm(acm::Request),
 }
 
 impl Request {
@@ -232,6 +238,7 @@ impl Request {
             "sts" => sts::Request::empty(operation).map(Request::Sts),
             "ec2" => ec2::Request::empty(operation).map(Request::Ec2),
             "elbv2" => elbv2::Request::empty(operation).map(Request::Elbv2),
+            "acm" => acm::Request::empty(operation).map(Request::Acm),
             _ => None,
         }
     }
@@ -243,6 +250,7 @@ impl Request {
             Request::Sts(request) => request.structure(),
             Request::Ec2(request) => request.structure(),
             Request::Elbv2(request) => request.structure(),
+            Request::Acm(request) => request.structure(),
         }
     }
 
@@ -253,6 +261,7 @@ impl Request {
             Request::Sts(request) => request.structure_mut(),
             Request::Ec2(request) => request.structure_mut(),
             Request::Elbv2(request) => request.structure_mut(),
+            Request::Acm(request) => request.structure_mut(),
         }
     }
 }

@@ -49,7 +49,7 @@ pub const LOAD_BALANCER: &[Attribute] = &[
     attribute("routing.http.desync_mitigation_mode", "defensive", Kind::Fixed),
     attribute("routing.http.drop_invalid_header_fields.enabled", "false", Kind::Flag),
     attribute("routing.http.preserve_host_header.enabled", "false", Kind::Flag),
-    attribute("routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false", Kind::Fixed),
+    attribute("routing.http.x_amzn_tls_version_and_cipher_suite.enabled", "false", Kind::Flag),
     attribute("routing.http.xff_client_port.enabled", "false", Kind::Flag),
     attribute("routing.http.xff_header_processing.mode", "append", Kind::OneOf(&["append", "preserve", "remove"])),
     attribute("routing.http2.enabled", "true", Kind::Flag),

@@ -1,26 +1,29 @@
 //! Listeners: Create, Describe, Modify, Delete.
 
 use model::Scope;
-use model::edge::Action;
+use model::edge::{Action, ListenerProtocol};
 use model::load_balancer::{Listener, ListenerKey, LoadBalancer, Rule};
 use store::{Tables, Txn};
 use wire::elbv2::{
     self, CreateListenerInput, CreateListenerOutput, DeleteListenerInput, DeleteListenerOutput,
     DescribeListenerAttributesInput, DescribeListenerAttributesOutput, DescribeListenersInput, DescribeListenersOutput,
-    Error, ModifyListenerInput, ModifyListenerOutput, ProtocolEnum,
+    Error, ModifyListenerInput, ModifyListenerOutput, MutualAuthenticationAttributes, ProtocolEnum,
 };
 
-use super::{convert, identifier, invalid, new_id, tag, unbuilt};
+use super::{certificate, convert, identifier, invalid, new_id, tag, unbuilt};
 use crate::{Cx, page};
 
 /// Of one load balancer, as AWS has it.
 const LISTENERS_MAX: usize = 50;
+const MUTUAL_OFF: &str = "off";
 
 pub fn create_listener(cx: &mut Cx<'_>, request: CreateListenerInput) -> Result<CreateListenerOutput, Error> {
-    let certified = request.certificates.is_some() || request.ssl_policy.is_some();
-    refuse_unbuilt(certified, request.mutual_authentication.is_some(), request.alpn_policy.is_some())?;
+    refuse_unbuilt(request.mutual_authentication.as_ref(), request.alpn_policy.is_some())?;
     let load_balancer = identifier::load_balancer(cx.txn, cx.scope(), &request.load_balancer_arn)?;
-    check_protocol(request.protocol.as_ref())?;
+    let protocol = request.protocol.ok_or_else(|| invalid("A listener protocol must be specified"))?;
+    let protocol = listener_protocol(&protocol)?;
+    let given = certificate::Given { certificates: request.certificates, policy: request.ssl_policy };
+    let security = given.over(cx.txn, cx.scope(), protocol, None)?;
     let port = port(request.port)?.ok_or_else(|| invalid("A listener port must be specified"))?;
     check_port(cx.txn, &load_balancer, port, None)?;
     if cx.txn.listeners_of(&load_balancer.key()).count() >= LISTENERS_MAX {
@@ -34,6 +37,8 @@ pub fn create_listener(cx: &mut Cx<'_>, request: CreateListenerInput) -> Result<
         load_balancer_id: load_balancer.id.clone(),
         id: new_id(cx),
         port,
+        protocol,
+        security,
         action,
         tags: tag::from_wire(request.tags)?,
     };
@@ -41,21 +46,20 @@ pub fn create_listener(cx: &mut Cx<'_>, request: CreateListenerInput) -> Result<
     Ok(CreateListenerOutput { listeners: Some(vec![show(&load_balancer, &row)]) })
 }
 
-fn refuse_unbuilt(certified: bool, mutual: bool, alpn: bool) -> Result<(), Error> {
-    match (certified, mutual, alpn) {
-        (true, ..) => Err(unbuilt("Certificates of listeners are")),
-        (_, true, _) => Err(unbuilt("Mutual authentication is")),
-        (.., true) => Err(unbuilt("ALPN policies are")),
-        _ => Ok(()),
+/// Mutual authentication may be named when it is off, as clients do that show every setting.
+fn refuse_unbuilt(mutual: Option<&MutualAuthenticationAttributes>, alpn: bool) -> Result<(), Error> {
+    let mode = mutual.and_then(|mutual| mutual.mode.as_deref()).unwrap_or(MUTUAL_OFF);
+    if mode != MUTUAL_OFF {
+        return Err(unbuilt(&format!("Mutual authentication with the mode '{mode}' is")));
     }
+    if alpn { Err(unbuilt("ALPN policies are")) } else { Ok(()) }
 }
 
-fn check_protocol(given: Option<&ProtocolEnum>) -> Result<(), Error> {
+fn listener_protocol(given: &ProtocolEnum) -> Result<ListenerProtocol, Error> {
     match given {
-        Some(ProtocolEnum::Http) => Ok(()),
-        Some(ProtocolEnum::Https) => Err(unbuilt("HTTPS listeners are")),
-        Some(_) => Err(invalid("Listener protocol must be one of 'HTTP, HTTPS'")),
-        None => Err(invalid("A listener protocol must be specified")),
+        ProtocolEnum::Http => Ok(ListenerProtocol::Http),
+        ProtocolEnum::Https => Ok(ListenerProtocol::Https),
+        _ => Err(invalid("Listener protocol must be one of 'HTTP, HTTPS'")),
     }
 }
 
@@ -97,14 +101,15 @@ pub(super) fn check_association(
 }
 
 pub fn modify_listener(cx: &mut Cx<'_>, request: ModifyListenerInput) -> Result<ModifyListenerOutput, Error> {
-    let certified = request.certificates.is_some() || request.ssl_policy.is_some();
-    refuse_unbuilt(certified, request.mutual_authentication.is_some(), request.alpn_policy.is_some())?;
+    refuse_unbuilt(request.mutual_authentication.as_ref(), request.alpn_policy.is_some())?;
     let mut row = identifier::listener(cx.txn, cx.scope(), &request.listener_arn)?.as_ref().clone();
     let load_balancer = cx.txn.load_balancers.get(&(row.scope.clone(), row.load_balancer.clone())).cloned();
     let load_balancer = load_balancer.expect("a listener has its load balancer");
-    if request.protocol.is_some() {
-        check_protocol(request.protocol.as_ref())?;
+    if let Some(given) = &request.protocol {
+        row.protocol = listener_protocol(given)?;
     }
+    let given = certificate::Given { certificates: request.certificates, policy: request.ssl_policy };
+    row.security = given.over(cx.txn, cx.scope(), row.protocol, row.security)?;
     if let Some(port) = port(request.port)? {
         check_port(cx.txn, &load_balancer, port, Some(&row))?;
         row.port = port;
@@ -161,8 +166,16 @@ fn show(load_balancer: &LoadBalancer, row: &Listener) -> elbv2::Listener {
         listener_arn: Some(row.arn().to_string()),
         load_balancer_arn: Some(load_balancer.arn().to_string()),
         port: Some(i32::from(row.port)),
-        protocol: Some(ProtocolEnum::Http),
+        protocol: Some(ProtocolEnum::from(row.protocol.as_str())),
         default_actions: Some(vec![convert::action_to_wire(&row.action)]),
+        ssl_policy: row.security.as_ref().map(|security| security.policy.clone()),
+        certificates: row.security.as_ref().map(|security| {
+            vec![elbv2::Certificate { certificate_arn: Some(security.certificate.clone()), is_default: None }]
+        }),
+        mutual_authentication: row
+            .security
+            .is_some()
+            .then(|| MutualAuthenticationAttributes { mode: Some(MUTUAL_OFF.to_owned()), ..Default::default() }),
         ..Default::default()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::Scope;
-use model::edge::{HealthCheckSpec, Matcher, ProtocolVersion};
+use model::edge::{HealthCheckSpec, Matcher, ProtocolVersion, TargetProtocol};
 use model::load_balancer::{LoadBalancer, Target, TargetGroup};
 use model::network::Vpc;
 use store::Tables;
@@ -28,6 +28,8 @@ const TRAFFIC_PORT: &str = "traffic-port";
 /// CreateTargetGroup. One that is there already and equal is answered as it is.
 pub fn create_target_group(cx: &mut Cx<'_>, request: CreateTargetGroupInput) -> Result<CreateTargetGroupOutput, Error> {
     refuse_unbuilt(&request)?;
+    let protocol = request.protocol.as_ref().ok_or_else(|| invalid("A protocol must be specified"))?;
+    let protocol = target_protocol(protocol, "Target groups")?;
     check_name(&request.name)?;
     let vpc = Vpc::default_of(cx.scope());
     match request.vpc_id.as_deref() {
@@ -61,8 +63,9 @@ pub fn create_target_group(cx: &mut Cx<'_>, request: CreateTargetGroupInput) -> 
         id: new_id(cx),
         vpc_id: vpc.id,
         port,
+        protocol,
         protocol_version,
-        health_check: given.over(default_health_check(protocol_version), protocol_version)?,
+        health_check: given.over(default_health_check(protocol, protocol_version), protocol_version)?,
         attributes: BTreeMap::new(),
         tags: tag::from_wire(request.tags)?,
         created_at: cx.now,
@@ -90,15 +93,18 @@ fn refuse_unbuilt(request: &CreateTargetGroupInput) -> Result<(), Error> {
         Some(other) => return Err(unbuilt(&format!("Targets of type '{}' are", other.as_str()))),
         None => return Err(unbuilt("Targets of type 'instance', which is the default, are")),
     }
-    match &request.protocol {
-        Some(ProtocolEnum::Http) => {}
-        Some(other) => return Err(unbuilt(&format!("Target groups of protocol '{}' are", other.as_str()))),
-        None => return Err(invalid("A protocol must be specified")),
-    }
     if request.ip_address_type.as_ref().is_some_and(|kind| *kind != TargetGroupIpAddressTypeEnum::Ipv4) {
         return Err(unbuilt("IPv6 targets are"));
     }
     if request.target_control_port.is_some() { Err(unbuilt("Target control ports are")) } else { Ok(()) }
+}
+
+fn target_protocol(given: &ProtocolEnum, what: &str) -> Result<TargetProtocol, Error> {
+    match given {
+        ProtocolEnum::Http => Ok(TargetProtocol::Http),
+        ProtocolEnum::Https => Ok(TargetProtocol::Https),
+        other => Err(unbuilt(&format!("{what} of protocol '{}' are", other.as_str()))),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
@@ -117,12 +123,13 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 /// As AWS has it for the protocol version.
-fn default_health_check(version: ProtocolVersion) -> HealthCheckSpec {
+fn default_health_check(protocol: TargetProtocol, version: ProtocolVersion) -> HealthCheckSpec {
     let (path, matcher) = match version {
         ProtocolVersion::Http1 | ProtocolVersion::Http2 => ("/", Matcher::HttpCode(vec![(200, 200)])),
         ProtocolVersion::Grpc => ("/AWS.ALB/healthcheck", Matcher::GrpcCode(vec![(12, 12)])),
     };
     HealthCheckSpec {
+        protocol,
         port: None,
         path: path.to_owned(),
         interval_seconds: 30,
@@ -153,9 +160,6 @@ impl HealthCheckGiven {
         if self.enabled == Some(false) {
             return Err(invalid("Health check enabled must be true for target groups with target type 'ip'"));
         }
-        if let Some(other) = self.protocol.filter(|protocol| *protocol != ProtocolEnum::Http) {
-            return Err(unbuilt(&format!("Health checks of protocol '{}' are", other.as_str())));
-        }
         let interval_seconds =
             within("Health check interval", self.interval, 5, 300)?.unwrap_or(present.interval_seconds);
         let timeout_seconds = within("Health check timeout", self.timeout, 2, 120)?.unwrap_or(present.timeout_seconds);
@@ -169,7 +173,9 @@ impl HealthCheckGiven {
         if is_grpc != (version == ProtocolVersion::Grpc) {
             return Err(invalid("Only target groups of protocol version GRPC match gRPC codes"));
         }
+        let protocol = self.protocol.as_ref().map(|given| target_protocol(given, "Health checks")).transpose()?;
         Ok(HealthCheckSpec {
+            protocol: protocol.unwrap_or(present.protocol),
             port: match self.port.as_deref() {
                 None => present.port,
                 Some(TRAFFIC_PORT) => None,
@@ -263,14 +269,14 @@ fn show(tables: &Tables, row: &TargetGroup) -> elbv2::TargetGroup {
         health_check_interval_seconds: number(check.interval_seconds),
         health_check_path: Some(check.path.clone()),
         health_check_port: Some(check.port.map_or(TRAFFIC_PORT.to_owned(), |port| port.to_string())),
-        health_check_protocol: Some(ProtocolEnum::Http),
+        health_check_protocol: Some(ProtocolEnum::from(check.protocol.as_str())),
         health_check_timeout_seconds: number(check.timeout_seconds),
         healthy_threshold_count: number(check.healthy_threshold),
         ip_address_type: Some(TargetGroupIpAddressTypeEnum::Ipv4),
         load_balancer_arns: Some(load_balancers.into_iter().filter_map(load_balancer).collect()),
         matcher: Some(convert::matcher_to_wire(&check.matcher)),
         port: Some(i32::from(row.port)),
-        protocol: Some(ProtocolEnum::Http),
+        protocol: Some(ProtocolEnum::from(row.protocol.as_str())),
         protocol_version: Some(
             match row.protocol_version {
                 ProtocolVersion::Http1 => "HTTP1",

@@ -12,8 +12,8 @@ use std::time::Duration;
 use edge::{Config, CookieKey, Edge};
 use model::edge::{
     Action, Algorithm, Condition, Forward, HealthCheckSpec, ListenerProtocol, ListenerSpec, LoadBalancerAttributes,
-    LoadBalancerSpec, Matcher, Pattern, ProtocolVersion, RuleSpec, Snapshot, TargetGroupSpec, TargetHealth, TargetSpec,
-    TargetState,
+    LoadBalancerSpec, Matcher, Pattern, ProtocolVersion, RuleSpec, Snapshot, TargetGroupSpec, TargetHealth,
+    TargetProtocol, TargetSpec, TargetState,
 };
 use tokio::time::timeout;
 
@@ -27,12 +27,14 @@ pub const LISTENER: &str = "listener/a";
 pub fn group(arn: &str, backends: &[&Backend]) -> TargetGroupSpec {
     TargetGroupSpec {
         arn: arn.to_owned(),
+        protocol: TargetProtocol::Http,
         protocol_version: ProtocolVersion::Http1,
         algorithm: Algorithm::RoundRobin,
         stickiness: None,
         slow_start_seconds: 0,
         deregistration_delay_seconds: 300,
         health_check: HealthCheckSpec {
+            protocol: TargetProtocol::Http,
             port: None,
             path: "/health".to_owned(),
             interval_seconds: 1,
@@ -67,7 +69,7 @@ pub fn path(pattern: &str) -> Condition {
 }
 
 pub fn listener(arn: &str, rules: Vec<RuleSpec>) -> ListenerSpec {
-    ListenerSpec { arn: arn.to_owned(), port: 0, protocol: ListenerProtocol::Http, rules }
+    ListenerSpec { arn: arn.to_owned(), port: 0, protocol: ListenerProtocol::Http, tls: None, rules }
 }
 
 pub fn load_balancer(listeners: Vec<ListenerSpec>) -> LoadBalancerSpec {

@@ -6,7 +6,8 @@
 //! after a failed fsync the cache may show pages as written that never reached the disk, and nothing may be built on
 //! those.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, Permissions, set_permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -22,6 +23,9 @@ pub const FORMAT: u64 = 1;
 
 /// redb's own cache; rows are read once, at start, so it need not hold them.
 const CACHE_BYTES: usize = 16 << 20;
+
+/// Rows hold private keys and secrets of containers: nobody else reads the file.
+const FILE_MODE: u32 = 0o600;
 
 const FACTS: TableDefinition<&str, u64> = TableDefinition::new("gantry");
 const FORMAT_FACT: &str = "format";
@@ -45,6 +49,7 @@ impl RedbLog {
             if opens.fetch_add(1, Ordering::Relaxed) > 0 {
                 drop_cached(&path)?;
             }
+            keep_private(&path)?;
             let opened = Builder::new().set_cache_size(CACHE_BYTES).create(&path);
             opened.map_err(|error| database_error(error, &path))
         })
@@ -68,6 +73,12 @@ impl RedbLog {
 fn drop_cached(path: &Path) -> Result<(), LogError> {
     let file = File::open(path)?;
     posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).map_err(|errno| LogError::Io(errno.into()))
+}
+
+/// Before anything is written to it; an older file may have been open to others.
+fn keep_private(path: &Path) -> Result<(), LogError> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(path)?;
+    Ok(set_permissions(path, Permissions::from_mode(FILE_MODE))?)
 }
 
 /// Marks a new file; refuses one of a newer layout.

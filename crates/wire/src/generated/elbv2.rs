@@ -148,6 +148,67 @@ impl Field for ActionTypeEnum {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct AddListenerCertificatesInput {
+    pub certificates: Vec<Certificate>,
+    pub listener_arn: String,
+}
+
+impl Structure for AddListenerCertificatesInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ADD_LISTENER_CERTIFICATES_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.certificates,
+            1 => &self.listener_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.certificates,
+            1 => &mut self.listener_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AddListenerCertificatesInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AddListenerCertificatesOutput {
+    pub certificates: Option<Vec<Certificate>>,
+}
+
+impl Structure for AddListenerCertificatesOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ADD_LISTENER_CERTIFICATES_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.certificates,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.certificates,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AddListenerCertificatesOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct AddTagsInput {
     pub resource_arns: Vec<String>,
     pub tags: Vec<Tag>,
@@ -200,6 +261,67 @@ impl Structure for AddTagsOutput {
 }
 
 impl std::fmt::Debug for AddTagsOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AddTrustStoreRevocationsInput {
+    pub revocation_contents: Option<Vec<RevocationContent>>,
+    pub trust_store_arn: String,
+}
+
+impl Structure for AddTrustStoreRevocationsInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ADD_TRUST_STORE_REVOCATIONS_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.revocation_contents,
+            1 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.revocation_contents,
+            1 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AddTrustStoreRevocationsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AddTrustStoreRevocationsOutput {
+    pub trust_store_revocations: Option<Vec<TrustStoreRevocation>>,
+}
+
+impl Structure for AddTrustStoreRevocationsOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ADD_TRUST_STORE_REVOCATIONS_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.trust_store_revocations,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.trust_store_revocations,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AddTrustStoreRevocationsOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -690,6 +812,203 @@ impl std::fmt::Debug for AvailabilityZoneNotSupportedException {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct CaCertificatesBundleNotFoundException {
+    pub message: Option<String>,
+}
+
+impl Structure for CaCertificatesBundleNotFoundException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CA_CERTIFICATES_BUNDLE_NOT_FOUND_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CaCertificatesBundleNotFoundException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityDecreaseRequestsLimitExceededException {
+    pub message: Option<String>,
+}
+
+impl Structure for CapacityDecreaseRequestsLimitExceededException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CAPACITY_DECREASE_REQUESTS_LIMIT_EXCEEDED_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CapacityDecreaseRequestsLimitExceededException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityReservationPendingException {
+    pub message: Option<String>,
+}
+
+impl Structure for CapacityReservationPendingException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CAPACITY_RESERVATION_PENDING_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CapacityReservationPendingException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CapacityReservationStateEnum {
+    Provisioned,
+    Pending,
+    Rebalancing,
+    Failed,
+    Unknown(String),
+}
+
+impl CapacityReservationStateEnum {
+    pub fn as_str(&self) -> &str {
+        match self {
+            CapacityReservationStateEnum::Provisioned => "provisioned",
+            CapacityReservationStateEnum::Pending => "pending",
+            CapacityReservationStateEnum::Rebalancing => "rebalancing",
+            CapacityReservationStateEnum::Failed => "failed",
+            CapacityReservationStateEnum::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for CapacityReservationStateEnum {
+    fn from(value: &str) -> CapacityReservationStateEnum {
+        match value {
+            "provisioned" => CapacityReservationStateEnum::Provisioned,
+            "pending" => CapacityReservationStateEnum::Pending,
+            "rebalancing" => CapacityReservationStateEnum::Rebalancing,
+            "failed" => CapacityReservationStateEnum::Failed,
+            other => CapacityReservationStateEnum::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for CapacityReservationStateEnum {
+    fn default() -> CapacityReservationStateEnum {
+        CapacityReservationStateEnum::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for CapacityReservationStateEnum {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = CapacityReservationStateEnum::from(value.as_str());
+    }
+}
+
+impl Field for CapacityReservationStateEnum {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityReservationStatus {
+    pub code: Option<CapacityReservationStateEnum>,
+    pub reason: Option<String>,
+}
+
+impl Structure for CapacityReservationStatus {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CAPACITY_RESERVATION_STATUS
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.code,
+            1 => &self.reason,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.reason,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CapacityReservationStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CapacityUnitsLimitExceededException {
+    pub message: Option<String>,
+}
+
+impl Structure for CapacityUnitsLimitExceededException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CAPACITY_UNITS_LIMIT_EXCEEDED_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CapacityUnitsLimitExceededException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct Certificate {
     pub certificate_arn: Option<String>,
     pub is_default: Option<bool>,
@@ -743,6 +1062,38 @@ impl Structure for CertificateNotFoundException {
 }
 
 impl std::fmt::Debug for CertificateNotFoundException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Cipher {
+    pub name: Option<String>,
+    pub priority: Option<i32>,
+}
+
+impl Structure for Cipher {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CIPHER
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.name,
+            1 => &self.priority,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.name,
+            1 => &mut self.priority,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Cipher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -1101,6 +1452,103 @@ impl std::fmt::Debug for CreateTargetGroupOutput {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct CreateTrustStoreInput {
+    pub ca_certificates_bundle_s3_bucket: String,
+    pub ca_certificates_bundle_s3_key: String,
+    pub ca_certificates_bundle_s3_object_version: Option<String>,
+    pub name: String,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for CreateTrustStoreInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_TRUST_STORE_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ca_certificates_bundle_s3_bucket,
+            1 => &self.ca_certificates_bundle_s3_key,
+            2 => &self.ca_certificates_bundle_s3_object_version,
+            3 => &self.name,
+            4 => &self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ca_certificates_bundle_s3_bucket,
+            1 => &mut self.ca_certificates_bundle_s3_key,
+            2 => &mut self.ca_certificates_bundle_s3_object_version,
+            3 => &mut self.name,
+            4 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateTrustStoreInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateTrustStoreOutput {
+    pub trust_stores: Option<Vec<TrustStore>>,
+}
+
+impl Structure for CreateTrustStoreOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_TRUST_STORE_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.trust_stores,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.trust_stores,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateTrustStoreOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteAssociationSameAccountException {
+    pub message: Option<String>,
+}
+
+impl Structure for DeleteAssociationSameAccountException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_ASSOCIATION_SAME_ACCOUNT_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteAssociationSameAccountException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct DeleteListenerInput {
     pub listener_arn: String,
 }
@@ -1266,6 +1714,64 @@ impl std::fmt::Debug for DeleteRuleOutput {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct DeleteSharedTrustStoreAssociationInput {
+    pub resource_arn: String,
+    pub trust_store_arn: String,
+}
+
+impl Structure for DeleteSharedTrustStoreAssociationInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_SHARED_TRUST_STORE_ASSOCIATION_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.resource_arn,
+            1 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.resource_arn,
+            1 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteSharedTrustStoreAssociationInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteSharedTrustStoreAssociationOutput {
+}
+
+impl Structure for DeleteSharedTrustStoreAssociationOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_SHARED_TRUST_STORE_ASSOCIATION_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteSharedTrustStoreAssociationOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct DeleteTargetGroupInput {
     pub target_group_arn: String,
 }
@@ -1315,6 +1821,61 @@ impl Structure for DeleteTargetGroupOutput {
 }
 
 impl std::fmt::Debug for DeleteTargetGroupOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteTrustStoreInput {
+    pub trust_store_arn: String,
+}
+
+impl Structure for DeleteTrustStoreInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_TRUST_STORE_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteTrustStoreInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteTrustStoreOutput {
+}
+
+impl Structure for DeleteTrustStoreOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_TRUST_STORE_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteTrustStoreOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -1379,6 +1940,137 @@ impl std::fmt::Debug for DeregisterTargetsOutput {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct DescribeAccountLimitsInput {
+    pub marker: Option<String>,
+    pub page_size: Option<i32>,
+}
+
+impl Structure for DescribeAccountLimitsInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_ACCOUNT_LIMITS_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.marker,
+            1 => &self.page_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.page_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeAccountLimitsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAccountLimitsOutput {
+    pub limits: Option<Vec<Limit>>,
+    pub next_marker: Option<String>,
+}
+
+impl Structure for DescribeAccountLimitsOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_ACCOUNT_LIMITS_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.limits,
+            1 => &self.next_marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.limits,
+            1 => &mut self.next_marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeAccountLimitsOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeCapacityReservationInput {
+    pub load_balancer_arn: String,
+}
+
+impl Structure for DescribeCapacityReservationInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_CAPACITY_RESERVATION_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.load_balancer_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.load_balancer_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeCapacityReservationInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeCapacityReservationOutput {
+    pub capacity_reservation_state: Option<Vec<ZonalCapacityReservationState>>,
+    pub decrease_requests_remaining: Option<i32>,
+    pub last_modified_time: Option<Timestamp>,
+    pub minimum_load_balancer_capacity: Option<MinimumLoadBalancerCapacity>,
+}
+
+impl Structure for DescribeCapacityReservationOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_CAPACITY_RESERVATION_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.capacity_reservation_state,
+            1 => &self.decrease_requests_remaining,
+            2 => &self.last_modified_time,
+            3 => &self.minimum_load_balancer_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.capacity_reservation_state,
+            1 => &mut self.decrease_requests_remaining,
+            2 => &mut self.last_modified_time,
+            3 => &mut self.minimum_load_balancer_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeCapacityReservationOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct DescribeListenerAttributesInput {
     pub listener_arn: String,
 }
@@ -1431,6 +2123,73 @@ impl Structure for DescribeListenerAttributesOutput {
 }
 
 impl std::fmt::Debug for DescribeListenerAttributesOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeListenerCertificatesInput {
+    pub listener_arn: String,
+    pub marker: Option<String>,
+    pub page_size: Option<i32>,
+}
+
+impl Structure for DescribeListenerCertificatesInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_LISTENER_CERTIFICATES_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.listener_arn,
+            1 => &self.marker,
+            2 => &self.page_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.listener_arn,
+            1 => &mut self.marker,
+            2 => &mut self.page_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeListenerCertificatesInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeListenerCertificatesOutput {
+    pub certificates: Option<Vec<Certificate>>,
+    pub next_marker: Option<String>,
+}
+
+impl Structure for DescribeListenerCertificatesOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_LISTENER_CERTIFICATES_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.certificates,
+            1 => &self.next_marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.certificates,
+            1 => &mut self.next_marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeListenerCertificatesOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -1699,6 +2458,76 @@ impl Structure for DescribeRulesOutput {
 }
 
 impl std::fmt::Debug for DescribeRulesOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeSSLPoliciesInput {
+    pub load_balancer_type: Option<LoadBalancerTypeEnum>,
+    pub marker: Option<String>,
+    pub names: Option<Vec<String>>,
+    pub page_size: Option<i32>,
+}
+
+impl Structure for DescribeSSLPoliciesInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_SSL_POLICIES_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.load_balancer_type,
+            1 => &self.marker,
+            2 => &self.names,
+            3 => &self.page_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.load_balancer_type,
+            1 => &mut self.marker,
+            2 => &mut self.names,
+            3 => &mut self.page_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeSSLPoliciesInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeSSLPoliciesOutput {
+    pub next_marker: Option<String>,
+    pub ssl_policies: Option<Vec<SslPolicy>>,
+}
+
+impl Structure for DescribeSSLPoliciesOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_SSL_POLICIES_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.next_marker,
+            1 => &self.ssl_policies,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.next_marker,
+            1 => &mut self.ssl_policies,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeSSLPoliciesOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -2009,6 +2838,251 @@ impl std::fmt::Debug for DescribeTargetHealthOutput {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct DescribeTrustStoreAssociationsInput {
+    pub marker: Option<String>,
+    pub page_size: Option<i32>,
+    pub trust_store_arn: String,
+}
+
+impl Structure for DescribeTrustStoreAssociationsInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_TRUST_STORE_ASSOCIATIONS_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.marker,
+            1 => &self.page_size,
+            2 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.page_size,
+            2 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeTrustStoreAssociationsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeTrustStoreAssociationsOutput {
+    pub next_marker: Option<String>,
+    pub trust_store_associations: Option<Vec<TrustStoreAssociation>>,
+}
+
+impl Structure for DescribeTrustStoreAssociationsOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_TRUST_STORE_ASSOCIATIONS_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.next_marker,
+            1 => &self.trust_store_associations,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.next_marker,
+            1 => &mut self.trust_store_associations,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeTrustStoreAssociationsOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeTrustStoreRevocation {
+    pub number_of_revoked_entries: Option<i64>,
+    pub revocation_id: Option<i64>,
+    pub revocation_type: Option<RevocationType>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Structure for DescribeTrustStoreRevocation {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_TRUST_STORE_REVOCATION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.number_of_revoked_entries,
+            1 => &self.revocation_id,
+            2 => &self.revocation_type,
+            3 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.number_of_revoked_entries,
+            1 => &mut self.revocation_id,
+            2 => &mut self.revocation_type,
+            3 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeTrustStoreRevocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeTrustStoreRevocationsInput {
+    pub marker: Option<String>,
+    pub page_size: Option<i32>,
+    pub revocation_ids: Option<Vec<i64>>,
+    pub trust_store_arn: String,
+}
+
+impl Structure for DescribeTrustStoreRevocationsInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_TRUST_STORE_REVOCATIONS_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.marker,
+            1 => &self.page_size,
+            2 => &self.revocation_ids,
+            3 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.page_size,
+            2 => &mut self.revocation_ids,
+            3 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeTrustStoreRevocationsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeTrustStoreRevocationsOutput {
+    pub next_marker: Option<String>,
+    pub trust_store_revocations: Option<Vec<DescribeTrustStoreRevocation>>,
+}
+
+impl Structure for DescribeTrustStoreRevocationsOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_TRUST_STORE_REVOCATIONS_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.next_marker,
+            1 => &self.trust_store_revocations,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.next_marker,
+            1 => &mut self.trust_store_revocations,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeTrustStoreRevocationsOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeTrustStoresInput {
+    pub marker: Option<String>,
+    pub names: Option<Vec<String>>,
+    pub page_size: Option<i32>,
+    pub trust_store_arns: Option<Vec<String>>,
+}
+
+impl Structure for DescribeTrustStoresInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_TRUST_STORES_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.marker,
+            1 => &self.names,
+            2 => &self.page_size,
+            3 => &self.trust_store_arns,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.names,
+            2 => &mut self.page_size,
+            3 => &mut self.trust_store_arns,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeTrustStoresInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeTrustStoresOutput {
+    pub next_marker: Option<String>,
+    pub trust_stores: Option<Vec<TrustStore>>,
+}
+
+impl Structure for DescribeTrustStoresOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_TRUST_STORES_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.next_marker,
+            1 => &self.trust_stores,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.next_marker,
+            1 => &mut self.trust_stores,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeTrustStoresOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct DuplicateListenerException {
     pub message: Option<String>,
 }
@@ -2116,6 +3190,33 @@ impl std::fmt::Debug for DuplicateTargetGroupNameException {
     }
 }
 
+#[derive(Clone, Default, PartialEq)]
+pub struct DuplicateTrustStoreNameException {
+    pub message: Option<String>,
+}
+
+impl Structure for DuplicateTrustStoreNameException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DUPLICATE_TRUST_STORE_NAME_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DuplicateTrustStoreNameException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EnablePrefixForIpv6SourceNatEnum {
     On,
@@ -2159,6 +3260,57 @@ impl OpenEnum for EnablePrefixForIpv6SourceNatEnum {
 }
 
 impl Field for EnablePrefixForIpv6SourceNatEnum {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum {
+    On,
+    Off,
+    Unknown(String),
+}
+
+impl EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum {
+    pub fn as_str(&self) -> &str {
+        match self {
+            EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum::On => "on",
+            EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum::Off => "off",
+            EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum {
+    fn from(value: &str) -> EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum {
+        match value {
+            "on" => EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum::On,
+            "off" => EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum::Off,
+            other => EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum {
+    fn default() -> EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum {
+        EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum::from(value.as_str());
+    }
+}
+
+impl Field for EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum {
     fn view(&self) -> View<'_> {
         View::String(self.as_str())
     }
@@ -2229,6 +3381,183 @@ impl Structure for ForwardActionConfig {
 }
 
 impl std::fmt::Debug for ForwardActionConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetResourcePolicyInput {
+    pub resource_arn: String,
+}
+
+impl Structure for GetResourcePolicyInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::GET_RESOURCE_POLICY_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.resource_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.resource_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for GetResourcePolicyInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetResourcePolicyOutput {
+    pub policy: Option<String>,
+}
+
+impl Structure for GetResourcePolicyOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::GET_RESOURCE_POLICY_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for GetResourcePolicyOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetTrustStoreCaCertificatesBundleInput {
+    pub trust_store_arn: String,
+}
+
+impl Structure for GetTrustStoreCaCertificatesBundleInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for GetTrustStoreCaCertificatesBundleInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetTrustStoreCaCertificatesBundleOutput {
+    pub location: Option<String>,
+}
+
+impl Structure for GetTrustStoreCaCertificatesBundleOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.location,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.location,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for GetTrustStoreCaCertificatesBundleOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetTrustStoreRevocationContentInput {
+    pub revocation_id: i64,
+    pub trust_store_arn: String,
+}
+
+impl Structure for GetTrustStoreRevocationContentInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::GET_TRUST_STORE_REVOCATION_CONTENT_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.revocation_id,
+            1 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.revocation_id,
+            1 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for GetTrustStoreRevocationContentInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetTrustStoreRevocationContentOutput {
+    pub location: Option<String>,
+}
+
+impl Structure for GetTrustStoreRevocationContentOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::GET_TRUST_STORE_REVOCATION_CONTENT_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.location,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.location,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for GetTrustStoreRevocationContentOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -2414,6 +3743,60 @@ impl std::fmt::Debug for IncompatibleProtocolsException {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct InsufficientCapacityException {
+    pub message: Option<String>,
+}
+
+impl Structure for InsufficientCapacityException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::INSUFFICIENT_CAPACITY_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for InsufficientCapacityException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InvalidCaCertificatesBundleException {
+    pub message: Option<String>,
+}
+
+impl Structure for InvalidCaCertificatesBundleException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::INVALID_CA_CERTIFICATES_BUNDLE_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for InvalidCaCertificatesBundleException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct InvalidConfigurationRequestException {
     pub message: Option<String>,
 }
@@ -2462,6 +3845,33 @@ impl Structure for InvalidLoadBalancerActionException {
 }
 
 impl std::fmt::Debug for InvalidLoadBalancerActionException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InvalidRevocationContentException {
+    pub message: Option<String>,
+}
+
+impl Structure for InvalidRevocationContentException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::INVALID_REVOCATION_CONTENT_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for InvalidRevocationContentException {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -2777,6 +4187,38 @@ impl Structure for JwtValidationActionConfig {
 }
 
 impl std::fmt::Debug for JwtValidationActionConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Limit {
+    pub max: Option<String>,
+    pub name: Option<String>,
+}
+
+impl Structure for Limit {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::LIMIT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.max,
+            1 => &self.name,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.max,
+            1 => &mut self.name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -3291,6 +4733,35 @@ impl std::fmt::Debug for Matcher {
     }
 }
 
+#[derive(Clone, Default, PartialEq)]
+pub struct MinimumLoadBalancerCapacity {
+    pub capacity_units: Option<i32>,
+}
+
+impl Structure for MinimumLoadBalancerCapacity {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MINIMUM_LOAD_BALANCER_CAPACITY
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.capacity_units,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.capacity_units,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for MinimumLoadBalancerCapacity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MitigationInEffectEnum {
     Yes,
@@ -3339,6 +4810,204 @@ impl Field for MitigationInEffectEnum {
     }
     fn slot(&mut self) -> Slot<'_> {
         Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyCapacityReservationInput {
+    pub load_balancer_arn: String,
+    pub minimum_load_balancer_capacity: Option<MinimumLoadBalancerCapacity>,
+    pub reset_capacity_reservation: Option<bool>,
+}
+
+impl Structure for ModifyCapacityReservationInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_CAPACITY_RESERVATION_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.load_balancer_arn,
+            1 => &self.minimum_load_balancer_capacity,
+            2 => &self.reset_capacity_reservation,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.load_balancer_arn,
+            1 => &mut self.minimum_load_balancer_capacity,
+            2 => &mut self.reset_capacity_reservation,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyCapacityReservationInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyCapacityReservationOutput {
+    pub capacity_reservation_state: Option<Vec<ZonalCapacityReservationState>>,
+    pub decrease_requests_remaining: Option<i32>,
+    pub last_modified_time: Option<Timestamp>,
+    pub minimum_load_balancer_capacity: Option<MinimumLoadBalancerCapacity>,
+}
+
+impl Structure for ModifyCapacityReservationOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_CAPACITY_RESERVATION_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.capacity_reservation_state,
+            1 => &self.decrease_requests_remaining,
+            2 => &self.last_modified_time,
+            3 => &self.minimum_load_balancer_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.capacity_reservation_state,
+            1 => &mut self.decrease_requests_remaining,
+            2 => &mut self.last_modified_time,
+            3 => &mut self.minimum_load_balancer_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyCapacityReservationOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyIpPoolsInput {
+    pub ipam_pools: Option<IpamPools>,
+    pub load_balancer_arn: String,
+    pub remove_ipam_pools: Option<Vec<RemoveIpamPoolEnum>>,
+}
+
+impl Structure for ModifyIpPoolsInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_IP_POOLS_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ipam_pools,
+            1 => &self.load_balancer_arn,
+            2 => &self.remove_ipam_pools,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ipam_pools,
+            1 => &mut self.load_balancer_arn,
+            2 => &mut self.remove_ipam_pools,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyIpPoolsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyIpPoolsOutput {
+    pub ipam_pools: Option<IpamPools>,
+}
+
+impl Structure for ModifyIpPoolsOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_IP_POOLS_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ipam_pools,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ipam_pools,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyIpPoolsOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyListenerAttributesInput {
+    pub attributes: Vec<ListenerAttribute>,
+    pub listener_arn: String,
+}
+
+impl Structure for ModifyListenerAttributesInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_LISTENER_ATTRIBUTES_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attributes,
+            1 => &self.listener_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attributes,
+            1 => &mut self.listener_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyListenerAttributesInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyListenerAttributesOutput {
+    pub attributes: Option<Vec<ListenerAttribute>>,
+}
+
+impl Structure for ModifyListenerAttributesOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_LISTENER_ATTRIBUTES_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attributes,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attributes,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyListenerAttributesOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
     }
 }
 
@@ -3699,6 +5368,73 @@ impl std::fmt::Debug for ModifyTargetGroupOutput {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct ModifyTrustStoreInput {
+    pub ca_certificates_bundle_s3_bucket: String,
+    pub ca_certificates_bundle_s3_key: String,
+    pub ca_certificates_bundle_s3_object_version: Option<String>,
+    pub trust_store_arn: String,
+}
+
+impl Structure for ModifyTrustStoreInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_TRUST_STORE_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ca_certificates_bundle_s3_bucket,
+            1 => &self.ca_certificates_bundle_s3_key,
+            2 => &self.ca_certificates_bundle_s3_object_version,
+            3 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ca_certificates_bundle_s3_bucket,
+            1 => &mut self.ca_certificates_bundle_s3_key,
+            2 => &mut self.ca_certificates_bundle_s3_object_version,
+            3 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyTrustStoreInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyTrustStoreOutput {
+    pub trust_stores: Option<Vec<TrustStore>>,
+}
+
+impl Structure for ModifyTrustStoreOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_TRUST_STORE_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.trust_stores,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.trust_stores,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyTrustStoreOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct MutualAuthenticationAttributes {
     pub advertise_trust_store_ca_names: Option<AdvertiseTrustStoreCaNamesEnum>,
     pub ignore_client_certificate_expiry: Option<bool>,
@@ -3793,6 +5529,33 @@ impl Structure for PathPatternConditionConfig {
 }
 
 impl std::fmt::Debug for PathPatternConditionConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PriorRequestNotCompleteException {
+    pub message: Option<String>,
+}
+
+impl Structure for PriorRequestNotCompleteException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::PRIOR_REQUEST_NOT_COMPLETE_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for PriorRequestNotCompleteException {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -4111,6 +5874,112 @@ impl std::fmt::Debug for RegisterTargetsOutput {
     }
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RemoveIpamPoolEnum {
+    Ipv4,
+    Unknown(String),
+}
+
+impl RemoveIpamPoolEnum {
+    pub fn as_str(&self) -> &str {
+        match self {
+            RemoveIpamPoolEnum::Ipv4 => "ipv4",
+            RemoveIpamPoolEnum::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for RemoveIpamPoolEnum {
+    fn from(value: &str) -> RemoveIpamPoolEnum {
+        match value {
+            "ipv4" => RemoveIpamPoolEnum::Ipv4,
+            other => RemoveIpamPoolEnum::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for RemoveIpamPoolEnum {
+    fn default() -> RemoveIpamPoolEnum {
+        RemoveIpamPoolEnum::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for RemoveIpamPoolEnum {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = RemoveIpamPoolEnum::from(value.as_str());
+    }
+}
+
+impl Field for RemoveIpamPoolEnum {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RemoveListenerCertificatesInput {
+    pub certificates: Vec<Certificate>,
+    pub listener_arn: String,
+}
+
+impl Structure for RemoveListenerCertificatesInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REMOVE_LISTENER_CERTIFICATES_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.certificates,
+            1 => &self.listener_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.certificates,
+            1 => &mut self.listener_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RemoveListenerCertificatesInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RemoveListenerCertificatesOutput {
+}
+
+impl Structure for RemoveListenerCertificatesOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REMOVE_LISTENER_CERTIFICATES_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RemoveListenerCertificatesOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
 #[derive(Clone, Default, PartialEq)]
 pub struct RemoveTagsInput {
     pub resource_arns: Vec<String>,
@@ -4170,6 +6039,64 @@ impl std::fmt::Debug for RemoveTagsOutput {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct RemoveTrustStoreRevocationsInput {
+    pub revocation_ids: Vec<i64>,
+    pub trust_store_arn: String,
+}
+
+impl Structure for RemoveTrustStoreRevocationsInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REMOVE_TRUST_STORE_REVOCATIONS_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.revocation_ids,
+            1 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.revocation_ids,
+            1 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RemoveTrustStoreRevocationsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RemoveTrustStoreRevocationsOutput {
+}
+
+impl Structure for RemoveTrustStoreRevocationsOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REMOVE_TRUST_STORE_REVOCATIONS_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RemoveTrustStoreRevocationsOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct ResourceInUseException {
     pub message: Option<String>,
 }
@@ -4193,6 +6120,173 @@ impl Structure for ResourceInUseException {
 impl std::fmt::Debug for ResourceInUseException {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ResourceNotFoundException {
+    pub message: Option<String>,
+}
+
+impl Structure for ResourceNotFoundException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::RESOURCE_NOT_FOUND_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ResourceNotFoundException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RevocationContent {
+    pub revocation_type: Option<RevocationType>,
+    pub s3_bucket: Option<String>,
+    pub s3_key: Option<String>,
+    pub s3_object_version: Option<String>,
+}
+
+impl Structure for RevocationContent {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REVOCATION_CONTENT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.revocation_type,
+            1 => &self.s3_bucket,
+            2 => &self.s3_key,
+            3 => &self.s3_object_version,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.revocation_type,
+            1 => &mut self.s3_bucket,
+            2 => &mut self.s3_key,
+            3 => &mut self.s3_object_version,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RevocationContent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RevocationContentNotFoundException {
+    pub message: Option<String>,
+}
+
+impl Structure for RevocationContentNotFoundException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REVOCATION_CONTENT_NOT_FOUND_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RevocationContentNotFoundException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RevocationIdNotFoundException {
+    pub message: Option<String>,
+}
+
+impl Structure for RevocationIdNotFoundException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REVOCATION_ID_NOT_FOUND_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RevocationIdNotFoundException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RevocationType {
+    Crl,
+    Unknown(String),
+}
+
+impl RevocationType {
+    pub fn as_str(&self) -> &str {
+        match self {
+            RevocationType::Crl => "CRL",
+            RevocationType::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for RevocationType {
+    fn from(value: &str) -> RevocationType {
+        match value {
+            "CRL" => RevocationType::Crl,
+            other => RevocationType::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for RevocationType {
+    fn default() -> RevocationType {
+        RevocationType::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for RevocationType {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = RevocationType::from(value.as_str());
+    }
+}
+
+impl Field for RevocationType {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
     }
 }
 
@@ -4447,6 +6541,67 @@ impl std::fmt::Debug for SSLPolicyNotFoundException {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct SetIpAddressTypeInput {
+    pub ip_address_type: IpAddressType,
+    pub load_balancer_arn: String,
+}
+
+impl Structure for SetIpAddressTypeInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SET_IP_ADDRESS_TYPE_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ip_address_type,
+            1 => &self.load_balancer_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ip_address_type,
+            1 => &mut self.load_balancer_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SetIpAddressTypeInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SetIpAddressTypeOutput {
+    pub ip_address_type: Option<IpAddressType>,
+}
+
+impl Structure for SetIpAddressTypeOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SET_IP_ADDRESS_TYPE_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ip_address_type,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ip_address_type,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SetIpAddressTypeOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct SetRulePrioritiesInput {
     pub rule_priorities: Vec<RulePriorityPair>,
 }
@@ -4499,6 +6654,149 @@ impl Structure for SetRulePrioritiesOutput {
 }
 
 impl std::fmt::Debug for SetRulePrioritiesOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SetSecurityGroupsInput {
+    pub enforce_security_group_inbound_rules_on_private_link_traffic: Option<EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum>,
+    pub load_balancer_arn: String,
+    pub security_groups: Vec<String>,
+}
+
+impl Structure for SetSecurityGroupsInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SET_SECURITY_GROUPS_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.enforce_security_group_inbound_rules_on_private_link_traffic,
+            1 => &self.load_balancer_arn,
+            2 => &self.security_groups,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.enforce_security_group_inbound_rules_on_private_link_traffic,
+            1 => &mut self.load_balancer_arn,
+            2 => &mut self.security_groups,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SetSecurityGroupsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SetSecurityGroupsOutput {
+    pub enforce_security_group_inbound_rules_on_private_link_traffic: Option<EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum>,
+    pub security_group_ids: Option<Vec<String>>,
+}
+
+impl Structure for SetSecurityGroupsOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SET_SECURITY_GROUPS_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.enforce_security_group_inbound_rules_on_private_link_traffic,
+            1 => &self.security_group_ids,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.enforce_security_group_inbound_rules_on_private_link_traffic,
+            1 => &mut self.security_group_ids,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SetSecurityGroupsOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SetSubnetsInput {
+    pub enable_prefix_for_ipv6_source_nat: Option<EnablePrefixForIpv6SourceNatEnum>,
+    pub ip_address_type: Option<IpAddressType>,
+    pub load_balancer_arn: String,
+    pub subnet_mappings: Option<Vec<SubnetMapping>>,
+    pub subnets: Option<Vec<String>>,
+}
+
+impl Structure for SetSubnetsInput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SET_SUBNETS_INPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.enable_prefix_for_ipv6_source_nat,
+            1 => &self.ip_address_type,
+            2 => &self.load_balancer_arn,
+            3 => &self.subnet_mappings,
+            4 => &self.subnets,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.enable_prefix_for_ipv6_source_nat,
+            1 => &mut self.ip_address_type,
+            2 => &mut self.load_balancer_arn,
+            3 => &mut self.subnet_mappings,
+            4 => &mut self.subnets,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SetSubnetsInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SetSubnetsOutput {
+    pub availability_zones: Option<Vec<AvailabilityZone>>,
+    pub enable_prefix_for_ipv6_source_nat: Option<EnablePrefixForIpv6SourceNatEnum>,
+    pub ip_address_type: Option<IpAddressType>,
+}
+
+impl Structure for SetSubnetsOutput {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SET_SUBNETS_OUTPUT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.availability_zones,
+            1 => &self.enable_prefix_for_ipv6_source_nat,
+            2 => &self.ip_address_type,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.availability_zones,
+            1 => &mut self.enable_prefix_for_ipv6_source_nat,
+            2 => &mut self.ip_address_type,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SetSubnetsOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -4582,6 +6880,44 @@ impl Structure for SourceIpConditionConfig {
 }
 
 impl std::fmt::Debug for SourceIpConditionConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SslPolicy {
+    pub ciphers: Option<Vec<Cipher>>,
+    pub name: Option<String>,
+    pub ssl_protocols: Option<Vec<String>>,
+    pub supported_load_balancer_types: Option<Vec<String>>,
+}
+
+impl Structure for SslPolicy {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SSL_POLICY
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ciphers,
+            1 => &self.name,
+            2 => &self.ssl_protocols,
+            3 => &self.supported_load_balancer_types,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ciphers,
+            1 => &mut self.name,
+            2 => &mut self.ssl_protocols,
+            3 => &mut self.supported_load_balancer_types,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SslPolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -5679,6 +8015,60 @@ impl std::fmt::Debug for TooManyTargetsException {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct TooManyTrustStoreRevocationEntriesException {
+    pub message: Option<String>,
+}
+
+impl Structure for TooManyTrustStoreRevocationEntriesException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::TOO_MANY_TRUST_STORE_REVOCATION_ENTRIES_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for TooManyTrustStoreRevocationEntriesException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TooManyTrustStoresException {
+    pub message: Option<String>,
+}
+
+impl Structure for TooManyTrustStoresException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::TOO_MANY_TRUST_STORES_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for TooManyTrustStoresException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct TooManyUniqueTargetGroupsPerLoadBalancerException {
     pub message: Option<String>,
 }
@@ -5756,6 +8146,103 @@ impl Field for TransformTypeEnum {
     }
 }
 
+#[derive(Clone, Default, PartialEq)]
+pub struct TrustStore {
+    pub name: Option<String>,
+    pub number_of_ca_certificates: Option<i32>,
+    pub status: Option<TrustStoreStatus>,
+    pub total_revoked_entries: Option<i64>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Structure for TrustStore {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::TRUST_STORE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.name,
+            1 => &self.number_of_ca_certificates,
+            2 => &self.status,
+            3 => &self.total_revoked_entries,
+            4 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.name,
+            1 => &mut self.number_of_ca_certificates,
+            2 => &mut self.status,
+            3 => &mut self.total_revoked_entries,
+            4 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for TrustStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TrustStoreAssociation {
+    pub resource_arn: Option<String>,
+}
+
+impl Structure for TrustStoreAssociation {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::TRUST_STORE_ASSOCIATION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.resource_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.resource_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for TrustStoreAssociation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TrustStoreAssociationNotFoundException {
+    pub message: Option<String>,
+}
+
+impl Structure for TrustStoreAssociationNotFoundException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::TRUST_STORE_ASSOCIATION_NOT_FOUND_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for TrustStoreAssociationNotFoundException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TrustStoreAssociationStatusEnum {
     Active,
@@ -5804,6 +8291,33 @@ impl Field for TrustStoreAssociationStatusEnum {
     }
     fn slot(&mut self) -> Slot<'_> {
         Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TrustStoreInUseException {
+    pub message: Option<String>,
+}
+
+impl Structure for TrustStoreInUseException {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::TRUST_STORE_IN_USE_EXCEPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for TrustStoreInUseException {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
     }
 }
 
@@ -5858,6 +8372,95 @@ impl Structure for TrustStoreNotReadyException {
 impl std::fmt::Debug for TrustStoreNotReadyException {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TrustStoreRevocation {
+    pub number_of_revoked_entries: Option<i64>,
+    pub revocation_id: Option<i64>,
+    pub revocation_type: Option<RevocationType>,
+    pub trust_store_arn: Option<String>,
+}
+
+impl Structure for TrustStoreRevocation {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::TRUST_STORE_REVOCATION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.number_of_revoked_entries,
+            1 => &self.revocation_id,
+            2 => &self.revocation_type,
+            3 => &self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.number_of_revoked_entries,
+            1 => &mut self.revocation_id,
+            2 => &mut self.revocation_type,
+            3 => &mut self.trust_store_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for TrustStoreRevocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TrustStoreStatus {
+    Active,
+    Creating,
+    Unknown(String),
+}
+
+impl TrustStoreStatus {
+    pub fn as_str(&self) -> &str {
+        match self {
+            TrustStoreStatus::Active => "ACTIVE",
+            TrustStoreStatus::Creating => "CREATING",
+            TrustStoreStatus::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for TrustStoreStatus {
+    fn from(value: &str) -> TrustStoreStatus {
+        match value {
+            "ACTIVE" => TrustStoreStatus::Active,
+            "CREATING" => TrustStoreStatus::Creating,
+            other => TrustStoreStatus::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for TrustStoreStatus {
+    fn default() -> TrustStoreStatus {
+        TrustStoreStatus::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for TrustStoreStatus {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = TrustStoreStatus::from(value.as_str());
+    }
+}
+
+impl Field for TrustStoreStatus {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
     }
 }
 
@@ -5917,165 +8520,320 @@ impl std::fmt::Debug for UrlRewriteConfig {
     }
 }
 
+#[derive(Clone, Default, PartialEq)]
+pub struct ZonalCapacityReservationState {
+    pub availability_zone: Option<String>,
+    pub effective_capacity_units: Option<f64>,
+    pub state: Option<CapacityReservationStatus>,
+}
+
+impl Structure for ZonalCapacityReservationState {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ZONAL_CAPACITY_RESERVATION_STATE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.availability_zone,
+            1 => &self.effective_capacity_units,
+            2 => &self.state,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.availability_zone,
+            1 => &mut self.effective_capacity_units,
+            2 => &mut self.state,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ZonalCapacityReservationState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
+    AddListenerCertificates(AddListenerCertificatesInput),
     AddTags(AddTagsInput),
+    AddTrustStoreRevocations(AddTrustStoreRevocationsInput),
     CreateListener(CreateListenerInput),
     CreateLoadBalancer(CreateLoadBalancerInput),
     CreateRule(CreateRuleInput),
     CreateTargetGroup(CreateTargetGroupInput),
+    CreateTrustStore(CreateTrustStoreInput),
     DeleteListener(DeleteListenerInput),
     DeleteLoadBalancer(DeleteLoadBalancerInput),
     DeleteRule(DeleteRuleInput),
+    DeleteSharedTrustStoreAssociation(DeleteSharedTrustStoreAssociationInput),
     DeleteTargetGroup(DeleteTargetGroupInput),
+    DeleteTrustStore(DeleteTrustStoreInput),
     DeregisterTargets(DeregisterTargetsInput),
+    DescribeAccountLimits(DescribeAccountLimitsInput),
+    DescribeCapacityReservation(DescribeCapacityReservationInput),
     DescribeListenerAttributes(DescribeListenerAttributesInput),
+    DescribeListenerCertificates(DescribeListenerCertificatesInput),
     DescribeListeners(DescribeListenersInput),
     DescribeLoadBalancerAttributes(DescribeLoadBalancerAttributesInput),
     DescribeLoadBalancers(DescribeLoadBalancersInput),
     DescribeRules(DescribeRulesInput),
+    DescribeSSLPolicies(DescribeSSLPoliciesInput),
     DescribeTags(DescribeTagsInput),
     DescribeTargetGroupAttributes(DescribeTargetGroupAttributesInput),
     DescribeTargetGroups(DescribeTargetGroupsInput),
     DescribeTargetHealth(DescribeTargetHealthInput),
+    DescribeTrustStoreAssociations(DescribeTrustStoreAssociationsInput),
+    DescribeTrustStoreRevocations(DescribeTrustStoreRevocationsInput),
+    DescribeTrustStores(DescribeTrustStoresInput),
+    GetResourcePolicy(GetResourcePolicyInput),
+    GetTrustStoreCaCertificatesBundle(GetTrustStoreCaCertificatesBundleInput),
+    GetTrustStoreRevocationContent(GetTrustStoreRevocationContentInput),
+    ModifyCapacityReservation(ModifyCapacityReservationInput),
+    ModifyIpPools(ModifyIpPoolsInput),
     ModifyListener(ModifyListenerInput),
+    ModifyListenerAttributes(ModifyListenerAttributesInput),
     ModifyLoadBalancerAttributes(ModifyLoadBalancerAttributesInput),
     ModifyRule(ModifyRuleInput),
     ModifyTargetGroup(ModifyTargetGroupInput),
     ModifyTargetGroupAttributes(ModifyTargetGroupAttributesInput),
+    ModifyTrustStore(ModifyTrustStoreInput),
     RegisterTargets(RegisterTargetsInput),
+    RemoveListenerCertificates(RemoveListenerCertificatesInput),
     RemoveTags(RemoveTagsInput),
+    RemoveTrustStoreRevocations(RemoveTrustStoreRevocationsInput),
+    SetIpAddressType(SetIpAddressTypeInput),
     SetRulePriorities(SetRulePrioritiesInput),
+    SetSecurityGroups(SetSecurityGroupsInput),
+    SetSubnets(SetSubnetsInput),
 }
 
 impl Request {
     /// The name of the operation.
     pub fn operation(&self) -> &'static str {
         match self {
+            Request::AddListenerCertificates(_) => "AddListenerCertificates",
             Request::AddTags(_) => "AddTags",
+            Request::AddTrustStoreRevocations(_) => "AddTrustStoreRevocations",
             Request::CreateListener(_) => "CreateListener",
             Request::CreateLoadBalancer(_) => "CreateLoadBalancer",
             Request::CreateRule(_) => "CreateRule",
             Request::CreateTargetGroup(_) => "CreateTargetGroup",
+            Request::CreateTrustStore(_) => "CreateTrustStore",
             Request::DeleteListener(_) => "DeleteListener",
             Request::DeleteLoadBalancer(_) => "DeleteLoadBalancer",
             Request::DeleteRule(_) => "DeleteRule",
+            Request::DeleteSharedTrustStoreAssociation(_) => "DeleteSharedTrustStoreAssociation",
             Request::DeleteTargetGroup(_) => "DeleteTargetGroup",
+            Request::DeleteTrustStore(_) => "DeleteTrustStore",
             Request::DeregisterTargets(_) => "DeregisterTargets",
+            Request::DescribeAccountLimits(_) => "DescribeAccountLimits",
+            Request::DescribeCapacityReservation(_) => "DescribeCapacityReservation",
             Request::DescribeListenerAttributes(_) => "DescribeListenerAttributes",
+            Request::DescribeListenerCertificates(_) => "DescribeListenerCertificates",
             Request::DescribeListeners(_) => "DescribeListeners",
             Request::DescribeLoadBalancerAttributes(_) => "DescribeLoadBalancerAttributes",
             Request::DescribeLoadBalancers(_) => "DescribeLoadBalancers",
             Request::DescribeRules(_) => "DescribeRules",
+            Request::DescribeSSLPolicies(_) => "DescribeSSLPolicies",
             Request::DescribeTags(_) => "DescribeTags",
             Request::DescribeTargetGroupAttributes(_) => "DescribeTargetGroupAttributes",
             Request::DescribeTargetGroups(_) => "DescribeTargetGroups",
             Request::DescribeTargetHealth(_) => "DescribeTargetHealth",
+            Request::DescribeTrustStoreAssociations(_) => "DescribeTrustStoreAssociations",
+            Request::DescribeTrustStoreRevocations(_) => "DescribeTrustStoreRevocations",
+            Request::DescribeTrustStores(_) => "DescribeTrustStores",
+            Request::GetResourcePolicy(_) => "GetResourcePolicy",
+            Request::GetTrustStoreCaCertificatesBundle(_) => "GetTrustStoreCaCertificatesBundle",
+            Request::GetTrustStoreRevocationContent(_) => "GetTrustStoreRevocationContent",
+            Request::ModifyCapacityReservation(_) => "ModifyCapacityReservation",
+            Request::ModifyIpPools(_) => "ModifyIpPools",
             Request::ModifyListener(_) => "ModifyListener",
+            Request::ModifyListenerAttributes(_) => "ModifyListenerAttributes",
             Request::ModifyLoadBalancerAttributes(_) => "ModifyLoadBalancerAttributes",
             Request::ModifyRule(_) => "ModifyRule",
             Request::ModifyTargetGroup(_) => "ModifyTargetGroup",
             Request::ModifyTargetGroupAttributes(_) => "ModifyTargetGroupAttributes",
+            Request::ModifyTrustStore(_) => "ModifyTrustStore",
             Request::RegisterTargets(_) => "RegisterTargets",
+            Request::RemoveListenerCertificates(_) => "RemoveListenerCertificates",
             Request::RemoveTags(_) => "RemoveTags",
+            Request::RemoveTrustStoreRevocations(_) => "RemoveTrustStoreRevocations",
+            Request::SetIpAddressType(_) => "SetIpAddressType",
             Request::SetRulePriorities(_) => "SetRulePriorities",
+            Request::SetSecurityGroups(_) => "SetSecurityGroups",
+            Request::SetSubnets(_) => "SetSubnets",
         }
     }
 
     pub fn structure(&self) -> &dyn Structure {
         match self {
+            Request::AddListenerCertificates(message) => message,
             Request::AddTags(message) => message,
+            Request::AddTrustStoreRevocations(message) => message,
             Request::CreateListener(message) => message,
             Request::CreateLoadBalancer(message) => message,
             Request::CreateRule(message) => message,
             Request::CreateTargetGroup(message) => message,
+            Request::CreateTrustStore(message) => message,
             Request::DeleteListener(message) => message,
             Request::DeleteLoadBalancer(message) => message,
             Request::DeleteRule(message) => message,
+            Request::DeleteSharedTrustStoreAssociation(message) => message,
             Request::DeleteTargetGroup(message) => message,
+            Request::DeleteTrustStore(message) => message,
             Request::DeregisterTargets(message) => message,
+            Request::DescribeAccountLimits(message) => message,
+            Request::DescribeCapacityReservation(message) => message,
             Request::DescribeListenerAttributes(message) => message,
+            Request::DescribeListenerCertificates(message) => message,
             Request::DescribeListeners(message) => message,
             Request::DescribeLoadBalancerAttributes(message) => message,
             Request::DescribeLoadBalancers(message) => message,
             Request::DescribeRules(message) => message,
+            Request::DescribeSSLPolicies(message) => message,
             Request::DescribeTags(message) => message,
             Request::DescribeTargetGroupAttributes(message) => message,
             Request::DescribeTargetGroups(message) => message,
             Request::DescribeTargetHealth(message) => message,
+            Request::DescribeTrustStoreAssociations(message) => message,
+            Request::DescribeTrustStoreRevocations(message) => message,
+            Request::DescribeTrustStores(message) => message,
+            Request::GetResourcePolicy(message) => message,
+            Request::GetTrustStoreCaCertificatesBundle(message) => message,
+            Request::GetTrustStoreRevocationContent(message) => message,
+            Request::ModifyCapacityReservation(message) => message,
+            Request::ModifyIpPools(message) => message,
             Request::ModifyListener(message) => message,
+            Request::ModifyListenerAttributes(message) => message,
             Request::ModifyLoadBalancerAttributes(message) => message,
             Request::ModifyRule(message) => message,
             Request::ModifyTargetGroup(message) => message,
             Request::ModifyTargetGroupAttributes(message) => message,
+            Request::ModifyTrustStore(message) => message,
             Request::RegisterTargets(message) => message,
+            Request::RemoveListenerCertificates(message) => message,
             Request::RemoveTags(message) => message,
+            Request::RemoveTrustStoreRevocations(message) => message,
+            Request::SetIpAddressType(message) => message,
             Request::SetRulePriorities(message) => message,
+            Request::SetSecurityGroups(message) => message,
+            Request::SetSubnets(message) => message,
         }
     }
 
     pub fn structure_mut(&mut self) -> &mut dyn Structure {
         match self {
+            Request::AddListenerCertificates(message) => message,
             Request::AddTags(message) => message,
+            Request::AddTrustStoreRevocations(message) => message,
             Request::CreateListener(message) => message,
             Request::CreateLoadBalancer(message) => message,
             Request::CreateRule(message) => message,
             Request::CreateTargetGroup(message) => message,
+            Request::CreateTrustStore(message) => message,
             Request::DeleteListener(message) => message,
             Request::DeleteLoadBalancer(message) => message,
             Request::DeleteRule(message) => message,
+            Request::DeleteSharedTrustStoreAssociation(message) => message,
             Request::DeleteTargetGroup(message) => message,
+            Request::DeleteTrustStore(message) => message,
             Request::DeregisterTargets(message) => message,
+            Request::DescribeAccountLimits(message) => message,
+            Request::DescribeCapacityReservation(message) => message,
             Request::DescribeListenerAttributes(message) => message,
+            Request::DescribeListenerCertificates(message) => message,
             Request::DescribeListeners(message) => message,
             Request::DescribeLoadBalancerAttributes(message) => message,
             Request::DescribeLoadBalancers(message) => message,
             Request::DescribeRules(message) => message,
+            Request::DescribeSSLPolicies(message) => message,
             Request::DescribeTags(message) => message,
             Request::DescribeTargetGroupAttributes(message) => message,
             Request::DescribeTargetGroups(message) => message,
             Request::DescribeTargetHealth(message) => message,
+            Request::DescribeTrustStoreAssociations(message) => message,
+            Request::DescribeTrustStoreRevocations(message) => message,
+            Request::DescribeTrustStores(message) => message,
+            Request::GetResourcePolicy(message) => message,
+            Request::GetTrustStoreCaCertificatesBundle(message) => message,
+            Request::GetTrustStoreRevocationContent(message) => message,
+            Request::ModifyCapacityReservation(message) => message,
+            Request::ModifyIpPools(message) => message,
             Request::ModifyListener(message) => message,
+            Request::ModifyListenerAttributes(message) => message,
             Request::ModifyLoadBalancerAttributes(message) => message,
             Request::ModifyRule(message) => message,
             Request::ModifyTargetGroup(message) => message,
             Request::ModifyTargetGroupAttributes(message) => message,
+            Request::ModifyTrustStore(message) => message,
             Request::RegisterTargets(message) => message,
+            Request::RemoveListenerCertificates(message) => message,
             Request::RemoveTags(message) => message,
+            Request::RemoveTrustStoreRevocations(message) => message,
+            Request::SetIpAddressType(message) => message,
             Request::SetRulePriorities(message) => message,
+            Request::SetSecurityGroups(message) => message,
+            Request::SetSubnets(message) => message,
         }
     }
 
     /// An empty request for the named operation; `None` when it has no generated shapes.
     pub fn empty(operation: &str) -> Option<Request> {
         Some(match operation {
+            "AddListenerCertificates" => Request::AddListenerCertificates(AddListenerCertificatesInput::default()),
             "AddTags" => Request::AddTags(AddTagsInput::default()),
+            "AddTrustStoreRevocations" => Request::AddTrustStoreRevocations(AddTrustStoreRevocationsInput::default()),
             "CreateListener" => Request::CreateListener(CreateListenerInput::default()),
             "CreateLoadBalancer" => Request::CreateLoadBalancer(CreateLoadBalancerInput::default()),
             "CreateRule" => Request::CreateRule(CreateRuleInput::default()),
             "CreateTargetGroup" => Request::CreateTargetGroup(CreateTargetGroupInput::default()),
+            "CreateTrustStore" => Request::CreateTrustStore(CreateTrustStoreInput::default()),
             "DeleteListener" => Request::DeleteListener(DeleteListenerInput::default()),
             "DeleteLoadBalancer" => Request::DeleteLoadBalancer(DeleteLoadBalancerInput::default()),
             "DeleteRule" => Request::DeleteRule(DeleteRuleInput::default()),
+            "DeleteSharedTrustStoreAssociation" => Request::DeleteSharedTrustStoreAssociation(DeleteSharedTrustStoreAssociationInput::default()),
             "DeleteTargetGroup" => Request::DeleteTargetGroup(DeleteTargetGroupInput::default()),
+            "DeleteTrustStore" => Request::DeleteTrustStore(DeleteTrustStoreInput::default()),
             "DeregisterTargets" => Request::DeregisterTargets(DeregisterTargetsInput::default()),
+            "DescribeAccountLimits" => Request::DescribeAccountLimits(DescribeAccountLimitsInput::default()),
+            "DescribeCapacityReservation" => Request::DescribeCapacityReservation(DescribeCapacityReservationInput::default()),
             "DescribeListenerAttributes" => Request::DescribeListenerAttributes(DescribeListenerAttributesInput::default()),
+            "DescribeListenerCertificates" => Request::DescribeListenerCertificates(DescribeListenerCertificatesInput::default()),
             "DescribeListeners" => Request::DescribeListeners(DescribeListenersInput::default()),
             "DescribeLoadBalancerAttributes" => Request::DescribeLoadBalancerAttributes(DescribeLoadBalancerAttributesInput::default()),
             "DescribeLoadBalancers" => Request::DescribeLoadBalancers(DescribeLoadBalancersInput::default()),
             "DescribeRules" => Request::DescribeRules(DescribeRulesInput::default()),
+            "DescribeSSLPolicies" => Request::DescribeSSLPolicies(DescribeSSLPoliciesInput::default()),
             "DescribeTags" => Request::DescribeTags(DescribeTagsInput::default()),
             "DescribeTargetGroupAttributes" => Request::DescribeTargetGroupAttributes(DescribeTargetGroupAttributesInput::default()),
             "DescribeTargetGroups" => Request::DescribeTargetGroups(DescribeTargetGroupsInput::default()),
             "DescribeTargetHealth" => Request::DescribeTargetHealth(DescribeTargetHealthInput::default()),
+            "DescribeTrustStoreAssociations" => Request::DescribeTrustStoreAssociations(DescribeTrustStoreAssociationsInput::default()),
+            "DescribeTrustStoreRevocations" => Request::DescribeTrustStoreRevocations(DescribeTrustStoreRevocationsInput::default()),
+            "DescribeTrustStores" => Request::DescribeTrustStores(DescribeTrustStoresInput::default()),
+            "GetResourcePolicy" => Request::GetResourcePolicy(GetResourcePolicyInput::default()),
+            "GetTrustStoreCaCertificatesBundle" => Request::GetTrustStoreCaCertificatesBundle(GetTrustStoreCaCertificatesBundleInput::default()),
+            "GetTrustStoreRevocationContent" => Request::GetTrustStoreRevocationContent(GetTrustStoreRevocationContentInput::default()),
+            "ModifyCapacityReservation" => Request::ModifyCapacityReservation(ModifyCapacityReservationInput::default()),
+            "ModifyIpPools" => Request::ModifyIpPools(ModifyIpPoolsInput::default()),
             "ModifyListener" => Request::ModifyListener(ModifyListenerInput::default()),
+            "ModifyListenerAttributes" => Request::ModifyListenerAttributes(ModifyListenerAttributesInput::default()),
             "ModifyLoadBalancerAttributes" => Request::ModifyLoadBalancerAttributes(ModifyLoadBalancerAttributesInput::default()),
             "ModifyRule" => Request::ModifyRule(ModifyRuleInput::default()),
             "ModifyTargetGroup" => Request::ModifyTargetGroup(ModifyTargetGroupInput::default()),
             "ModifyTargetGroupAttributes" => Request::ModifyTargetGroupAttributes(ModifyTargetGroupAttributesInput::default()),
+            "ModifyTrustStore" => Request::ModifyTrustStore(ModifyTrustStoreInput::default()),
             "RegisterTargets" => Request::RegisterTargets(RegisterTargetsInput::default()),
+            "RemoveListenerCertificates" => Request::RemoveListenerCertificates(RemoveListenerCertificatesInput::default()),
             "RemoveTags" => Request::RemoveTags(RemoveTagsInput::default()),
+            "RemoveTrustStoreRevocations" => Request::RemoveTrustStoreRevocations(RemoveTrustStoreRevocationsInput::default()),
+            "SetIpAddressType" => Request::SetIpAddressType(SetIpAddressTypeInput::default()),
             "SetRulePriorities" => Request::SetRulePriorities(SetRulePrioritiesInput::default()),
+            "SetSecurityGroups" => Request::SetSecurityGroups(SetSecurityGroupsInput::default()),
+            "SetSubnets" => Request::SetSubnets(SetSubnetsInput::default()),
             _ => return None,
         })
     }
@@ -6083,98 +8841,170 @@ impl Request {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Response {
+    AddListenerCertificates(AddListenerCertificatesOutput),
     AddTags(AddTagsOutput),
+    AddTrustStoreRevocations(AddTrustStoreRevocationsOutput),
     CreateListener(CreateListenerOutput),
     CreateLoadBalancer(CreateLoadBalancerOutput),
     CreateRule(CreateRuleOutput),
     CreateTargetGroup(CreateTargetGroupOutput),
+    CreateTrustStore(CreateTrustStoreOutput),
     DeleteListener(DeleteListenerOutput),
     DeleteLoadBalancer(DeleteLoadBalancerOutput),
     DeleteRule(DeleteRuleOutput),
+    DeleteSharedTrustStoreAssociation(DeleteSharedTrustStoreAssociationOutput),
     DeleteTargetGroup(DeleteTargetGroupOutput),
+    DeleteTrustStore(DeleteTrustStoreOutput),
     DeregisterTargets(DeregisterTargetsOutput),
+    DescribeAccountLimits(DescribeAccountLimitsOutput),
+    DescribeCapacityReservation(DescribeCapacityReservationOutput),
     DescribeListenerAttributes(DescribeListenerAttributesOutput),
+    DescribeListenerCertificates(DescribeListenerCertificatesOutput),
     DescribeListeners(DescribeListenersOutput),
     DescribeLoadBalancerAttributes(DescribeLoadBalancerAttributesOutput),
     DescribeLoadBalancers(DescribeLoadBalancersOutput),
     DescribeRules(DescribeRulesOutput),
+    DescribeSSLPolicies(DescribeSSLPoliciesOutput),
     DescribeTags(DescribeTagsOutput),
     DescribeTargetGroupAttributes(DescribeTargetGroupAttributesOutput),
     DescribeTargetGroups(DescribeTargetGroupsOutput),
     DescribeTargetHealth(DescribeTargetHealthOutput),
+    DescribeTrustStoreAssociations(DescribeTrustStoreAssociationsOutput),
+    DescribeTrustStoreRevocations(DescribeTrustStoreRevocationsOutput),
+    DescribeTrustStores(DescribeTrustStoresOutput),
+    GetResourcePolicy(GetResourcePolicyOutput),
+    GetTrustStoreCaCertificatesBundle(GetTrustStoreCaCertificatesBundleOutput),
+    GetTrustStoreRevocationContent(GetTrustStoreRevocationContentOutput),
+    ModifyCapacityReservation(ModifyCapacityReservationOutput),
+    ModifyIpPools(ModifyIpPoolsOutput),
     ModifyListener(ModifyListenerOutput),
+    ModifyListenerAttributes(ModifyListenerAttributesOutput),
     ModifyLoadBalancerAttributes(ModifyLoadBalancerAttributesOutput),
     ModifyRule(ModifyRuleOutput),
     ModifyTargetGroup(ModifyTargetGroupOutput),
     ModifyTargetGroupAttributes(ModifyTargetGroupAttributesOutput),
+    ModifyTrustStore(ModifyTrustStoreOutput),
     RegisterTargets(RegisterTargetsOutput),
+    RemoveListenerCertificates(RemoveListenerCertificatesOutput),
     RemoveTags(RemoveTagsOutput),
+    RemoveTrustStoreRevocations(RemoveTrustStoreRevocationsOutput),
+    SetIpAddressType(SetIpAddressTypeOutput),
     SetRulePriorities(SetRulePrioritiesOutput),
+    SetSecurityGroups(SetSecurityGroupsOutput),
+    SetSubnets(SetSubnetsOutput),
 }
 
 impl Response {
     /// The name of the operation.
     pub fn operation(&self) -> &'static str {
         match self {
+            Response::AddListenerCertificates(_) => "AddListenerCertificates",
             Response::AddTags(_) => "AddTags",
+            Response::AddTrustStoreRevocations(_) => "AddTrustStoreRevocations",
             Response::CreateListener(_) => "CreateListener",
             Response::CreateLoadBalancer(_) => "CreateLoadBalancer",
             Response::CreateRule(_) => "CreateRule",
             Response::CreateTargetGroup(_) => "CreateTargetGroup",
+            Response::CreateTrustStore(_) => "CreateTrustStore",
             Response::DeleteListener(_) => "DeleteListener",
             Response::DeleteLoadBalancer(_) => "DeleteLoadBalancer",
             Response::DeleteRule(_) => "DeleteRule",
+            Response::DeleteSharedTrustStoreAssociation(_) => "DeleteSharedTrustStoreAssociation",
             Response::DeleteTargetGroup(_) => "DeleteTargetGroup",
+            Response::DeleteTrustStore(_) => "DeleteTrustStore",
             Response::DeregisterTargets(_) => "DeregisterTargets",
+            Response::DescribeAccountLimits(_) => "DescribeAccountLimits",
+            Response::DescribeCapacityReservation(_) => "DescribeCapacityReservation",
             Response::DescribeListenerAttributes(_) => "DescribeListenerAttributes",
+            Response::DescribeListenerCertificates(_) => "DescribeListenerCertificates",
             Response::DescribeListeners(_) => "DescribeListeners",
             Response::DescribeLoadBalancerAttributes(_) => "DescribeLoadBalancerAttributes",
             Response::DescribeLoadBalancers(_) => "DescribeLoadBalancers",
             Response::DescribeRules(_) => "DescribeRules",
+            Response::DescribeSSLPolicies(_) => "DescribeSSLPolicies",
             Response::DescribeTags(_) => "DescribeTags",
             Response::DescribeTargetGroupAttributes(_) => "DescribeTargetGroupAttributes",
             Response::DescribeTargetGroups(_) => "DescribeTargetGroups",
             Response::DescribeTargetHealth(_) => "DescribeTargetHealth",
+            Response::DescribeTrustStoreAssociations(_) => "DescribeTrustStoreAssociations",
+            Response::DescribeTrustStoreRevocations(_) => "DescribeTrustStoreRevocations",
+            Response::DescribeTrustStores(_) => "DescribeTrustStores",
+            Response::GetResourcePolicy(_) => "GetResourcePolicy",
+            Response::GetTrustStoreCaCertificatesBundle(_) => "GetTrustStoreCaCertificatesBundle",
+            Response::GetTrustStoreRevocationContent(_) => "GetTrustStoreRevocationContent",
+            Response::ModifyCapacityReservation(_) => "ModifyCapacityReservation",
+            Response::ModifyIpPools(_) => "ModifyIpPools",
             Response::ModifyListener(_) => "ModifyListener",
+            Response::ModifyListenerAttributes(_) => "ModifyListenerAttributes",
             Response::ModifyLoadBalancerAttributes(_) => "ModifyLoadBalancerAttributes",
             Response::ModifyRule(_) => "ModifyRule",
             Response::ModifyTargetGroup(_) => "ModifyTargetGroup",
             Response::ModifyTargetGroupAttributes(_) => "ModifyTargetGroupAttributes",
+            Response::ModifyTrustStore(_) => "ModifyTrustStore",
             Response::RegisterTargets(_) => "RegisterTargets",
+            Response::RemoveListenerCertificates(_) => "RemoveListenerCertificates",
             Response::RemoveTags(_) => "RemoveTags",
+            Response::RemoveTrustStoreRevocations(_) => "RemoveTrustStoreRevocations",
+            Response::SetIpAddressType(_) => "SetIpAddressType",
             Response::SetRulePriorities(_) => "SetRulePriorities",
+            Response::SetSecurityGroups(_) => "SetSecurityGroups",
+            Response::SetSubnets(_) => "SetSubnets",
         }
     }
 
     pub fn structure(&self) -> &dyn Structure {
         match self {
+            Response::AddListenerCertificates(message) => message,
             Response::AddTags(message) => message,
+            Response::AddTrustStoreRevocations(message) => message,
             Response::CreateListener(message) => message,
             Response::CreateLoadBalancer(message) => message,
             Response::CreateRule(message) => message,
             Response::CreateTargetGroup(message) => message,
+            Response::CreateTrustStore(message) => message,
             Response::DeleteListener(message) => message,
             Response::DeleteLoadBalancer(message) => message,
             Response::DeleteRule(message) => message,
+            Response::DeleteSharedTrustStoreAssociation(message) => message,
             Response::DeleteTargetGroup(message) => message,
+            Response::DeleteTrustStore(message) => message,
             Response::DeregisterTargets(message) => message,
+            Response::DescribeAccountLimits(message) => message,
+            Response::DescribeCapacityReservation(message) => message,
             Response::DescribeListenerAttributes(message) => message,
+            Response::DescribeListenerCertificates(message) => message,
             Response::DescribeListeners(message) => message,
             Response::DescribeLoadBalancerAttributes(message) => message,
             Response::DescribeLoadBalancers(message) => message,
             Response::DescribeRules(message) => message,
+            Response::DescribeSSLPolicies(message) => message,
             Response::DescribeTags(message) => message,
             Response::DescribeTargetGroupAttributes(message) => message,
             Response::DescribeTargetGroups(message) => message,
             Response::DescribeTargetHealth(message) => message,
+            Response::DescribeTrustStoreAssociations(message) => message,
+            Response::DescribeTrustStoreRevocations(message) => message,
+            Response::DescribeTrustStores(message) => message,
+            Response::GetResourcePolicy(message) => message,
+            Response::GetTrustStoreCaCertificatesBundle(message) => message,
+            Response::GetTrustStoreRevocationContent(message) => message,
+            Response::ModifyCapacityReservation(message) => message,
+            Response::ModifyIpPools(message) => message,
             Response::ModifyListener(message) => message,
+            Response::ModifyListenerAttributes(message) => message,
             Response::ModifyLoadBalancerAttributes(message) => message,
             Response::ModifyRule(message) => message,
             Response::ModifyTargetGroup(message) => message,
             Response::ModifyTargetGroupAttributes(message) => message,
+            Response::ModifyTrustStore(message) => message,
             Response::RegisterTargets(message) => message,
+            Response::RemoveListenerCertificates(message) => message,
             Response::RemoveTags(message) => message,
+            Response::RemoveTrustStoreRevocations(message) => message,
+            Response::SetIpAddressType(message) => message,
             Response::SetRulePriorities(message) => message,
+            Response::SetSecurityGroups(message) => message,
+            Response::SetSubnets(message) => message,
         }
     }
 }
@@ -6185,15 +9015,24 @@ pub enum Error {
     ALPNPolicyNotSupportedException(ALPNPolicyNotSupportedException),
     AllocationIdNotFoundException(AllocationIdNotFoundException),
     AvailabilityZoneNotSupportedException(AvailabilityZoneNotSupportedException),
+    CaCertificatesBundleNotFoundException(CaCertificatesBundleNotFoundException),
+    CapacityDecreaseRequestsLimitExceededException(CapacityDecreaseRequestsLimitExceededException),
+    CapacityReservationPendingException(CapacityReservationPendingException),
+    CapacityUnitsLimitExceededException(CapacityUnitsLimitExceededException),
     CertificateNotFoundException(CertificateNotFoundException),
+    DeleteAssociationSameAccountException(DeleteAssociationSameAccountException),
     DuplicateListenerException(DuplicateListenerException),
     DuplicateLoadBalancerNameException(DuplicateLoadBalancerNameException),
     DuplicateTagKeysException(DuplicateTagKeysException),
     DuplicateTargetGroupNameException(DuplicateTargetGroupNameException),
+    DuplicateTrustStoreNameException(DuplicateTrustStoreNameException),
     HealthUnavailableException(HealthUnavailableException),
     IncompatibleProtocolsException(IncompatibleProtocolsException),
+    InsufficientCapacityException(InsufficientCapacityException),
+    InvalidCaCertificatesBundleException(InvalidCaCertificatesBundleException),
     InvalidConfigurationRequestException(InvalidConfigurationRequestException),
     InvalidLoadBalancerActionException(InvalidLoadBalancerActionException),
+    InvalidRevocationContentException(InvalidRevocationContentException),
     InvalidSchemeException(InvalidSchemeException),
     InvalidSecurityGroupException(InvalidSecurityGroupException),
     InvalidSubnetException(InvalidSubnetException),
@@ -6201,8 +9040,12 @@ pub enum Error {
     ListenerNotFoundException(ListenerNotFoundException),
     LoadBalancerNotFoundException(LoadBalancerNotFoundException),
     OperationNotPermittedException(OperationNotPermittedException),
+    PriorRequestNotCompleteException(PriorRequestNotCompleteException),
     PriorityInUseException(PriorityInUseException),
     ResourceInUseException(ResourceInUseException),
+    ResourceNotFoundException(ResourceNotFoundException),
+    RevocationContentNotFoundException(RevocationContentNotFoundException),
+    RevocationIdNotFoundException(RevocationIdNotFoundException),
     RuleNotFoundException(RuleNotFoundException),
     SSLPolicyNotFoundException(SSLPolicyNotFoundException),
     SubnetNotFoundException(SubnetNotFoundException),
@@ -6217,7 +9060,11 @@ pub enum Error {
     TooManyTagsException(TooManyTagsException),
     TooManyTargetGroupsException(TooManyTargetGroupsException),
     TooManyTargetsException(TooManyTargetsException),
+    TooManyTrustStoreRevocationEntriesException(TooManyTrustStoreRevocationEntriesException),
+    TooManyTrustStoresException(TooManyTrustStoresException),
     TooManyUniqueTargetGroupsPerLoadBalancerException(TooManyUniqueTargetGroupsPerLoadBalancerException),
+    TrustStoreAssociationNotFoundException(TrustStoreAssociationNotFoundException),
+    TrustStoreInUseException(TrustStoreInUseException),
     TrustStoreNotFoundException(TrustStoreNotFoundException),
     TrustStoreNotReadyException(TrustStoreNotReadyException),
     UnsupportedProtocolException(UnsupportedProtocolException),
@@ -6243,8 +9090,28 @@ impl Error {
         Error::AvailabilityZoneNotSupportedException(AvailabilityZoneNotSupportedException { message: Some(message.into()), ..Default::default() })
     }
 
+    pub fn ca_certificates_bundle_not_found(message: impl Into<String>) -> Error {
+        Error::CaCertificatesBundleNotFoundException(CaCertificatesBundleNotFoundException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn capacity_decrease_requests_limit_exceeded(message: impl Into<String>) -> Error {
+        Error::CapacityDecreaseRequestsLimitExceededException(CapacityDecreaseRequestsLimitExceededException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn capacity_reservation_pending(message: impl Into<String>) -> Error {
+        Error::CapacityReservationPendingException(CapacityReservationPendingException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn capacity_units_limit_exceeded(message: impl Into<String>) -> Error {
+        Error::CapacityUnitsLimitExceededException(CapacityUnitsLimitExceededException { message: Some(message.into()), ..Default::default() })
+    }
+
     pub fn certificate_not_found(message: impl Into<String>) -> Error {
         Error::CertificateNotFoundException(CertificateNotFoundException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn delete_association_same_account(message: impl Into<String>) -> Error {
+        Error::DeleteAssociationSameAccountException(DeleteAssociationSameAccountException { message: Some(message.into()), ..Default::default() })
     }
 
     pub fn duplicate_listener(message: impl Into<String>) -> Error {
@@ -6263,6 +9130,10 @@ impl Error {
         Error::DuplicateTargetGroupNameException(DuplicateTargetGroupNameException { message: Some(message.into()), ..Default::default() })
     }
 
+    pub fn duplicate_trust_store_name(message: impl Into<String>) -> Error {
+        Error::DuplicateTrustStoreNameException(DuplicateTrustStoreNameException { message: Some(message.into()), ..Default::default() })
+    }
+
     pub fn health_unavailable(message: impl Into<String>) -> Error {
         Error::HealthUnavailableException(HealthUnavailableException { message: Some(message.into()), ..Default::default() })
     }
@@ -6271,12 +9142,24 @@ impl Error {
         Error::IncompatibleProtocolsException(IncompatibleProtocolsException { message: Some(message.into()), ..Default::default() })
     }
 
+    pub fn insufficient_capacity(message: impl Into<String>) -> Error {
+        Error::InsufficientCapacityException(InsufficientCapacityException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn invalid_ca_certificates_bundle(message: impl Into<String>) -> Error {
+        Error::InvalidCaCertificatesBundleException(InvalidCaCertificatesBundleException { message: Some(message.into()), ..Default::default() })
+    }
+
     pub fn invalid_configuration_request(message: impl Into<String>) -> Error {
         Error::InvalidConfigurationRequestException(InvalidConfigurationRequestException { message: Some(message.into()), ..Default::default() })
     }
 
     pub fn invalid_load_balancer_action(message: impl Into<String>) -> Error {
         Error::InvalidLoadBalancerActionException(InvalidLoadBalancerActionException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn invalid_revocation_content(message: impl Into<String>) -> Error {
+        Error::InvalidRevocationContentException(InvalidRevocationContentException { message: Some(message.into()), ..Default::default() })
     }
 
     pub fn invalid_scheme(message: impl Into<String>) -> Error {
@@ -6307,12 +9190,28 @@ impl Error {
         Error::OperationNotPermittedException(OperationNotPermittedException { message: Some(message.into()), ..Default::default() })
     }
 
+    pub fn prior_request_not_complete(message: impl Into<String>) -> Error {
+        Error::PriorRequestNotCompleteException(PriorRequestNotCompleteException { message: Some(message.into()), ..Default::default() })
+    }
+
     pub fn priority_in_use(message: impl Into<String>) -> Error {
         Error::PriorityInUseException(PriorityInUseException { message: Some(message.into()), ..Default::default() })
     }
 
     pub fn resource_in_use(message: impl Into<String>) -> Error {
         Error::ResourceInUseException(ResourceInUseException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn resource_not_found(message: impl Into<String>) -> Error {
+        Error::ResourceNotFoundException(ResourceNotFoundException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn revocation_content_not_found(message: impl Into<String>) -> Error {
+        Error::RevocationContentNotFoundException(RevocationContentNotFoundException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn revocation_id_not_found(message: impl Into<String>) -> Error {
+        Error::RevocationIdNotFoundException(RevocationIdNotFoundException { message: Some(message.into()), ..Default::default() })
     }
 
     pub fn rule_not_found(message: impl Into<String>) -> Error {
@@ -6371,8 +9270,24 @@ impl Error {
         Error::TooManyTargetsException(TooManyTargetsException { message: Some(message.into()), ..Default::default() })
     }
 
+    pub fn too_many_trust_store_revocation_entries(message: impl Into<String>) -> Error {
+        Error::TooManyTrustStoreRevocationEntriesException(TooManyTrustStoreRevocationEntriesException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn too_many_trust_stores(message: impl Into<String>) -> Error {
+        Error::TooManyTrustStoresException(TooManyTrustStoresException { message: Some(message.into()), ..Default::default() })
+    }
+
     pub fn too_many_unique_target_groups_per_load_balancer(message: impl Into<String>) -> Error {
         Error::TooManyUniqueTargetGroupsPerLoadBalancerException(TooManyUniqueTargetGroupsPerLoadBalancerException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn trust_store_association_not_found(message: impl Into<String>) -> Error {
+        Error::TrustStoreAssociationNotFoundException(TrustStoreAssociationNotFoundException { message: Some(message.into()), ..Default::default() })
+    }
+
+    pub fn trust_store_in_use(message: impl Into<String>) -> Error {
+        Error::TrustStoreInUseException(TrustStoreInUseException { message: Some(message.into()), ..Default::default() })
     }
 
     pub fn trust_store_not_found(message: impl Into<String>) -> Error {
@@ -6394,15 +9309,24 @@ impl From<Error> for crate::error::Failure {
             Error::ALPNPolicyNotSupportedException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::AllocationIdNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::AvailabilityZoneNotSupportedException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::CaCertificatesBundleNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::CapacityDecreaseRequestsLimitExceededException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::CapacityReservationPendingException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::CapacityUnitsLimitExceededException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::CertificateNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::DeleteAssociationSameAccountException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::DuplicateListenerException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::DuplicateLoadBalancerNameException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::DuplicateTagKeysException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::DuplicateTargetGroupNameException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::DuplicateTrustStoreNameException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::HealthUnavailableException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::IncompatibleProtocolsException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::InsufficientCapacityException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::InvalidCaCertificatesBundleException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::InvalidConfigurationRequestException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::InvalidLoadBalancerActionException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::InvalidRevocationContentException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::InvalidSchemeException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::InvalidSecurityGroupException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::InvalidSubnetException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
@@ -6410,8 +9334,12 @@ impl From<Error> for crate::error::Failure {
             Error::ListenerNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::LoadBalancerNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::OperationNotPermittedException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::PriorRequestNotCompleteException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::PriorityInUseException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::ResourceInUseException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::ResourceNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::RevocationContentNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::RevocationIdNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::RuleNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::SSLPolicyNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::SubnetNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
@@ -6426,7 +9354,11 @@ impl From<Error> for crate::error::Failure {
             Error::TooManyTagsException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::TooManyTargetGroupsException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::TooManyTargetsException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::TooManyTrustStoreRevocationEntriesException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::TooManyTrustStoresException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::TooManyUniqueTargetGroupsPerLoadBalancerException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::TrustStoreAssociationNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
+            Error::TrustStoreInUseException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::TrustStoreNotFoundException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::TrustStoreNotReadyException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
             Error::UnsupportedProtocolException(shape) => crate::error::Failure::modelled(shape.message.clone().unwrap_or_default(), Box::new(shape)),
@@ -6461,11 +9393,25 @@ pub mod schema {
     pub static ACTION_ORDER: Schema = Schema::new("ActionOrder", Kind::Integer).min(1).max(50000);
     pub static ACTION_TYPE_ENUM: Schema = Schema::new("ActionTypeEnum", Kind::Enum(&["forward", "authenticate-oidc", "authenticate-cognito", "redirect", "fixed-response", "jwt-validation"]));
     pub static ACTIONS: Schema = Schema::list("Actions", &Member::of(&ACTION));
+    pub static ADD_LISTENER_CERTIFICATES_INPUT: Schema = Schema::structure("AddListenerCertificatesInput", &[
+        Member::new("Certificates", &CERTIFICATE_LIST).required(),
+        Member::new("ListenerArn", &LISTENER_ARN).required(),
+    ]);
+    pub static ADD_LISTENER_CERTIFICATES_OUTPUT: Schema = Schema::structure("AddListenerCertificatesOutput", &[
+        Member::new("Certificates", &CERTIFICATE_LIST),
+    ]);
     pub static ADD_TAGS_INPUT: Schema = Schema::structure("AddTagsInput", &[
         Member::new("ResourceArns", &RESOURCE_ARNS).required(),
         Member::new("Tags", &TAG_LIST).required(),
     ]);
     pub static ADD_TAGS_OUTPUT: Schema = Schema::structure("AddTagsOutput", &[]);
+    pub static ADD_TRUST_STORE_REVOCATIONS_INPUT: Schema = Schema::structure("AddTrustStoreRevocationsInput", &[
+        Member::new("RevocationContents", &REVOCATION_CONTENTS),
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN).required(),
+    ]);
+    pub static ADD_TRUST_STORE_REVOCATIONS_OUTPUT: Schema = Schema::structure("AddTrustStoreRevocationsOutput", &[
+        Member::new("TrustStoreRevocations", &TRUST_STORE_REVOCATIONS),
+    ]);
     pub static ADMINISTRATIVE_OVERRIDE: Schema = Schema::structure("AdministrativeOverride", &[
         Member::new("Description", &DESCRIPTION),
         Member::new("Reason", &TARGET_ADMINISTRATIVE_OVERRIDE_REASON_ENUM),
@@ -6538,7 +9484,18 @@ pub mod schema {
     ]);
     pub static AVAILABILITY_ZONE_NOT_SUPPORTED_EXCEPTION: Schema = Schema::structure("AvailabilityZoneNotSupportedException", &[]).error("AvailabilityZoneNotSupported", 400, true);
     pub static AVAILABILITY_ZONES: Schema = Schema::list("AvailabilityZones", &Member::of(&AVAILABILITY_ZONE));
+    pub static CA_CERTIFICATES_BUNDLE_NOT_FOUND_EXCEPTION: Schema = Schema::structure("CaCertificatesBundleNotFoundException", &[]).error("CaCertificatesBundleNotFound", 400, true);
     pub static CANONICAL_HOSTED_ZONE_ID: Schema = Schema::new("CanonicalHostedZoneId", Kind::String);
+    pub static CAPACITY_DECREASE_REQUESTS_LIMIT_EXCEEDED_EXCEPTION: Schema = Schema::structure("CapacityDecreaseRequestsLimitExceededException", &[]).error("CapacityDecreaseRequestLimitExceeded", 400, true);
+    pub static CAPACITY_RESERVATION_PENDING_EXCEPTION: Schema = Schema::structure("CapacityReservationPendingException", &[]).error("CapacityReservationPending", 400, true);
+    pub static CAPACITY_RESERVATION_STATE_ENUM: Schema = Schema::new("CapacityReservationStateEnum", Kind::Enum(&["provisioned", "pending", "rebalancing", "failed"]));
+    pub static CAPACITY_RESERVATION_STATUS: Schema = Schema::structure("CapacityReservationStatus", &[
+        Member::new("Code", &CAPACITY_RESERVATION_STATE_ENUM),
+        Member::new("Reason", &STATE_REASON),
+    ]);
+    pub static CAPACITY_UNITS: Schema = Schema::new("CapacityUnits", Kind::Integer);
+    pub static CAPACITY_UNITS_DOUBLE: Schema = Schema::new("CapacityUnitsDouble", Kind::Double);
+    pub static CAPACITY_UNITS_LIMIT_EXCEEDED_EXCEPTION: Schema = Schema::structure("CapacityUnitsLimitExceededException", &[]).error("CapacityUnitsLimitExceeded", 400, true);
     pub static CERTIFICATE: Schema = Schema::structure("Certificate", &[
         Member::new("CertificateArn", &CERTIFICATE_ARN),
         Member::new("IsDefault", &DEFAULT),
@@ -6546,6 +9503,13 @@ pub mod schema {
     pub static CERTIFICATE_ARN: Schema = Schema::new("CertificateArn", Kind::String);
     pub static CERTIFICATE_LIST: Schema = Schema::list("CertificateList", &Member::of(&CERTIFICATE));
     pub static CERTIFICATE_NOT_FOUND_EXCEPTION: Schema = Schema::structure("CertificateNotFoundException", &[]).error("CertificateNotFound", 400, true);
+    pub static CIPHER: Schema = Schema::structure("Cipher", &[
+        Member::new("Name", &CIPHER_NAME),
+        Member::new("Priority", &CIPHER_PRIORITY),
+    ]);
+    pub static CIPHER_NAME: Schema = Schema::new("CipherName", Kind::String);
+    pub static CIPHER_PRIORITY: Schema = Schema::new("CipherPriority", Kind::Integer);
+    pub static CIPHERS: Schema = Schema::list("Ciphers", &Member::of(&CIPHER));
     pub static CONDITION_FIELD_NAME: Schema = Schema::new("ConditionFieldName", Kind::String).max(64);
     pub static CREATE_LISTENER_INPUT: Schema = Schema::structure("CreateListenerInput", &[
         Member::new("AlpnPolicy", &ALPN_POLICY_NAME),
@@ -6611,11 +9575,23 @@ pub mod schema {
     pub static CREATE_TARGET_GROUP_OUTPUT: Schema = Schema::structure("CreateTargetGroupOutput", &[
         Member::new("TargetGroups", &TARGET_GROUPS),
     ]);
+    pub static CREATE_TRUST_STORE_INPUT: Schema = Schema::structure("CreateTrustStoreInput", &[
+        Member::new("CaCertificatesBundleS3Bucket", &S3_BUCKET).required(),
+        Member::new("CaCertificatesBundleS3Key", &S3_KEY).required(),
+        Member::new("CaCertificatesBundleS3ObjectVersion", &S3_OBJECT_VERSION),
+        Member::new("Name", &TRUST_STORE_NAME).required(),
+        Member::new("Tags", &TAG_LIST),
+    ]);
+    pub static CREATE_TRUST_STORE_OUTPUT: Schema = Schema::structure("CreateTrustStoreOutput", &[
+        Member::new("TrustStores", &TRUST_STORES),
+    ]);
     pub static CREATED_TIME: Schema = Schema::new("CreatedTime", Kind::Timestamp);
     static PATTERN_OF_CUSTOMER_OWNED_IPV4_POOL: Pattern = Pattern::new("^(ipv4pool-coip-)[a-zA-Z0-9]+$", "^(ipv4pool-coip-)[a-zA-Z0-9]+$");
     pub static CUSTOMER_OWNED_IPV4_POOL: Schema = Schema::new("CustomerOwnedIpv4Pool", Kind::String).max(256).pattern(&PATTERN_OF_CUSTOMER_OWNED_IPV4_POOL);
     pub static DNS_NAME: Schema = Schema::new("DNSName", Kind::String);
+    pub static DECREASE_REQUESTS_REMAINING: Schema = Schema::new("DecreaseRequestsRemaining", Kind::Integer);
     pub static DEFAULT: Schema = Schema::new("Default", Kind::Boolean);
+    pub static DELETE_ASSOCIATION_SAME_ACCOUNT_EXCEPTION: Schema = Schema::structure("DeleteAssociationSameAccountException", &[]).error("DeleteAssociationSameAccount", 400, true);
     pub static DELETE_LISTENER_INPUT: Schema = Schema::structure("DeleteListenerInput", &[
         Member::new("ListenerArn", &LISTENER_ARN).required(),
     ]);
@@ -6628,20 +9604,55 @@ pub mod schema {
         Member::new("RuleArn", &RULE_ARN).required(),
     ]);
     pub static DELETE_RULE_OUTPUT: Schema = Schema::structure("DeleteRuleOutput", &[]);
+    pub static DELETE_SHARED_TRUST_STORE_ASSOCIATION_INPUT: Schema = Schema::structure("DeleteSharedTrustStoreAssociationInput", &[
+        Member::new("ResourceArn", &RESOURCE_ARN).required(),
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN).required(),
+    ]);
+    pub static DELETE_SHARED_TRUST_STORE_ASSOCIATION_OUTPUT: Schema = Schema::structure("DeleteSharedTrustStoreAssociationOutput", &[]);
     pub static DELETE_TARGET_GROUP_INPUT: Schema = Schema::structure("DeleteTargetGroupInput", &[
         Member::new("TargetGroupArn", &TARGET_GROUP_ARN).required(),
     ]);
     pub static DELETE_TARGET_GROUP_OUTPUT: Schema = Schema::structure("DeleteTargetGroupOutput", &[]);
+    pub static DELETE_TRUST_STORE_INPUT: Schema = Schema::structure("DeleteTrustStoreInput", &[
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN).required(),
+    ]);
+    pub static DELETE_TRUST_STORE_OUTPUT: Schema = Schema::structure("DeleteTrustStoreOutput", &[]);
     pub static DEREGISTER_TARGETS_INPUT: Schema = Schema::structure("DeregisterTargetsInput", &[
         Member::new("TargetGroupArn", &TARGET_GROUP_ARN).required(),
         Member::new("Targets", &TARGET_DESCRIPTIONS).required(),
     ]);
     pub static DEREGISTER_TARGETS_OUTPUT: Schema = Schema::structure("DeregisterTargetsOutput", &[]);
+    pub static DESCRIBE_ACCOUNT_LIMITS_INPUT: Schema = Schema::structure("DescribeAccountLimitsInput", &[
+        Member::new("Marker", &MARKER),
+        Member::new("PageSize", &PAGE_SIZE),
+    ]);
+    pub static DESCRIBE_ACCOUNT_LIMITS_OUTPUT: Schema = Schema::structure("DescribeAccountLimitsOutput", &[
+        Member::new("Limits", &LIMITS),
+        Member::new("NextMarker", &MARKER),
+    ]);
+    pub static DESCRIBE_CAPACITY_RESERVATION_INPUT: Schema = Schema::structure("DescribeCapacityReservationInput", &[
+        Member::new("LoadBalancerArn", &LOAD_BALANCER_ARN).required(),
+    ]);
+    pub static DESCRIBE_CAPACITY_RESERVATION_OUTPUT: Schema = Schema::structure("DescribeCapacityReservationOutput", &[
+        Member::new("CapacityReservationState", &ZONAL_CAPACITY_RESERVATION_STATES),
+        Member::new("DecreaseRequestsRemaining", &DECREASE_REQUESTS_REMAINING),
+        Member::new("LastModifiedTime", &LAST_MODIFIED_TIME),
+        Member::new("MinimumLoadBalancerCapacity", &MINIMUM_LOAD_BALANCER_CAPACITY),
+    ]);
     pub static DESCRIBE_LISTENER_ATTRIBUTES_INPUT: Schema = Schema::structure("DescribeListenerAttributesInput", &[
         Member::new("ListenerArn", &LISTENER_ARN).required(),
     ]);
     pub static DESCRIBE_LISTENER_ATTRIBUTES_OUTPUT: Schema = Schema::structure("DescribeListenerAttributesOutput", &[
         Member::new("Attributes", &LISTENER_ATTRIBUTES),
+    ]);
+    pub static DESCRIBE_LISTENER_CERTIFICATES_INPUT: Schema = Schema::structure("DescribeListenerCertificatesInput", &[
+        Member::new("ListenerArn", &LISTENER_ARN).required(),
+        Member::new("Marker", &MARKER),
+        Member::new("PageSize", &PAGE_SIZE),
+    ]);
+    pub static DESCRIBE_LISTENER_CERTIFICATES_OUTPUT: Schema = Schema::structure("DescribeListenerCertificatesOutput", &[
+        Member::new("Certificates", &CERTIFICATE_LIST),
+        Member::new("NextMarker", &MARKER),
     ]);
     pub static DESCRIBE_LISTENERS_INPUT: Schema = Schema::structure("DescribeListenersInput", &[
         Member::new("ListenerArns", &LISTENER_ARNS),
@@ -6679,6 +9690,16 @@ pub mod schema {
         Member::new("NextMarker", &MARKER),
         Member::new("Rules", &RULES),
     ]);
+    pub static DESCRIBE_SSL_POLICIES_INPUT: Schema = Schema::structure("DescribeSSLPoliciesInput", &[
+        Member::new("LoadBalancerType", &LOAD_BALANCER_TYPE_ENUM),
+        Member::new("Marker", &MARKER),
+        Member::new("Names", &SSL_POLICY_NAMES),
+        Member::new("PageSize", &PAGE_SIZE),
+    ]);
+    pub static DESCRIBE_SSL_POLICIES_OUTPUT: Schema = Schema::structure("DescribeSSLPoliciesOutput", &[
+        Member::new("NextMarker", &MARKER),
+        Member::new("SslPolicies", &SSL_POLICIES),
+    ]);
     pub static DESCRIBE_TAGS_INPUT: Schema = Schema::structure("DescribeTagsInput", &[
         Member::new("ResourceArns", &RESOURCE_ARNS).required(),
     ]);
@@ -6711,13 +9732,51 @@ pub mod schema {
     pub static DESCRIBE_TARGET_HEALTH_OUTPUT: Schema = Schema::structure("DescribeTargetHealthOutput", &[
         Member::new("TargetHealthDescriptions", &TARGET_HEALTH_DESCRIPTIONS),
     ]);
+    pub static DESCRIBE_TRUST_STORE_ASSOCIATIONS_INPUT: Schema = Schema::structure("DescribeTrustStoreAssociationsInput", &[
+        Member::new("Marker", &MARKER),
+        Member::new("PageSize", &PAGE_SIZE),
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN).required(),
+    ]);
+    pub static DESCRIBE_TRUST_STORE_ASSOCIATIONS_OUTPUT: Schema = Schema::structure("DescribeTrustStoreAssociationsOutput", &[
+        Member::new("NextMarker", &MARKER),
+        Member::new("TrustStoreAssociations", &TRUST_STORE_ASSOCIATIONS),
+    ]);
+    pub static DESCRIBE_TRUST_STORE_REVOCATION: Schema = Schema::structure("DescribeTrustStoreRevocation", &[
+        Member::new("NumberOfRevokedEntries", &NUMBER_OF_REVOKED_ENTRIES),
+        Member::new("RevocationId", &REVOCATION_ID),
+        Member::new("RevocationType", &REVOCATION_TYPE),
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN),
+    ]);
+    pub static DESCRIBE_TRUST_STORE_REVOCATION_RESPONSE: Schema = Schema::list("DescribeTrustStoreRevocationResponse", &Member::of(&DESCRIBE_TRUST_STORE_REVOCATION));
+    pub static DESCRIBE_TRUST_STORE_REVOCATIONS_INPUT: Schema = Schema::structure("DescribeTrustStoreRevocationsInput", &[
+        Member::new("Marker", &MARKER),
+        Member::new("PageSize", &PAGE_SIZE),
+        Member::new("RevocationIds", &REVOCATION_IDS),
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN).required(),
+    ]);
+    pub static DESCRIBE_TRUST_STORE_REVOCATIONS_OUTPUT: Schema = Schema::structure("DescribeTrustStoreRevocationsOutput", &[
+        Member::new("NextMarker", &MARKER),
+        Member::new("TrustStoreRevocations", &DESCRIBE_TRUST_STORE_REVOCATION_RESPONSE),
+    ]);
+    pub static DESCRIBE_TRUST_STORES_INPUT: Schema = Schema::structure("DescribeTrustStoresInput", &[
+        Member::new("Marker", &MARKER),
+        Member::new("Names", &TRUST_STORE_NAMES),
+        Member::new("PageSize", &PAGE_SIZE),
+        Member::new("TrustStoreArns", &TRUST_STORE_ARNS),
+    ]);
+    pub static DESCRIBE_TRUST_STORES_OUTPUT: Schema = Schema::structure("DescribeTrustStoresOutput", &[
+        Member::new("NextMarker", &MARKER),
+        Member::new("TrustStores", &TRUST_STORES),
+    ]);
     pub static DESCRIPTION: Schema = Schema::new("Description", Kind::String);
     pub static DUPLICATE_LISTENER_EXCEPTION: Schema = Schema::structure("DuplicateListenerException", &[]).error("DuplicateListener", 400, true);
     pub static DUPLICATE_LOAD_BALANCER_NAME_EXCEPTION: Schema = Schema::structure("DuplicateLoadBalancerNameException", &[]).error("DuplicateLoadBalancerName", 400, true);
     pub static DUPLICATE_TAG_KEYS_EXCEPTION: Schema = Schema::structure("DuplicateTagKeysException", &[]).error("DuplicateTagKeys", 400, true);
     pub static DUPLICATE_TARGET_GROUP_NAME_EXCEPTION: Schema = Schema::structure("DuplicateTargetGroupNameException", &[]).error("DuplicateTargetGroupName", 400, true);
+    pub static DUPLICATE_TRUST_STORE_NAME_EXCEPTION: Schema = Schema::structure("DuplicateTrustStoreNameException", &[]).error("DuplicateTrustStoreName", 400, true);
     pub static ENABLE_PREFIX_FOR_IPV6_SOURCE_NAT_ENUM: Schema = Schema::new("EnablePrefixForIpv6SourceNatEnum", Kind::Enum(&["on", "off"]));
     pub static ENFORCE_SECURITY_GROUP_INBOUND_RULES_ON_PRIVATE_LINK_TRAFFIC: Schema = Schema::new("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", Kind::String);
+    pub static ENFORCE_SECURITY_GROUP_INBOUND_RULES_ON_PRIVATE_LINK_TRAFFIC_ENUM: Schema = Schema::new("EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum", Kind::Enum(&["on", "off"]));
     pub static FIXED_RESPONSE_ACTION_CONFIG: Schema = Schema::structure("FixedResponseActionConfig", &[
         Member::new("ContentType", &FIXED_RESPONSE_ACTION_CONTENT_TYPE),
         Member::new("MessageBody", &FIXED_RESPONSE_ACTION_MESSAGE),
@@ -6730,6 +9789,25 @@ pub mod schema {
     pub static FORWARD_ACTION_CONFIG: Schema = Schema::structure("ForwardActionConfig", &[
         Member::new("TargetGroupStickinessConfig", &TARGET_GROUP_STICKINESS_CONFIG),
         Member::new("TargetGroups", &TARGET_GROUP_LIST),
+    ]);
+    pub static GET_RESOURCE_POLICY_INPUT: Schema = Schema::structure("GetResourcePolicyInput", &[
+        Member::new("ResourceArn", &RESOURCE_ARN).required(),
+    ]);
+    pub static GET_RESOURCE_POLICY_OUTPUT: Schema = Schema::structure("GetResourcePolicyOutput", &[
+        Member::new("Policy", &POLICY),
+    ]);
+    pub static GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_INPUT: Schema = Schema::structure("GetTrustStoreCaCertificatesBundleInput", &[
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN).required(),
+    ]);
+    pub static GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_OUTPUT: Schema = Schema::structure("GetTrustStoreCaCertificatesBundleOutput", &[
+        Member::new("Location", &LOCATION),
+    ]);
+    pub static GET_TRUST_STORE_REVOCATION_CONTENT_INPUT: Schema = Schema::structure("GetTrustStoreRevocationContentInput", &[
+        Member::new("RevocationId", &REVOCATION_ID).required(),
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN).required(),
+    ]);
+    pub static GET_TRUST_STORE_REVOCATION_CONTENT_OUTPUT: Schema = Schema::structure("GetTrustStoreRevocationContentOutput", &[
+        Member::new("Location", &LOCATION),
     ]);
     pub static GRPC_CODE: Schema = Schema::new("GrpcCode", Kind::String);
     pub static HEALTH_CHECK_ENABLED: Schema = Schema::new("HealthCheckEnabled", Kind::Boolean);
@@ -6758,8 +9836,11 @@ pub mod schema {
     pub static I_PV6_ADDRESS: Schema = Schema::new("IPv6Address", Kind::String);
     pub static IGNORE_CLIENT_CERTIFICATE_EXPIRY: Schema = Schema::new("IgnoreClientCertificateExpiry", Kind::Boolean);
     pub static INCOMPATIBLE_PROTOCOLS_EXCEPTION: Schema = Schema::structure("IncompatibleProtocolsException", &[]).error("IncompatibleProtocols", 400, true);
+    pub static INSUFFICIENT_CAPACITY_EXCEPTION: Schema = Schema::structure("InsufficientCapacityException", &[]).error("InsufficientCapacity", 500, true);
+    pub static INVALID_CA_CERTIFICATES_BUNDLE_EXCEPTION: Schema = Schema::structure("InvalidCaCertificatesBundleException", &[]).error("InvalidCaCertificatesBundle", 400, true);
     pub static INVALID_CONFIGURATION_REQUEST_EXCEPTION: Schema = Schema::structure("InvalidConfigurationRequestException", &[]).error("InvalidConfigurationRequest", 400, true);
     pub static INVALID_LOAD_BALANCER_ACTION_EXCEPTION: Schema = Schema::structure("InvalidLoadBalancerActionException", &[]).error("InvalidLoadBalancerAction", 400, true);
+    pub static INVALID_REVOCATION_CONTENT_EXCEPTION: Schema = Schema::structure("InvalidRevocationContentException", &[]).error("InvalidRevocationContent", 400, true);
     pub static INVALID_SCHEME_EXCEPTION: Schema = Schema::structure("InvalidSchemeException", &[]).error("InvalidScheme", 400, true);
     pub static INVALID_SECURITY_GROUP_EXCEPTION: Schema = Schema::structure("InvalidSecurityGroupException", &[]).error("InvalidSecurityGroup", 400, true);
     pub static INVALID_SUBNET_EXCEPTION: Schema = Schema::structure("InvalidSubnetException", &[]).error("InvalidSubnet", 400, true);
@@ -6789,6 +9870,12 @@ pub mod schema {
     ]);
     pub static JWT_VALIDATION_ACTION_ISSUER: Schema = Schema::new("JwtValidationActionIssuer", Kind::String);
     pub static JWT_VALIDATION_ACTION_JWKS_ENDPOINT: Schema = Schema::new("JwtValidationActionJwksEndpoint", Kind::String);
+    pub static LAST_MODIFIED_TIME: Schema = Schema::new("LastModifiedTime", Kind::Timestamp);
+    pub static LIMIT: Schema = Schema::structure("Limit", &[
+        Member::new("Max", &MAX),
+        Member::new("Name", &NAME),
+    ]);
+    pub static LIMITS: Schema = Schema::list("Limits", &Member::of(&LIMIT));
     pub static LIST_OF_DESCRIBE_TARGET_HEALTH_INCLUDE_OPTIONS: Schema = Schema::list("ListOfDescribeTargetHealthIncludeOptions", &Member::of(&DESCRIBE_TARGET_HEALTH_INPUT_INCLUDE_ENUM));
     pub static LIST_OF_STRING: Schema = Schema::list("ListOfString", &Member::of(&STRING_VALUE));
     pub static LISTENER: Schema = Schema::structure("Listener", &[
@@ -6860,13 +9947,44 @@ pub mod schema {
     pub static LOAD_BALANCER_STATE_ENUM: Schema = Schema::new("LoadBalancerStateEnum", Kind::Enum(&["active", "provisioning", "active_impaired", "failed"]));
     pub static LOAD_BALANCER_TYPE_ENUM: Schema = Schema::new("LoadBalancerTypeEnum", Kind::Enum(&["application", "network", "gateway"]));
     pub static LOAD_BALANCERS: Schema = Schema::list("LoadBalancers", &Member::of(&LOAD_BALANCER));
+    pub static LOCATION: Schema = Schema::new("Location", Kind::String);
     pub static MARKER: Schema = Schema::new("Marker", Kind::String);
     pub static MATCHER: Schema = Schema::structure("Matcher", &[
         Member::new("GrpcCode", &GRPC_CODE),
         Member::new("HttpCode", &HTTP_CODE),
     ]);
+    pub static MAX: Schema = Schema::new("Max", Kind::String);
+    pub static MINIMUM_LOAD_BALANCER_CAPACITY: Schema = Schema::structure("MinimumLoadBalancerCapacity", &[
+        Member::new("CapacityUnits", &CAPACITY_UNITS),
+    ]);
     pub static MITIGATION_IN_EFFECT_ENUM: Schema = Schema::new("MitigationInEffectEnum", Kind::Enum(&["yes", "no"]));
     pub static MODE: Schema = Schema::new("Mode", Kind::String);
+    pub static MODIFY_CAPACITY_RESERVATION_INPUT: Schema = Schema::structure("ModifyCapacityReservationInput", &[
+        Member::new("LoadBalancerArn", &LOAD_BALANCER_ARN).required(),
+        Member::new("MinimumLoadBalancerCapacity", &MINIMUM_LOAD_BALANCER_CAPACITY),
+        Member::new("ResetCapacityReservation", &RESET_CAPACITY_RESERVATION),
+    ]);
+    pub static MODIFY_CAPACITY_RESERVATION_OUTPUT: Schema = Schema::structure("ModifyCapacityReservationOutput", &[
+        Member::new("CapacityReservationState", &ZONAL_CAPACITY_RESERVATION_STATES),
+        Member::new("DecreaseRequestsRemaining", &DECREASE_REQUESTS_REMAINING),
+        Member::new("LastModifiedTime", &LAST_MODIFIED_TIME),
+        Member::new("MinimumLoadBalancerCapacity", &MINIMUM_LOAD_BALANCER_CAPACITY),
+    ]);
+    pub static MODIFY_IP_POOLS_INPUT: Schema = Schema::structure("ModifyIpPoolsInput", &[
+        Member::new("IpamPools", &IPAM_POOLS),
+        Member::new("LoadBalancerArn", &LOAD_BALANCER_ARN).required(),
+        Member::new("RemoveIpamPools", &REMOVE_IPAM_POOLS),
+    ]);
+    pub static MODIFY_IP_POOLS_OUTPUT: Schema = Schema::structure("ModifyIpPoolsOutput", &[
+        Member::new("IpamPools", &IPAM_POOLS),
+    ]);
+    pub static MODIFY_LISTENER_ATTRIBUTES_INPUT: Schema = Schema::structure("ModifyListenerAttributesInput", &[
+        Member::new("Attributes", &LISTENER_ATTRIBUTES).required(),
+        Member::new("ListenerArn", &LISTENER_ARN).required(),
+    ]);
+    pub static MODIFY_LISTENER_ATTRIBUTES_OUTPUT: Schema = Schema::structure("ModifyListenerAttributesOutput", &[
+        Member::new("Attributes", &LISTENER_ATTRIBUTES),
+    ]);
     pub static MODIFY_LISTENER_INPUT: Schema = Schema::structure("ModifyListenerInput", &[
         Member::new("AlpnPolicy", &ALPN_POLICY_NAME),
         Member::new("Certificates", &CERTIFICATE_LIST),
@@ -6919,6 +10037,15 @@ pub mod schema {
     pub static MODIFY_TARGET_GROUP_OUTPUT: Schema = Schema::structure("ModifyTargetGroupOutput", &[
         Member::new("TargetGroups", &TARGET_GROUPS),
     ]);
+    pub static MODIFY_TRUST_STORE_INPUT: Schema = Schema::structure("ModifyTrustStoreInput", &[
+        Member::new("CaCertificatesBundleS3Bucket", &S3_BUCKET).required(),
+        Member::new("CaCertificatesBundleS3Key", &S3_KEY).required(),
+        Member::new("CaCertificatesBundleS3ObjectVersion", &S3_OBJECT_VERSION),
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN).required(),
+    ]);
+    pub static MODIFY_TRUST_STORE_OUTPUT: Schema = Schema::structure("ModifyTrustStoreOutput", &[
+        Member::new("TrustStores", &TRUST_STORES),
+    ]);
     pub static MUTUAL_AUTHENTICATION_ATTRIBUTES: Schema = Schema::structure("MutualAuthenticationAttributes", &[
         Member::new("AdvertiseTrustStoreCaNames", &ADVERTISE_TRUST_STORE_CA_NAMES_ENUM),
         Member::new("IgnoreClientCertificateExpiry", &IGNORE_CLIENT_CERTIFICATE_EXPIRY),
@@ -6926,6 +10053,9 @@ pub mod schema {
         Member::new("TrustStoreArn", &TRUST_STORE_ARN),
         Member::new("TrustStoreAssociationStatus", &TRUST_STORE_ASSOCIATION_STATUS_ENUM),
     ]);
+    pub static NAME: Schema = Schema::new("Name", Kind::String);
+    pub static NUMBER_OF_CA_CERTIFICATES: Schema = Schema::new("NumberOfCaCertificates", Kind::Integer);
+    pub static NUMBER_OF_REVOKED_ENTRIES: Schema = Schema::new("NumberOfRevokedEntries", Kind::Long);
     pub static OPERATION_NOT_PERMITTED_EXCEPTION: Schema = Schema::structure("OperationNotPermittedException", &[]).error("OperationNotPermitted", 400, true);
     pub static OUTPOST_ID: Schema = Schema::new("OutpostId", Kind::String);
     pub static PAGE_SIZE: Schema = Schema::new("PageSize", Kind::Integer).min(1).max(400);
@@ -6934,7 +10064,9 @@ pub mod schema {
         Member::new("RegexValues", &LIST_OF_STRING),
         Member::new("Values", &LIST_OF_STRING),
     ]);
+    pub static POLICY: Schema = Schema::new("Policy", Kind::String).min(1);
     pub static PORT: Schema = Schema::new("Port", Kind::Integer).min(1).max(65535);
+    pub static PRIOR_REQUEST_NOT_COMPLETE_EXCEPTION: Schema = Schema::structure("PriorRequestNotCompleteException", &[]).error("PriorRequestNotComplete", 429, true);
     pub static PRIORITY_IN_USE_EXCEPTION: Schema = Schema::structure("PriorityInUseException", &[]).error("PriorityInUse", 400, true);
     pub static PRIVATE_I_PV4_ADDRESS: Schema = Schema::new("PrivateIPv4Address", Kind::String);
     pub static PROTOCOL_ENUM: Schema = Schema::new("ProtocolEnum", Kind::Enum(&["HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEVE", "QUIC", "TCP_QUIC"]));
@@ -6968,15 +10100,41 @@ pub mod schema {
         Member::new("Targets", &TARGET_DESCRIPTIONS).required(),
     ]);
     pub static REGISTER_TARGETS_OUTPUT: Schema = Schema::structure("RegisterTargetsOutput", &[]);
+    pub static REMOVE_IPAM_POOL_ENUM: Schema = Schema::new("RemoveIpamPoolEnum", Kind::Enum(&["ipv4"]));
+    pub static REMOVE_IPAM_POOLS: Schema = Schema::list("RemoveIpamPools", &Member::of(&REMOVE_IPAM_POOL_ENUM));
+    pub static REMOVE_LISTENER_CERTIFICATES_INPUT: Schema = Schema::structure("RemoveListenerCertificatesInput", &[
+        Member::new("Certificates", &CERTIFICATE_LIST).required(),
+        Member::new("ListenerArn", &LISTENER_ARN).required(),
+    ]);
+    pub static REMOVE_LISTENER_CERTIFICATES_OUTPUT: Schema = Schema::structure("RemoveListenerCertificatesOutput", &[]);
     pub static REMOVE_TAGS_INPUT: Schema = Schema::structure("RemoveTagsInput", &[
         Member::new("ResourceArns", &RESOURCE_ARNS).required(),
         Member::new("TagKeys", &TAG_KEYS).required(),
     ]);
     pub static REMOVE_TAGS_OUTPUT: Schema = Schema::structure("RemoveTagsOutput", &[]);
+    pub static REMOVE_TRUST_STORE_REVOCATIONS_INPUT: Schema = Schema::structure("RemoveTrustStoreRevocationsInput", &[
+        Member::new("RevocationIds", &REVOCATION_IDS).required(),
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN).required(),
+    ]);
+    pub static REMOVE_TRUST_STORE_REVOCATIONS_OUTPUT: Schema = Schema::structure("RemoveTrustStoreRevocationsOutput", &[]);
+    pub static RESET_CAPACITY_RESERVATION: Schema = Schema::new("ResetCapacityReservation", Kind::Boolean);
     pub static RESET_TRANSFORMS: Schema = Schema::new("ResetTransforms", Kind::Boolean);
     pub static RESOURCE_ARN: Schema = Schema::new("ResourceArn", Kind::String);
     pub static RESOURCE_ARNS: Schema = Schema::list("ResourceArns", &Member::of(&RESOURCE_ARN));
     pub static RESOURCE_IN_USE_EXCEPTION: Schema = Schema::structure("ResourceInUseException", &[]).error("ResourceInUse", 400, true);
+    pub static RESOURCE_NOT_FOUND_EXCEPTION: Schema = Schema::structure("ResourceNotFoundException", &[]).error("ResourceNotFound", 400, true);
+    pub static REVOCATION_CONTENT: Schema = Schema::structure("RevocationContent", &[
+        Member::new("RevocationType", &REVOCATION_TYPE),
+        Member::new("S3Bucket", &S3_BUCKET),
+        Member::new("S3Key", &S3_KEY),
+        Member::new("S3ObjectVersion", &S3_OBJECT_VERSION),
+    ]);
+    pub static REVOCATION_CONTENT_NOT_FOUND_EXCEPTION: Schema = Schema::structure("RevocationContentNotFoundException", &[]).error("RevocationContentNotFound", 400, true);
+    pub static REVOCATION_CONTENTS: Schema = Schema::list("RevocationContents", &Member::of(&REVOCATION_CONTENT));
+    pub static REVOCATION_ID: Schema = Schema::new("RevocationId", Kind::Long);
+    pub static REVOCATION_ID_NOT_FOUND_EXCEPTION: Schema = Schema::structure("RevocationIdNotFoundException", &[]).error("RevocationIdNotFound", 400, true);
+    pub static REVOCATION_IDS: Schema = Schema::list("RevocationIds", &Member::of(&REVOCATION_ID));
+    pub static REVOCATION_TYPE: Schema = Schema::new("RevocationType", Kind::Enum(&["CRL"]));
     pub static REWRITE_CONFIG: Schema = Schema::structure("RewriteConfig", &[
         Member::new("Regex", &STRING_VALUE).required(),
         Member::new("Replace", &STRING_VALUE).required(),
@@ -7018,14 +10176,45 @@ pub mod schema {
     ]);
     pub static RULE_TRANSFORM_LIST: Schema = Schema::list("RuleTransformList", &Member::of(&RULE_TRANSFORM));
     pub static RULES: Schema = Schema::list("Rules", &Member::of(&RULE));
+    pub static S3_BUCKET: Schema = Schema::new("S3Bucket", Kind::String);
+    pub static S3_KEY: Schema = Schema::new("S3Key", Kind::String);
+    pub static S3_OBJECT_VERSION: Schema = Schema::new("S3ObjectVersion", Kind::String);
     pub static SSL_POLICY_NOT_FOUND_EXCEPTION: Schema = Schema::structure("SSLPolicyNotFoundException", &[]).error("SSLPolicyNotFound", 400, true);
     pub static SECURITY_GROUP_ID: Schema = Schema::new("SecurityGroupId", Kind::String);
     pub static SECURITY_GROUPS: Schema = Schema::list("SecurityGroups", &Member::of(&SECURITY_GROUP_ID));
+    pub static SET_IP_ADDRESS_TYPE_INPUT: Schema = Schema::structure("SetIpAddressTypeInput", &[
+        Member::new("IpAddressType", &IP_ADDRESS_TYPE).required(),
+        Member::new("LoadBalancerArn", &LOAD_BALANCER_ARN).required(),
+    ]);
+    pub static SET_IP_ADDRESS_TYPE_OUTPUT: Schema = Schema::structure("SetIpAddressTypeOutput", &[
+        Member::new("IpAddressType", &IP_ADDRESS_TYPE),
+    ]);
     pub static SET_RULE_PRIORITIES_INPUT: Schema = Schema::structure("SetRulePrioritiesInput", &[
         Member::new("RulePriorities", &RULE_PRIORITY_LIST).required(),
     ]);
     pub static SET_RULE_PRIORITIES_OUTPUT: Schema = Schema::structure("SetRulePrioritiesOutput", &[
         Member::new("Rules", &RULES),
+    ]);
+    pub static SET_SECURITY_GROUPS_INPUT: Schema = Schema::structure("SetSecurityGroupsInput", &[
+        Member::new("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", &ENFORCE_SECURITY_GROUP_INBOUND_RULES_ON_PRIVATE_LINK_TRAFFIC_ENUM),
+        Member::new("LoadBalancerArn", &LOAD_BALANCER_ARN).required(),
+        Member::new("SecurityGroups", &SECURITY_GROUPS).required(),
+    ]);
+    pub static SET_SECURITY_GROUPS_OUTPUT: Schema = Schema::structure("SetSecurityGroupsOutput", &[
+        Member::new("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic", &ENFORCE_SECURITY_GROUP_INBOUND_RULES_ON_PRIVATE_LINK_TRAFFIC_ENUM),
+        Member::new("SecurityGroupIds", &SECURITY_GROUPS),
+    ]);
+    pub static SET_SUBNETS_INPUT: Schema = Schema::structure("SetSubnetsInput", &[
+        Member::new("EnablePrefixForIpv6SourceNat", &ENABLE_PREFIX_FOR_IPV6_SOURCE_NAT_ENUM),
+        Member::new("IpAddressType", &IP_ADDRESS_TYPE),
+        Member::new("LoadBalancerArn", &LOAD_BALANCER_ARN).required(),
+        Member::new("SubnetMappings", &SUBNET_MAPPINGS),
+        Member::new("Subnets", &SUBNETS),
+    ]);
+    pub static SET_SUBNETS_OUTPUT: Schema = Schema::structure("SetSubnetsOutput", &[
+        Member::new("AvailabilityZones", &AVAILABILITY_ZONES),
+        Member::new("EnablePrefixForIpv6SourceNat", &ENABLE_PREFIX_FOR_IPV6_SOURCE_NAT_ENUM),
+        Member::new("IpAddressType", &IP_ADDRESS_TYPE),
     ]);
     pub static SOURCE_IP_ADDRESS_TYPE_ENUM: Schema = Schema::new("SourceIpAddressTypeEnum", Kind::Enum(&["ipv4", "ipv6"]));
     pub static SOURCE_IP_CONDITION_CONFIG: Schema = Schema::structure("SourceIpConditionConfig", &[
@@ -7034,7 +10223,17 @@ pub mod schema {
     ]);
     pub static SOURCE_NAT_IPV6_PREFIX: Schema = Schema::new("SourceNatIpv6Prefix", Kind::String);
     pub static SOURCE_NAT_IPV6_PREFIXES: Schema = Schema::list("SourceNatIpv6Prefixes", &Member::of(&SOURCE_NAT_IPV6_PREFIX));
+    pub static SSL_POLICIES: Schema = Schema::list("SslPolicies", &Member::of(&SSL_POLICY));
+    pub static SSL_POLICY: Schema = Schema::structure("SslPolicy", &[
+        Member::new("Ciphers", &CIPHERS),
+        Member::new("Name", &SSL_POLICY_NAME),
+        Member::new("SslProtocols", &SSL_PROTOCOLS),
+        Member::new("SupportedLoadBalancerTypes", &LIST_OF_STRING),
+    ]);
     pub static SSL_POLICY_NAME: Schema = Schema::new("SslPolicyName", Kind::String);
+    pub static SSL_POLICY_NAMES: Schema = Schema::list("SslPolicyNames", &Member::of(&SSL_POLICY_NAME));
+    pub static SSL_PROTOCOL: Schema = Schema::new("SslProtocol", Kind::String);
+    pub static SSL_PROTOCOLS: Schema = Schema::list("SslProtocols", &Member::of(&SSL_PROTOCOL));
     pub static STATE_REASON: Schema = Schema::new("StateReason", Kind::String);
     pub static STRING: Schema = Schema::new("String", Kind::String);
     pub static STRING_VALUE: Schema = Schema::new("StringValue", Kind::String);
@@ -7149,75 +10348,111 @@ pub mod schema {
     pub static TOO_MANY_TAGS_EXCEPTION: Schema = Schema::structure("TooManyTagsException", &[]).error("TooManyTags", 400, true);
     pub static TOO_MANY_TARGET_GROUPS_EXCEPTION: Schema = Schema::structure("TooManyTargetGroupsException", &[]).error("TooManyTargetGroups", 400, true);
     pub static TOO_MANY_TARGETS_EXCEPTION: Schema = Schema::structure("TooManyTargetsException", &[]).error("TooManyTargets", 400, true);
+    pub static TOO_MANY_TRUST_STORE_REVOCATION_ENTRIES_EXCEPTION: Schema = Schema::structure("TooManyTrustStoreRevocationEntriesException", &[]).error("TooManyTrustStoreRevocationEntries", 400, true);
+    pub static TOO_MANY_TRUST_STORES_EXCEPTION: Schema = Schema::structure("TooManyTrustStoresException", &[]).error("TooManyTrustStores", 400, true);
     pub static TOO_MANY_UNIQUE_TARGET_GROUPS_PER_LOAD_BALANCER_EXCEPTION: Schema = Schema::structure("TooManyUniqueTargetGroupsPerLoadBalancerException", &[]).error("TooManyUniqueTargetGroupsPerLoadBalancer", 400, true);
+    pub static TOTAL_REVOKED_ENTRIES: Schema = Schema::new("TotalRevokedEntries", Kind::Long);
     pub static TRANSFORM_TYPE_ENUM: Schema = Schema::new("TransformTypeEnum", Kind::Enum(&["host-header-rewrite", "url-rewrite"]));
+    pub static TRUST_STORE: Schema = Schema::structure("TrustStore", &[
+        Member::new("Name", &TRUST_STORE_NAME),
+        Member::new("NumberOfCaCertificates", &NUMBER_OF_CA_CERTIFICATES),
+        Member::new("Status", &TRUST_STORE_STATUS),
+        Member::new("TotalRevokedEntries", &TOTAL_REVOKED_ENTRIES),
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN),
+    ]);
     pub static TRUST_STORE_ARN: Schema = Schema::new("TrustStoreArn", Kind::String);
+    pub static TRUST_STORE_ARNS: Schema = Schema::list("TrustStoreArns", &Member::of(&TRUST_STORE_ARN));
+    pub static TRUST_STORE_ASSOCIATION: Schema = Schema::structure("TrustStoreAssociation", &[
+        Member::new("ResourceArn", &TRUST_STORE_ASSOCIATION_RESOURCE_ARN),
+    ]);
+    pub static TRUST_STORE_ASSOCIATION_NOT_FOUND_EXCEPTION: Schema = Schema::structure("TrustStoreAssociationNotFoundException", &[]).error("AssociationNotFound", 400, true);
+    pub static TRUST_STORE_ASSOCIATION_RESOURCE_ARN: Schema = Schema::new("TrustStoreAssociationResourceArn", Kind::String);
     pub static TRUST_STORE_ASSOCIATION_STATUS_ENUM: Schema = Schema::new("TrustStoreAssociationStatusEnum", Kind::Enum(&["active", "removed"]));
+    pub static TRUST_STORE_ASSOCIATIONS: Schema = Schema::list("TrustStoreAssociations", &Member::of(&TRUST_STORE_ASSOCIATION));
+    pub static TRUST_STORE_IN_USE_EXCEPTION: Schema = Schema::structure("TrustStoreInUseException", &[]).error("TrustStoreInUse", 400, true);
+    static PATTERN_OF_TRUST_STORE_NAME: Pattern = Pattern::new("^([a-zA-Z0-9]+-)*[a-zA-Z0-9]+$", "^([a-zA-Z0-9]+-)*[a-zA-Z0-9]+$");
+    pub static TRUST_STORE_NAME: Schema = Schema::new("TrustStoreName", Kind::String).min(1).max(32).pattern(&PATTERN_OF_TRUST_STORE_NAME);
+    pub static TRUST_STORE_NAMES: Schema = Schema::list("TrustStoreNames", &Member::of(&TRUST_STORE_NAME));
     pub static TRUST_STORE_NOT_FOUND_EXCEPTION: Schema = Schema::structure("TrustStoreNotFoundException", &[]).error("TrustStoreNotFound", 400, true);
     pub static TRUST_STORE_NOT_READY_EXCEPTION: Schema = Schema::structure("TrustStoreNotReadyException", &[]).error("TrustStoreNotReady", 400, true);
+    pub static TRUST_STORE_REVOCATION: Schema = Schema::structure("TrustStoreRevocation", &[
+        Member::new("NumberOfRevokedEntries", &NUMBER_OF_REVOKED_ENTRIES),
+        Member::new("RevocationId", &REVOCATION_ID),
+        Member::new("RevocationType", &REVOCATION_TYPE),
+        Member::new("TrustStoreArn", &TRUST_STORE_ARN),
+    ]);
+    pub static TRUST_STORE_REVOCATIONS: Schema = Schema::list("TrustStoreRevocations", &Member::of(&TRUST_STORE_REVOCATION));
+    pub static TRUST_STORE_STATUS: Schema = Schema::new("TrustStoreStatus", Kind::Enum(&["ACTIVE", "CREATING"]));
+    pub static TRUST_STORES: Schema = Schema::list("TrustStores", &Member::of(&TRUST_STORE));
     pub static UNSUPPORTED_PROTOCOL_EXCEPTION: Schema = Schema::structure("UnsupportedProtocolException", &[]).error("UnsupportedProtocol", 400, true);
     pub static URL_REWRITE_CONFIG: Schema = Schema::structure("UrlRewriteConfig", &[
         Member::new("Rewrites", &REWRITE_CONFIG_LIST),
     ]);
     pub static VPC_ID: Schema = Schema::new("VpcId", Kind::String);
+    pub static ZONAL_CAPACITY_RESERVATION_STATE: Schema = Schema::structure("ZonalCapacityReservationState", &[
+        Member::new("AvailabilityZone", &ZONE_NAME),
+        Member::new("EffectiveCapacityUnits", &CAPACITY_UNITS_DOUBLE),
+        Member::new("State", &CAPACITY_RESERVATION_STATUS),
+    ]);
+    pub static ZONAL_CAPACITY_RESERVATION_STATES: Schema = Schema::list("ZonalCapacityReservationStates", &Member::of(&ZONAL_CAPACITY_RESERVATION_STATE));
     pub static ZONE_NAME: Schema = Schema::new("ZoneName", Kind::String);
 
     /// Every operation with generated shapes, by name.
     pub static OPERATIONS: &[Operation] = &[
+        Operation { name: "AddListenerCertificates", input: &ADD_LISTENER_CERTIFICATES_INPUT, output: &ADD_LISTENER_CERTIFICATES_OUTPUT, result_wrapper: Some("AddListenerCertificatesResult"), errors: &[&LISTENER_NOT_FOUND_EXCEPTION, &TOO_MANY_CERTIFICATES_EXCEPTION, &CERTIFICATE_NOT_FOUND_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "AddTags", input: &ADD_TAGS_INPUT, output: &ADD_TAGS_OUTPUT, result_wrapper: Some("AddTagsResult"), errors: &[&DUPLICATE_TAG_KEYS_EXCEPTION, &TOO_MANY_TAGS_EXCEPTION, &LOAD_BALANCER_NOT_FOUND_EXCEPTION, &TARGET_GROUP_NOT_FOUND_EXCEPTION, &LISTENER_NOT_FOUND_EXCEPTION, &RULE_NOT_FOUND_EXCEPTION, &TRUST_STORE_NOT_FOUND_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "AddTrustStoreRevocations", input: &ADD_TRUST_STORE_REVOCATIONS_INPUT, output: &ADD_TRUST_STORE_REVOCATIONS_OUTPUT, result_wrapper: Some("AddTrustStoreRevocationsResult"), errors: &[&TRUST_STORE_NOT_FOUND_EXCEPTION, &INVALID_REVOCATION_CONTENT_EXCEPTION, &TOO_MANY_TRUST_STORE_REVOCATION_ENTRIES_EXCEPTION, &REVOCATION_CONTENT_NOT_FOUND_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "CreateListener", input: &CREATE_LISTENER_INPUT, output: &CREATE_LISTENER_OUTPUT, result_wrapper: Some("CreateListenerResult"), errors: &[&DUPLICATE_LISTENER_EXCEPTION, &TOO_MANY_LISTENERS_EXCEPTION, &TOO_MANY_CERTIFICATES_EXCEPTION, &LOAD_BALANCER_NOT_FOUND_EXCEPTION, &TARGET_GROUP_NOT_FOUND_EXCEPTION, &TARGET_GROUP_ASSOCIATION_LIMIT_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION, &INCOMPATIBLE_PROTOCOLS_EXCEPTION, &SSL_POLICY_NOT_FOUND_EXCEPTION, &CERTIFICATE_NOT_FOUND_EXCEPTION, &UNSUPPORTED_PROTOCOL_EXCEPTION, &TOO_MANY_REGISTRATIONS_FOR_TARGET_ID_EXCEPTION, &TOO_MANY_TARGETS_EXCEPTION, &TOO_MANY_ACTIONS_EXCEPTION, &INVALID_LOAD_BALANCER_ACTION_EXCEPTION, &TOO_MANY_UNIQUE_TARGET_GROUPS_PER_LOAD_BALANCER_EXCEPTION, &ALPN_POLICY_NOT_SUPPORTED_EXCEPTION, &TOO_MANY_TAGS_EXCEPTION, &TRUST_STORE_NOT_FOUND_EXCEPTION, &TRUST_STORE_NOT_READY_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "CreateLoadBalancer", input: &CREATE_LOAD_BALANCER_INPUT, output: &CREATE_LOAD_BALANCER_OUTPUT, result_wrapper: Some("CreateLoadBalancerResult"), errors: &[&DUPLICATE_LOAD_BALANCER_NAME_EXCEPTION, &TOO_MANY_LOAD_BALANCERS_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION, &SUBNET_NOT_FOUND_EXCEPTION, &INVALID_SUBNET_EXCEPTION, &INVALID_SECURITY_GROUP_EXCEPTION, &INVALID_SCHEME_EXCEPTION, &TOO_MANY_TAGS_EXCEPTION, &DUPLICATE_TAG_KEYS_EXCEPTION, &RESOURCE_IN_USE_EXCEPTION, &ALLOCATION_ID_NOT_FOUND_EXCEPTION, &AVAILABILITY_ZONE_NOT_SUPPORTED_EXCEPTION, &OPERATION_NOT_PERMITTED_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "CreateRule", input: &CREATE_RULE_INPUT, output: &CREATE_RULE_OUTPUT, result_wrapper: Some("CreateRuleResult"), errors: &[&PRIORITY_IN_USE_EXCEPTION, &TOO_MANY_TARGET_GROUPS_EXCEPTION, &TOO_MANY_RULES_EXCEPTION, &TARGET_GROUP_ASSOCIATION_LIMIT_EXCEPTION, &INCOMPATIBLE_PROTOCOLS_EXCEPTION, &LISTENER_NOT_FOUND_EXCEPTION, &TARGET_GROUP_NOT_FOUND_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION, &TOO_MANY_REGISTRATIONS_FOR_TARGET_ID_EXCEPTION, &TOO_MANY_TARGETS_EXCEPTION, &UNSUPPORTED_PROTOCOL_EXCEPTION, &TOO_MANY_ACTIONS_EXCEPTION, &INVALID_LOAD_BALANCER_ACTION_EXCEPTION, &TOO_MANY_UNIQUE_TARGET_GROUPS_PER_LOAD_BALANCER_EXCEPTION, &TOO_MANY_TAGS_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "CreateTargetGroup", input: &CREATE_TARGET_GROUP_INPUT, output: &CREATE_TARGET_GROUP_OUTPUT, result_wrapper: Some("CreateTargetGroupResult"), errors: &[&DUPLICATE_TARGET_GROUP_NAME_EXCEPTION, &TOO_MANY_TARGET_GROUPS_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION, &TOO_MANY_TAGS_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "CreateTrustStore", input: &CREATE_TRUST_STORE_INPUT, output: &CREATE_TRUST_STORE_OUTPUT, result_wrapper: Some("CreateTrustStoreResult"), errors: &[&DUPLICATE_TRUST_STORE_NAME_EXCEPTION, &TOO_MANY_TRUST_STORES_EXCEPTION, &INVALID_CA_CERTIFICATES_BUNDLE_EXCEPTION, &CA_CERTIFICATES_BUNDLE_NOT_FOUND_EXCEPTION, &TOO_MANY_TAGS_EXCEPTION, &DUPLICATE_TAG_KEYS_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "DeleteListener", input: &DELETE_LISTENER_INPUT, output: &DELETE_LISTENER_OUTPUT, result_wrapper: Some("DeleteListenerResult"), errors: &[&LISTENER_NOT_FOUND_EXCEPTION, &RESOURCE_IN_USE_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "DeleteLoadBalancer", input: &DELETE_LOAD_BALANCER_INPUT, output: &DELETE_LOAD_BALANCER_OUTPUT, result_wrapper: Some("DeleteLoadBalancerResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION, &OPERATION_NOT_PERMITTED_EXCEPTION, &RESOURCE_IN_USE_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "DeleteRule", input: &DELETE_RULE_INPUT, output: &DELETE_RULE_OUTPUT, result_wrapper: Some("DeleteRuleResult"), errors: &[&RULE_NOT_FOUND_EXCEPTION, &OPERATION_NOT_PERMITTED_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "DeleteSharedTrustStoreAssociation", input: &DELETE_SHARED_TRUST_STORE_ASSOCIATION_INPUT, output: &DELETE_SHARED_TRUST_STORE_ASSOCIATION_OUTPUT, result_wrapper: Some("DeleteSharedTrustStoreAssociationResult"), errors: &[&TRUST_STORE_NOT_FOUND_EXCEPTION, &DELETE_ASSOCIATION_SAME_ACCOUNT_EXCEPTION, &TRUST_STORE_ASSOCIATION_NOT_FOUND_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "DeleteTargetGroup", input: &DELETE_TARGET_GROUP_INPUT, output: &DELETE_TARGET_GROUP_OUTPUT, result_wrapper: Some("DeleteTargetGroupResult"), errors: &[&RESOURCE_IN_USE_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "DeleteTrustStore", input: &DELETE_TRUST_STORE_INPUT, output: &DELETE_TRUST_STORE_OUTPUT, result_wrapper: Some("DeleteTrustStoreResult"), errors: &[&TRUST_STORE_NOT_FOUND_EXCEPTION, &TRUST_STORE_IN_USE_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "DeregisterTargets", input: &DEREGISTER_TARGETS_INPUT, output: &DEREGISTER_TARGETS_OUTPUT, result_wrapper: Some("DeregisterTargetsResult"), errors: &[&TARGET_GROUP_NOT_FOUND_EXCEPTION, &INVALID_TARGET_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "DescribeAccountLimits", input: &DESCRIBE_ACCOUNT_LIMITS_INPUT, output: &DESCRIBE_ACCOUNT_LIMITS_OUTPUT, result_wrapper: Some("DescribeAccountLimitsResult"), errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["Marker"], output_token: &["NextMarker"], limit_key: Some("PageSize"), result_key: &["Limits"] }) },
+        Operation { name: "DescribeCapacityReservation", input: &DESCRIBE_CAPACITY_RESERVATION_INPUT, output: &DESCRIBE_CAPACITY_RESERVATION_OUTPUT, result_wrapper: Some("DescribeCapacityReservationResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION], readonly: true, pagination: None },
         Operation { name: "DescribeListenerAttributes", input: &DESCRIBE_LISTENER_ATTRIBUTES_INPUT, output: &DESCRIBE_LISTENER_ATTRIBUTES_OUTPUT, result_wrapper: Some("DescribeListenerAttributesResult"), errors: &[&LISTENER_NOT_FOUND_EXCEPTION], readonly: true, pagination: None },
+        Operation { name: "DescribeListenerCertificates", input: &DESCRIBE_LISTENER_CERTIFICATES_INPUT, output: &DESCRIBE_LISTENER_CERTIFICATES_OUTPUT, result_wrapper: Some("DescribeListenerCertificatesResult"), errors: &[&LISTENER_NOT_FOUND_EXCEPTION], readonly: true, pagination: Some(Pagination { input_token: &["Marker"], output_token: &["NextMarker"], limit_key: Some("PageSize"), result_key: &["Certificates"] }) },
         Operation { name: "DescribeListeners", input: &DESCRIBE_LISTENERS_INPUT, output: &DESCRIBE_LISTENERS_OUTPUT, result_wrapper: Some("DescribeListenersResult"), errors: &[&LISTENER_NOT_FOUND_EXCEPTION, &LOAD_BALANCER_NOT_FOUND_EXCEPTION, &UNSUPPORTED_PROTOCOL_EXCEPTION], readonly: true, pagination: Some(Pagination { input_token: &["Marker"], output_token: &["NextMarker"], limit_key: Some("PageSize"), result_key: &["Listeners"] }) },
         Operation { name: "DescribeLoadBalancerAttributes", input: &DESCRIBE_LOAD_BALANCER_ATTRIBUTES_INPUT, output: &DESCRIBE_LOAD_BALANCER_ATTRIBUTES_OUTPUT, result_wrapper: Some("DescribeLoadBalancerAttributesResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION], readonly: true, pagination: None },
         Operation { name: "DescribeLoadBalancers", input: &DESCRIBE_LOAD_BALANCERS_INPUT, output: &DESCRIBE_LOAD_BALANCERS_OUTPUT, result_wrapper: Some("DescribeLoadBalancersResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION], readonly: true, pagination: Some(Pagination { input_token: &["Marker"], output_token: &["NextMarker"], limit_key: Some("PageSize"), result_key: &["LoadBalancers"] }) },
         Operation { name: "DescribeRules", input: &DESCRIBE_RULES_INPUT, output: &DESCRIBE_RULES_OUTPUT, result_wrapper: Some("DescribeRulesResult"), errors: &[&LISTENER_NOT_FOUND_EXCEPTION, &RULE_NOT_FOUND_EXCEPTION, &UNSUPPORTED_PROTOCOL_EXCEPTION], readonly: true, pagination: Some(Pagination { input_token: &["Marker"], output_token: &["NextMarker"], limit_key: Some("PageSize"), result_key: &["Rules"] }) },
+        Operation { name: "DescribeSSLPolicies", input: &DESCRIBE_SSL_POLICIES_INPUT, output: &DESCRIBE_SSL_POLICIES_OUTPUT, result_wrapper: Some("DescribeSSLPoliciesResult"), errors: &[&SSL_POLICY_NOT_FOUND_EXCEPTION], readonly: true, pagination: Some(Pagination { input_token: &["Marker"], output_token: &["NextMarker"], limit_key: Some("PageSize"), result_key: &["SslPolicies"] }) },
         Operation { name: "DescribeTags", input: &DESCRIBE_TAGS_INPUT, output: &DESCRIBE_TAGS_OUTPUT, result_wrapper: Some("DescribeTagsResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION, &TARGET_GROUP_NOT_FOUND_EXCEPTION, &LISTENER_NOT_FOUND_EXCEPTION, &RULE_NOT_FOUND_EXCEPTION, &TRUST_STORE_NOT_FOUND_EXCEPTION], readonly: true, pagination: None },
         Operation { name: "DescribeTargetGroupAttributes", input: &DESCRIBE_TARGET_GROUP_ATTRIBUTES_INPUT, output: &DESCRIBE_TARGET_GROUP_ATTRIBUTES_OUTPUT, result_wrapper: Some("DescribeTargetGroupAttributesResult"), errors: &[&TARGET_GROUP_NOT_FOUND_EXCEPTION], readonly: true, pagination: None },
         Operation { name: "DescribeTargetGroups", input: &DESCRIBE_TARGET_GROUPS_INPUT, output: &DESCRIBE_TARGET_GROUPS_OUTPUT, result_wrapper: Some("DescribeTargetGroupsResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION, &TARGET_GROUP_NOT_FOUND_EXCEPTION], readonly: true, pagination: Some(Pagination { input_token: &["Marker"], output_token: &["NextMarker"], limit_key: Some("PageSize"), result_key: &["TargetGroups"] }) },
         Operation { name: "DescribeTargetHealth", input: &DESCRIBE_TARGET_HEALTH_INPUT, output: &DESCRIBE_TARGET_HEALTH_OUTPUT, result_wrapper: Some("DescribeTargetHealthResult"), errors: &[&INVALID_TARGET_EXCEPTION, &TARGET_GROUP_NOT_FOUND_EXCEPTION, &HEALTH_UNAVAILABLE_EXCEPTION], readonly: true, pagination: None },
+        Operation { name: "DescribeTrustStoreAssociations", input: &DESCRIBE_TRUST_STORE_ASSOCIATIONS_INPUT, output: &DESCRIBE_TRUST_STORE_ASSOCIATIONS_OUTPUT, result_wrapper: Some("DescribeTrustStoreAssociationsResult"), errors: &[&TRUST_STORE_NOT_FOUND_EXCEPTION], readonly: true, pagination: Some(Pagination { input_token: &["Marker"], output_token: &["NextMarker"], limit_key: Some("PageSize"), result_key: &["TrustStoreAssociations"] }) },
+        Operation { name: "DescribeTrustStoreRevocations", input: &DESCRIBE_TRUST_STORE_REVOCATIONS_INPUT, output: &DESCRIBE_TRUST_STORE_REVOCATIONS_OUTPUT, result_wrapper: Some("DescribeTrustStoreRevocationsResult"), errors: &[&TRUST_STORE_NOT_FOUND_EXCEPTION, &REVOCATION_ID_NOT_FOUND_EXCEPTION], readonly: true, pagination: Some(Pagination { input_token: &["Marker"], output_token: &["NextMarker"], limit_key: Some("PageSize"), result_key: &["TrustStoreRevocations"] }) },
+        Operation { name: "DescribeTrustStores", input: &DESCRIBE_TRUST_STORES_INPUT, output: &DESCRIBE_TRUST_STORES_OUTPUT, result_wrapper: Some("DescribeTrustStoresResult"), errors: &[&TRUST_STORE_NOT_FOUND_EXCEPTION], readonly: true, pagination: Some(Pagination { input_token: &["Marker"], output_token: &["NextMarker"], limit_key: Some("PageSize"), result_key: &["TrustStores"] }) },
+        Operation { name: "GetResourcePolicy", input: &GET_RESOURCE_POLICY_INPUT, output: &GET_RESOURCE_POLICY_OUTPUT, result_wrapper: Some("GetResourcePolicyResult"), errors: &[&RESOURCE_NOT_FOUND_EXCEPTION], readonly: true, pagination: None },
+        Operation { name: "GetTrustStoreCaCertificatesBundle", input: &GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_INPUT, output: &GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_OUTPUT, result_wrapper: Some("GetTrustStoreCaCertificatesBundleResult"), errors: &[&TRUST_STORE_NOT_FOUND_EXCEPTION], readonly: true, pagination: None },
+        Operation { name: "GetTrustStoreRevocationContent", input: &GET_TRUST_STORE_REVOCATION_CONTENT_INPUT, output: &GET_TRUST_STORE_REVOCATION_CONTENT_OUTPUT, result_wrapper: Some("GetTrustStoreRevocationContentResult"), errors: &[&TRUST_STORE_NOT_FOUND_EXCEPTION, &REVOCATION_ID_NOT_FOUND_EXCEPTION], readonly: true, pagination: None },
+        Operation { name: "ModifyCapacityReservation", input: &MODIFY_CAPACITY_RESERVATION_INPUT, output: &MODIFY_CAPACITY_RESERVATION_OUTPUT, result_wrapper: Some("ModifyCapacityReservationResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION, &CAPACITY_UNITS_LIMIT_EXCEEDED_EXCEPTION, &CAPACITY_RESERVATION_PENDING_EXCEPTION, &INSUFFICIENT_CAPACITY_EXCEPTION, &CAPACITY_DECREASE_REQUESTS_LIMIT_EXCEEDED_EXCEPTION, &PRIOR_REQUEST_NOT_COMPLETE_EXCEPTION, &OPERATION_NOT_PERMITTED_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "ModifyIpPools", input: &MODIFY_IP_POOLS_INPUT, output: &MODIFY_IP_POOLS_OUTPUT, result_wrapper: Some("ModifyIpPoolsResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "ModifyListener", input: &MODIFY_LISTENER_INPUT, output: &MODIFY_LISTENER_OUTPUT, result_wrapper: Some("ModifyListenerResult"), errors: &[&DUPLICATE_LISTENER_EXCEPTION, &TOO_MANY_LISTENERS_EXCEPTION, &TOO_MANY_CERTIFICATES_EXCEPTION, &LISTENER_NOT_FOUND_EXCEPTION, &TARGET_GROUP_NOT_FOUND_EXCEPTION, &TARGET_GROUP_ASSOCIATION_LIMIT_EXCEPTION, &INCOMPATIBLE_PROTOCOLS_EXCEPTION, &SSL_POLICY_NOT_FOUND_EXCEPTION, &CERTIFICATE_NOT_FOUND_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION, &UNSUPPORTED_PROTOCOL_EXCEPTION, &TOO_MANY_REGISTRATIONS_FOR_TARGET_ID_EXCEPTION, &TOO_MANY_TARGETS_EXCEPTION, &TOO_MANY_ACTIONS_EXCEPTION, &INVALID_LOAD_BALANCER_ACTION_EXCEPTION, &TOO_MANY_UNIQUE_TARGET_GROUPS_PER_LOAD_BALANCER_EXCEPTION, &ALPN_POLICY_NOT_SUPPORTED_EXCEPTION, &TRUST_STORE_NOT_FOUND_EXCEPTION, &TRUST_STORE_NOT_READY_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "ModifyListenerAttributes", input: &MODIFY_LISTENER_ATTRIBUTES_INPUT, output: &MODIFY_LISTENER_ATTRIBUTES_OUTPUT, result_wrapper: Some("ModifyListenerAttributesResult"), errors: &[&LISTENER_NOT_FOUND_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "ModifyLoadBalancerAttributes", input: &MODIFY_LOAD_BALANCER_ATTRIBUTES_INPUT, output: &MODIFY_LOAD_BALANCER_ATTRIBUTES_OUTPUT, result_wrapper: Some("ModifyLoadBalancerAttributesResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "ModifyRule", input: &MODIFY_RULE_INPUT, output: &MODIFY_RULE_OUTPUT, result_wrapper: Some("ModifyRuleResult"), errors: &[&TARGET_GROUP_ASSOCIATION_LIMIT_EXCEPTION, &INCOMPATIBLE_PROTOCOLS_EXCEPTION, &RULE_NOT_FOUND_EXCEPTION, &OPERATION_NOT_PERMITTED_EXCEPTION, &TOO_MANY_REGISTRATIONS_FOR_TARGET_ID_EXCEPTION, &TOO_MANY_TARGETS_EXCEPTION, &TARGET_GROUP_NOT_FOUND_EXCEPTION, &UNSUPPORTED_PROTOCOL_EXCEPTION, &TOO_MANY_ACTIONS_EXCEPTION, &INVALID_LOAD_BALANCER_ACTION_EXCEPTION, &TOO_MANY_UNIQUE_TARGET_GROUPS_PER_LOAD_BALANCER_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "ModifyTargetGroup", input: &MODIFY_TARGET_GROUP_INPUT, output: &MODIFY_TARGET_GROUP_OUTPUT, result_wrapper: Some("ModifyTargetGroupResult"), errors: &[&TARGET_GROUP_NOT_FOUND_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "ModifyTargetGroupAttributes", input: &MODIFY_TARGET_GROUP_ATTRIBUTES_INPUT, output: &MODIFY_TARGET_GROUP_ATTRIBUTES_OUTPUT, result_wrapper: Some("ModifyTargetGroupAttributesResult"), errors: &[&TARGET_GROUP_NOT_FOUND_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "ModifyTrustStore", input: &MODIFY_TRUST_STORE_INPUT, output: &MODIFY_TRUST_STORE_OUTPUT, result_wrapper: Some("ModifyTrustStoreResult"), errors: &[&TRUST_STORE_NOT_FOUND_EXCEPTION, &INVALID_CA_CERTIFICATES_BUNDLE_EXCEPTION, &CA_CERTIFICATES_BUNDLE_NOT_FOUND_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "RegisterTargets", input: &REGISTER_TARGETS_INPUT, output: &REGISTER_TARGETS_OUTPUT, result_wrapper: Some("RegisterTargetsResult"), errors: &[&TARGET_GROUP_NOT_FOUND_EXCEPTION, &TOO_MANY_TARGETS_EXCEPTION, &INVALID_TARGET_EXCEPTION, &TOO_MANY_REGISTRATIONS_FOR_TARGET_ID_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "RemoveListenerCertificates", input: &REMOVE_LISTENER_CERTIFICATES_INPUT, output: &REMOVE_LISTENER_CERTIFICATES_OUTPUT, result_wrapper: Some("RemoveListenerCertificatesResult"), errors: &[&LISTENER_NOT_FOUND_EXCEPTION, &OPERATION_NOT_PERMITTED_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "RemoveTags", input: &REMOVE_TAGS_INPUT, output: &REMOVE_TAGS_OUTPUT, result_wrapper: Some("RemoveTagsResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION, &TARGET_GROUP_NOT_FOUND_EXCEPTION, &LISTENER_NOT_FOUND_EXCEPTION, &RULE_NOT_FOUND_EXCEPTION, &TOO_MANY_TAGS_EXCEPTION, &TRUST_STORE_NOT_FOUND_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "RemoveTrustStoreRevocations", input: &REMOVE_TRUST_STORE_REVOCATIONS_INPUT, output: &REMOVE_TRUST_STORE_REVOCATIONS_OUTPUT, result_wrapper: Some("RemoveTrustStoreRevocationsResult"), errors: &[&TRUST_STORE_NOT_FOUND_EXCEPTION, &REVOCATION_ID_NOT_FOUND_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "SetIpAddressType", input: &SET_IP_ADDRESS_TYPE_INPUT, output: &SET_IP_ADDRESS_TYPE_OUTPUT, result_wrapper: Some("SetIpAddressTypeResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION, &INVALID_SUBNET_EXCEPTION], readonly: false, pagination: None },
         Operation { name: "SetRulePriorities", input: &SET_RULE_PRIORITIES_INPUT, output: &SET_RULE_PRIORITIES_OUTPUT, result_wrapper: Some("SetRulePrioritiesResult"), errors: &[&RULE_NOT_FOUND_EXCEPTION, &PRIORITY_IN_USE_EXCEPTION, &OPERATION_NOT_PERMITTED_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "SetSecurityGroups", input: &SET_SECURITY_GROUPS_INPUT, output: &SET_SECURITY_GROUPS_OUTPUT, result_wrapper: Some("SetSecurityGroupsResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION, &INVALID_SECURITY_GROUP_EXCEPTION], readonly: false, pagination: None },
+        Operation { name: "SetSubnets", input: &SET_SUBNETS_INPUT, output: &SET_SUBNETS_OUTPUT, result_wrapper: Some("SetSubnetsResult"), errors: &[&LOAD_BALANCER_NOT_FOUND_EXCEPTION, &INVALID_CONFIGURATION_REQUEST_EXCEPTION, &SUBNET_NOT_FOUND_EXCEPTION, &INVALID_SUBNET_EXCEPTION, &ALLOCATION_ID_NOT_FOUND_EXCEPTION, &AVAILABILITY_ZONE_NOT_SUPPORTED_EXCEPTION, &CAPACITY_RESERVATION_PENDING_EXCEPTION], readonly: false, pagination: None },
     ];
 
     /// The service's other operations, by name.
     pub static OTHER_OPERATIONS: &[&str] = &[
-        "AddListenerCertificates",
-        "AddTrustStoreRevocations",
-        "CreateTrustStore",
-        "DeleteSharedTrustStoreAssociation",
-        "DeleteTrustStore",
-        "DescribeAccountLimits",
-        "DescribeCapacityReservation",
-        "DescribeListenerCertificates",
-        "DescribeSSLPolicies",
-        "DescribeTrustStoreAssociations",
-        "DescribeTrustStoreRevocations",
-        "DescribeTrustStores",
-        "GetResourcePolicy",
-        "GetTrustStoreCaCertificatesBundle",
-        "GetTrustStoreRevocationContent",
-        "ModifyCapacityReservation",
-        "ModifyIpPools",
-        "ModifyListenerAttributes",
-        "ModifyTrustStore",
-        "RemoveListenerCertificates",
-        "RemoveTrustStoreRevocations",
-        "SetIpAddressType",
-        "SetSecurityGroups",
-        "SetSubnets",
     ];
 }
