@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use edge::{Config, CookieKey, Edge};
 use model::edge::{
     Action, Algorithm, Condition, Forward, HealthCheckSpec, ListenerProtocol, ListenerSpec, LoadBalancerAttributes,
-    LoadBalancerSpec, Matcher, Pattern, ProtocolVersion, RuleSpec, Snapshot, TargetGroupSpec, TargetSpec, TargetState,
+    LoadBalancerSpec, Matcher, Pattern, ProtocolVersion, RuleSpec, Snapshot, TargetGroupSpec, TargetProtocol,
+    TargetSpec, TargetState,
 };
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -145,8 +146,13 @@ fn snapshot(targets: &[SocketAddr]) -> Snapshot {
     let rule = |conditions| RuleSpec { arn: "rule".to_owned(), conditions, action: forward() };
     let path = |number| Condition::PathPattern(vec![Pattern::Wildcard(format!("/service-{number}/*"))]);
     let many = (0..MANY_RULES).map(|number| rule(vec![path(number)])).chain([rule(Vec::new())]);
-    let listener =
-        |arn: &str, rules| ListenerSpec { arn: arn.to_owned(), port: 0, protocol: ListenerProtocol::Http, rules };
+    let listener = |arn: &str, rules| ListenerSpec {
+        arn: arn.to_owned(),
+        port: 0,
+        protocol: ListenerProtocol::Http,
+        tls: None,
+        rules,
+    };
     let balancer = |listener| LoadBalancerSpec {
         arn: "load-balancer".to_owned(),
         dns_name: "bench.localhost".to_owned(),
@@ -156,12 +162,14 @@ fn snapshot(targets: &[SocketAddr]) -> Snapshot {
     };
     let group = TargetGroupSpec {
         arn: GROUP.to_owned(),
+        protocol: TargetProtocol::Http,
         protocol_version: ProtocolVersion::Http1,
         algorithm: Algorithm::RoundRobin,
         stickiness: None,
         slow_start_seconds: 0,
         deregistration_delay_seconds: 0,
         health_check: HealthCheckSpec {
+            protocol: TargetProtocol::Http,
             port: None,
             path: "/".to_owned(),
             interval_seconds: 30,
