@@ -479,8 +479,19 @@ fn known_keys(name: &str, traits: &Value) -> Outcome<()> {
     }
 }
 
+/// What looks ahead in the models, which the regex crate cannot, and the same without: a label of a domain name does not
+/// begin with a hyphen.
+const LABELS: [(&str, &str); 2] = [
+    ("(?!-)[A-Za-z0-9-]{0,62}[A-Za-z0-9]", "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"),
+    ("(?!-)[A-Za-z0-9-]{1,62}[A-Za-z0-9]", "[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]"),
+];
+
 /// The models write Java's expressions: `\uXXXX` is `\x{XXXX}` here.
 fn rust_regex(pattern: &str) -> Outcome<String> {
+    let pattern = LABELS.iter().fold(pattern.to_owned(), |pattern, (ahead, plain)| pattern.replace(ahead, plain));
+    if ["(?!", "(?=", "(?<"].iter().any(|around| pattern.contains(around)) {
+        return Err(format!("the pattern {pattern} looks around, which is not built").into());
+    }
     let mut parts = pattern.split("\\u");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {

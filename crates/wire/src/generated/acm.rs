@@ -3219,7 +3219,7 @@ pub mod schema {
         Member::new("Certificate", &CERTIFICATE_DETAIL),
     ]);
     pub static DOMAIN_LIST: Schema = Schema::list("DomainList", &Member::of(&DOMAIN_NAME_STRING)).min(1).max(100);
-    static PATTERN_OF_DOMAIN_NAME_STRING: Pattern = Pattern::new("(\\*\\.)?(((?!-)[A-Za-z0-9-]{0,62}[A-Za-z0-9])\\.)+((?!-)[A-Za-z0-9-]{1,62}[A-Za-z0-9])", "(\\*\\.)?(((?!-)[A-Za-z0-9-]{0,62}[A-Za-z0-9])\\.)+((?!-)[A-Za-z0-9-]{1,62}[A-Za-z0-9])");
+    static PATTERN_OF_DOMAIN_NAME_STRING: Pattern = Pattern::new("(\\*\\.)?(((?!-)[A-Za-z0-9-]{0,62}[A-Za-z0-9])\\.)+((?!-)[A-Za-z0-9-]{1,62}[A-Za-z0-9])", "(\\*\\.)?(([A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)\\.)+([A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9])");
     pub static DOMAIN_NAME_STRING: Schema = Schema::new("DomainNameString", Kind::String).min(1).max(253).pattern(&PATTERN_OF_DOMAIN_NAME_STRING);
     pub static DOMAIN_STATUS: Schema = Schema::new("DomainStatus", Kind::Enum(&["PENDING_VALIDATION", "SUCCESS", "FAILED"]));
     pub static DOMAIN_VALIDATION: Schema = Schema::structure("DomainValidation", &[
