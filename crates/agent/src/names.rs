@@ -113,7 +113,8 @@ fn hosts(
     Ok(text)
 }
 
-/// The definition's servers and search domains; what it leaves open is the host's.
+/// The definition's servers and search domains; what it leaves open is the network's: an awsvpc task searches the domain
+/// of its own name, the others what the host does.
 fn resolv_conf(spec: &TaskSpec, container: usize, servers: &[IpAddr], host: &HostNames) -> Result<String, Error> {
     let definition = &spec.containers[container].definition;
     let given = definition.dns_servers.iter().map(|text| text.parse().map_err(|_| Error::Server(text.clone())));
@@ -124,7 +125,12 @@ fn resolv_conf(spec: &TaskSpec, container: usize, servers: &[IpAddr], host: &Hos
         writeln!(text, "nameserver {server}").expect("writing to a string");
     }
     let search = match &definition.dns_search_domains[..] {
-        [] => words_after(&host.resolv_conf, "search").join(" "),
+        [] => match &spec.interface {
+            Some(interface) => {
+                interface.private_dns_name.split_once('.').map_or_else(String::new, |(_, domain)| domain.to_owned())
+            }
+            None => words_after(&host.resolv_conf, "search").join(" "),
+        },
         domains => domains.join(" "),
     };
     // A lone dot says: search nothing.
@@ -250,6 +256,9 @@ mod tests {
         assert_eq!(names.hostname, "ip-172-31-0-5.ec2.internal");
         assert!(names.hosts.ends_with("\n172.31.0.5\tip-172-31-0-5.ec2.internal\n"), "{}", names.hosts);
         assert_eq!(names.resolv_conf, "nameserver 10.0.0.2\noptions edns0\n");
+        spec.containers[0].definition.dns_search_domains.clear();
+        let names = of(&spec, Some([172, 31, 0, 5])).unwrap();
+        assert_eq!(names.resolv_conf, "nameserver 10.0.0.2\nsearch ec2.internal\noptions edns0\n");
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! ```text
 //!   task ns ─ eth0 ── gt… ┐                       ┌ masquerade ── uplink
 //!   task ns ─ eth0 ── gt… ┼─ bridge (gateways,    ┤
-//!   task ns ─ eth0 ── gt… ┘  169.254.170.2)       └ published ports ── all of the host's addresses
+//!   task ns ─ eth0 ── gt… ┘  169.254.170.2,       └ published ports ── all of the host's addresses
+//!                            the resolver's)
 //! ```
-//! Addresses of load balancers are on the bridge too: what listens on them is not of this module.
+//! Addresses of load balancers are on the bridge too: what listens on them, and what answers as the VPC's resolver, is
+//! not of this module.
 //!
 //! What it does not do: choose addresses of awsvpc tasks (the control plane's), name service, links between nodes.
 //!
@@ -50,6 +52,7 @@ use config::gateway;
 use endpoint::{Address, EndpointId, Site, parse_mac};
 use firewall::{Nft, Published};
 use ledger::Ledger;
+pub use resolver::RESOLVERS;
 
 /// How long making or removing one endpoint may take.
 const ENDPOINT_LIMIT: Duration = Duration::from_secs(30);
@@ -281,7 +284,7 @@ impl driver::Network for Linux {
     }
 
     fn dns_servers(&self) -> Vec<IpAddr> {
-        resolver::servers()
+        vec![resolver::RESOLVER.into()]
     }
 }
 

@@ -91,6 +91,9 @@ pub struct Up {
     /// Simulate this many nodes instead of running containers; needs neither root nor containerd
     #[arg(long, value_name = "N")]
     pub simulated_nodes: Option<u32>,
+    /// Answer names to this machine too, on an address of its loopback, as to tasks: load balancers, namespaces
+    #[arg(long, value_name = "ADDR", value_parser = loopback)]
+    pub dns: Option<SocketAddr>,
     /// Network of bridge-mode containers, apart from any other on this machine
     #[arg(long, hide = true, value_name = "CIDR")]
     pub bridge_range: Option<ipnet::Ipv4Net>,
@@ -182,6 +185,14 @@ fn region(text: &str) -> Result<String, String> {
     Err("a region looks like us-east-1".to_owned())
 }
 
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "an address looks like 127.0.0.1:5353".to_owned())?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err("names are answered to this machine only: an address looks like 127.0.0.1:5353".to_owned())
+}
+
 fn instance(text: &str) -> Result<String, String> {
     let is_plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
@@ -212,6 +223,8 @@ mod tests {
         check(&["--account-id", "12345"], false);
         check(&["--region", "Europe"], false);
         check(&["--listen", "nowhere"], false);
+        check(&["--dns", "127.0.0.1:5353"], true);
+        check(&["--dns", "0.0.0.0:53"], false);
         check(&["--instance", "../x"], false);
     }
 }

@@ -5,6 +5,7 @@ mod bench;
 mod client;
 mod demo;
 mod detach;
+mod dns;
 mod doctor;
 mod down;
 mod env;

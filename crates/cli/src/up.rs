@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::args::Up;
+use crate::dns::{self, Names};
 use crate::failure::{Advice, Context, Failure};
 use crate::home::{self, Home, Running};
 use crate::traffic::{self, Traffic};
@@ -101,6 +102,7 @@ struct Started {
     control: Arc<Control>,
     agents: Vec<agent::Agent>,
     traffic: Traffic,
+    names: Option<Names>,
     server: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
@@ -112,6 +114,9 @@ impl Started {
             agent.shutdown().await;
         }
         self.traffic.stop();
+        if let Some(names) = self.names {
+            names.stop();
+        }
         self.stop.send_replace(true);
         let _ = self.server.await;
         self.control.close().await;
@@ -148,8 +153,9 @@ async fn start(home: &Home, args: &Up) -> Result<Started, Failure> {
         None => start_simulated(home, args, &control, address).await?,
     };
     // After the agent, which makes the bridge.
+    let names = dns::start(&control, network.as_ref(), args.dns)?;
     let traffic = traffic::start(&control, network)?;
-    Ok(Started { running, control, agents, traffic, server, stop })
+    Ok(Started { running, control, agents, traffic, names, server, stop })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

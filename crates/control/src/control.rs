@@ -12,6 +12,7 @@ use store::{Log, Store, Txn, WriteError};
 use telemetry::LogStore;
 
 use crate::access_key::{AccessKey, AccessKeyError};
+use crate::dns::{self, Dns};
 use crate::event::{self, Events};
 use crate::node_key::{NodeKey, NodeKeyError};
 use crate::serve::front::Front;
@@ -59,6 +60,8 @@ pub struct Control {
     ledger: Ledger,
     /// What load balancers are to serve, and how their targets are.
     pub traffic: Traffic,
+    /// What the name server is to answer.
+    pub dns: Dns,
     /// Answers what comes to the API's listener and is a load balancer's; set once there is a data path.
     pub front: OnceLock<Front>,
 }
@@ -104,6 +107,7 @@ impl Control {
             random: Mutex::new(random),
             ledger: Ledger::default(),
             traffic: Traffic::default(),
+            dns: Dns::default(),
             front: OnceLock::new(),
         });
         session::start(&control).await?;
@@ -111,6 +115,7 @@ impl Control {
         retention::start(&control);
         reconcile::start(&control);
         traffic::start(&control);
+        dns::start(&control);
         Ok(control)
     }
 

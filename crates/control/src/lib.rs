@@ -21,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod cx;
+pub mod dns;
 pub mod ec2;
 pub mod ecs;
 pub mod elbv2;

@@ -15,7 +15,9 @@
 //! Pure, with time and randomness passed in: `pattern`, `rule`, `redirect`, `balance`, `certificate`, `cookie`, `health`, `framing`,
 //! `header`, `trace_id`. All else does I/O.
 //!
-//! What it does not do: network load balancers, name service; it judges no configuration and remembers nothing.
+//! The name server of tasks is a part of it too, apart from the rest: see [`dns`].
+//!
+//! What it does not do: network load balancers; it judges no configuration and remembers nothing.
 //!
 //! Invariants
 //! - A request's bytes go to at most one target, unless the request is one that may be repeated (see `forward`).
@@ -32,6 +34,7 @@ mod clock;
 mod connection;
 pub mod cookie;
 mod dial;
+pub mod dns;
 mod edge;
 mod facts;
 mod forward;

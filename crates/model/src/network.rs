@@ -75,8 +75,12 @@ pub fn mac_of(address: Ipv4Addr) -> String {
 /// `ip-172-31-0-5.<region>.compute.internal`, or `….ec2.internal` in us-east-1, as AWS names them.
 pub fn private_dns_name(address: Ipv4Addr, region: &str) -> String {
     let [a, b, c, d] = address.octets();
-    let domain = if region == "us-east-1" { "ec2.internal".to_owned() } else { format!("{region}.compute.internal") };
-    format!("ip-{a}-{b}-{c}-{d}.{domain}")
+    format!("ip-{a}-{b}-{c}-{d}.{}", private_domain(region))
+}
+
+/// What the names of a region's private addresses end with.
+pub fn private_domain(region: &str) -> String {
+    if region == "us-east-1" { "ec2.internal".to_owned() } else { format!("{region}.compute.internal") }
 }
 
 /// The built-in VPC of one account and region. Its ids are derived from the scope, so they are the same after every

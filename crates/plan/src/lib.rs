@@ -1,7 +1,8 @@
-//! The decisions: pure functions from facts to an answer. Placement; what a service does next; what a node shall run; what makes a task
-//! definition valid.
+//! The decisions: pure functions from facts to an answer. Placement; what a service does next; what a node shall run;
+//! which names lead where; what makes a task definition valid.
 
 pub mod capacity;
+pub mod dns;
 pub mod node;
 pub mod place;
 pub mod service;

@@ -23,7 +23,7 @@ pub struct Bridge {
     pub mtu: u32,
 }
 
-/// Makes the bridge, or what it lacks: its addresses are exactly the gateways and [`TASK_ENDPOINT`].
+/// Makes the bridge, or what it lacks: its addresses are exactly the gateways, [`TASK_ENDPOINT`] and the resolver's.
 pub fn ensure(config: &Config) -> Result<Bridge> {
     let mut netlink = Netlink::open().map_err(kernel("open a netlink socket"))?;
     let uplink = netlink.uplink().map_err(kernel("find the way out"))?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::Ipv4Net;
 
 use super::bridge::TASK_ENDPOINT;
+use super::resolver::RESOLVER;
 use super::{Error, Result};
 
 /// A link's name has 15 characters.
@@ -25,6 +26,8 @@ pub struct Config {
     /// Where the server of the metadata and credentials endpoints listens, on the bridge range's gateway; tasks reach
     /// it as 169.254.170.2:80.
     pub endpoint_port: u16,
+    /// Where the name server listens, on the same address; tasks reach it as [`RESOLVERS`]:53.
+    pub dns_port: u16,
 }
 
 impl Config {
@@ -39,12 +42,18 @@ impl Config {
             subnets: subnets.take(3).collect(),
             bridge_range: Ipv4Net::new(Ipv4Addr::new(172, 30, 0, 0), 16).expect("a prefix length"),
             endpoint_port: 51679,
+            dns_port: 51653,
         }
     }
 
     /// The address and port on which the endpoint server of this instance has to listen.
     pub fn endpoint_address(&self) -> SocketAddrV4 {
         SocketAddrV4::new(gateway(self.bridge_range), self.endpoint_port)
+    }
+
+    /// The address and port on which the name server of this instance has to listen.
+    pub fn dns_address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(gateway(self.bridge_range), self.dns_port)
     }
 
     pub fn ranges(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
@@ -54,7 +63,7 @@ impl Config {
     /// The bridge's own addresses with their prefix lengths.
     pub(super) fn bridge_addresses(&self) -> Vec<(Ipv4Addr, u8)> {
         let gateways = self.ranges().map(|range| (gateway(range), range.prefix_len()));
-        gateways.chain([(TASK_ENDPOINT, 32)]).collect()
+        gateways.chain([(TASK_ENDPOINT, 32), (RESOLVER, 32)]).collect()
     }
 
     pub(super) fn check(&self) -> Result<()> {

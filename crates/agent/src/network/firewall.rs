@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use super::bridge::TASK_ENDPOINT;
 use super::endpoint::EndpointId;
+use super::resolver::{RESOLVER, RESOLVERS};
 use super::{Config, Error, Result};
 
 /// How long one run of `nft` may take; a few milliseconds are usual.
@@ -50,6 +51,8 @@ impl Published {
 pub fn table(config: &Config, published: &[Published]) -> String {
     let bridge = &config.tag;
     let endpoint = config.endpoint_address();
+    let dns = config.dns_address();
+    let resolvers = RESOLVERS.map(|address| address.to_string()).join(", ");
     let ranges = config.ranges().map(|range| range.to_string()).collect::<Vec<_>>().join(", ");
     let elements = match published {
         [] => String::new(),
@@ -73,12 +76,14 @@ table ip {bridge} {{
   chain prerouting {{
     type nat hook prerouting priority dstnat
     iifname "{bridge}" ip daddr {TASK_ENDPOINT} tcp dport 80 dnat to {endpoint}
+    iifname "{bridge}" ip daddr {{ {resolvers} }} meta l4proto {{ tcp, udp }} th dport 53 dnat to {dns}
     ip daddr @load_balancers accept
     fib daddr type local dnat to meta l4proto . th dport map @published
   }}
   chain output {{
     type nat hook output priority -100
     ip daddr {TASK_ENDPOINT} tcp dport 80 dnat to {endpoint}
+    ip daddr {RESOLVER} meta l4proto {{ tcp, udp }} th dport 53 dnat to {dns}
     ip daddr @load_balancers accept
     fib daddr type local dnat to meta l4proto . th dport map @published
   }}
@@ -86,7 +91,7 @@ table ip {bridge} {{
     type nat hook postrouting priority srcnat
     ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade
     ip saddr {{ {ranges} }} oifname "{bridge}" ct status dnat masquerade
-    ip saddr {{ {ranges} }} oifname != "{bridge}" masquerade
+    ip saddr {{ {ranges} }} oifname != {{ "{bridge}", "lo" }} masquerade
   }}
   chain forward {{
     type filter hook forward priority filter

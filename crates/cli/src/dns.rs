@@ -1,0 +1,74 @@
+//! Names on this machine: what the control plane wants answered goes to the data path's name server.
+//!
+//! ```text
+//! Control::dns ── Snapshot ──▶ Dns ◀── tasks, by the VPC's resolver address; the host, if asked for
+//!                               └────▶ this machine's resolvers
+//! ```
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use agent::network::{self, RESOLVERS};
+use control::Control;
+use edge::dns::{Config, Dns, Upstreams};
+use ipnet::{IpNet, Ipv4Net};
+use model::network::{VPC_NETWORK, VPC_PREFIX_LENGTH, private_domain};
+use tokio::task::JoinHandle;
+
+use crate::failure::{Context, Failure};
+
+/// The running name server, and what keeps it up to date.
+pub struct Names {
+    dns: Arc<Dns>,
+    feed: JoinHandle<()>,
+}
+
+/// Begins to serve: to the tasks of `network`, and on `host`, an address of the loopback. `None` when there is neither.
+pub fn start(
+    control: &Arc<Control>,
+    network: Option<&network::Config>,
+    host: Option<SocketAddr>,
+) -> Result<Option<Names>, Failure> {
+    let listen: Vec<SocketAddr> = network.map(|network| network.dns_address().into()).into_iter().chain(host).collect();
+    if listen.is_empty() {
+        return Ok(None);
+    }
+    let dns = dns(control, network, listen).context(|| "the name server could not be started".to_owned())?;
+    let dns = Arc::new(dns);
+    let feed = tokio::spawn(feed(control.clone(), dns.clone()));
+    Ok(Some(Names { dns, feed }))
+}
+
+fn dns(control: &Control, network: Option<&network::Config>, listen: Vec<SocketAddr>) -> io::Result<Dns> {
+    let vpc = Ipv4Net::new(VPC_NETWORK, VPC_PREFIX_LENGTH).expect("a prefix length");
+    let loopback: IpNet = "127.0.0.0/8".parse().expect("a network");
+    let tasks = network.into_iter().flat_map(network::Config::ranges).map(IpNet::from);
+    let ours = RESOLVERS.map(IpAddr::from).into_iter().chain(listen.iter().map(SocketAddr::ip));
+    Dns::start(Config {
+        clients: [loopback].into_iter().chain(tasks).collect(),
+        networks: vec![vpc],
+        domain: private_domain(&control.config.region),
+        upstreams: Upstreams::Machine { except: ours.collect() },
+        listen,
+    })
+}
+
+async fn feed(control: Arc<Control>, dns: Arc<Dns>) {
+    let mut wanted = control.dns.subscribe();
+    loop {
+        let snapshot = wanted.borrow_and_update().clone();
+        dns.apply(&snapshot);
+        if wanted.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Names {
+    /// No new snapshot is served from now on.
+    pub fn stop(self) {
+        self.feed.abort();
+        drop(self.dns);
+    }
+}
