@@ -83,18 +83,25 @@ impl Ledger {
 
 impl Kept {
     fn catch_up(&mut self, tables: &Tables) {
-        let mut stale = std::mem::take(&mut self.touched);
+        let mut busier = std::mem::take(&mut self.touched);
+        let mut others = BTreeSet::new();
         for (old, new) in tables.nodes.changes_since(&self.seen.nodes) {
-            stale.extend(old.into_iter().chain(new).map(|node| node.id));
+            match (old, new) {
+                (Some(old), Some(new)) if old.differs_in_room_only(new) => busier.insert(new.id),
+                (old, new) => old.or(new).is_some_and(|node| others.insert(node.id)),
+            };
         }
         for (old, new) in tables.container_instances.changes_since(&self.seen.container_instances) {
-            stale.extend(old.into_iter().chain(new).map(|instance| instance.node));
+            others.extend(old.into_iter().chain(new).map(|instance| instance.node));
         }
         for (old, new) in tables.tasks.changes_since(&self.seen.tasks) {
-            stale.extend(old.into_iter().chain(new).filter_map(|task| task.node));
+            busier.extend(old.into_iter().chain(new).filter_map(|task| task.node));
         }
-        for id in stale {
-            self.refresh(tables, id);
+        for id in &others {
+            self.refresh(tables, *id);
+        }
+        for id in busier.difference(&others) {
+            self.refresh_tasks(tables, *id);
         }
         self.seen = tables.clone();
     }
@@ -108,13 +115,27 @@ impl Kept {
             pool.remove(id);
         }
     }
+
+    /// For a node that is what it was, with other tasks.
+    fn refresh_tasks(&mut self, tables: &Tables, id: NodeId) {
+        let Some(node) = tables.nodes.get(&id) else { return };
+        let Some(pool) = self.pools.get_mut(&node.scope) else { return };
+        pool.put_tasks(id, node.free.clone(), running(tables, id), groups(tables, id));
+    }
+}
+
+fn running(tables: &Tables, node: NodeId) -> u32 {
+    tables.node_tasks(node).map_or(0, |tasks| tasks.running)
+}
+
+fn groups(tables: &Tables, node: NodeId) -> BTreeMap<String, u32> {
+    let groups = tables.node_tasks(node).into_iter().flat_map(|tasks| &tasks.groups);
+    groups.map(|(group, count)| (group.clone(), *count)).collect()
 }
 
 /// A node with what placement asks about it.
 fn candidate(tables: &Tables, node: &Node) -> place::Node {
     let instance = tables.container_instance_of_node(node.id).map(AsRef::as_ref);
-    let tasks = tables.node_tasks(node.id);
-    let groups = tasks.into_iter().flat_map(|tasks| &tasks.groups).map(|(group, count)| (group.clone(), *count));
     let attributes = attributes_of(node, instance);
     place::Node {
         id: node.id,
@@ -129,7 +150,7 @@ fn candidate(tables: &Tables, node: &Node) -> place::Node {
         agent_version: node.agent_version.clone(),
         ec2_instance_id: instance.map(|instance| instance.ec2_instance_id.clone()).unwrap_or_default(),
         registered_at: instance.map_or(node.registered_at, |instance| instance.registered_at),
-        running_tasks: tasks.map_or(0, |tasks| tasks.running),
-        task_groups: groups.collect(),
+        running_tasks: running(tables, node.id),
+        task_groups: groups(tables, node.id),
     }
 }

@@ -38,3 +38,41 @@ pub struct Node {
     #[serde(default)]
     pub changes: u64,
 }
+
+impl Node {
+    /// Whether two states of a node differ in nothing but what its tasks take.
+    pub fn differs_in_room_only(&self, other: &Self) -> bool {
+        let Self {
+            id,
+            scope,
+            name,
+            zone,
+            offers_fargate,
+            total,
+            free: _,
+            attributes,
+            agent_version,
+            runtime_version,
+            connected,
+            disconnected_at,
+            boot_id,
+            container_instance,
+            registered_at,
+            changes: _,
+        } = self;
+        *id == other.id
+            && *scope == other.scope
+            && *name == other.name
+            && *zone == other.zone
+            && *offers_fargate == other.offers_fargate
+            && *total == other.total
+            && *attributes == other.attributes
+            && *agent_version == other.agent_version
+            && *runtime_version == other.runtime_version
+            && *connected == other.connected
+            && *disconnected_at == other.disconnected_at
+            && *boot_id == other.boot_id
+            && *container_instance == other.container_instance
+            && *registered_at == other.registered_at
+    }
+}

@@ -158,9 +158,22 @@ impl Query {
             Self::Is(condition) => condition.holds(instance),
         }
     }
+
+    /// Whether the answer for an instance may change with the tasks on it.
+    pub fn reads_tasks(&self) -> bool {
+        match self {
+            Self::Any(parts) | Self::All(parts) => parts.iter().any(Self::reads_tasks),
+            Self::Not(part) => part.reads_tasks(),
+            Self::Is(condition) => condition.reads_tasks(),
+        }
+    }
 }
 
 impl Condition {
+    const fn reads_tasks(&self) -> bool {
+        matches!(self, Self::Text { subject: TextSubject::TaskGroup, .. } | Self::RunningTasksCount { .. })
+    }
+
     fn holds(&self, instance: &InstanceView<'_>) -> bool {
         match self {
             Self::Text { subject, test, negated } => subject.has(instance, test) != *negated,

@@ -19,6 +19,7 @@
 //! - A request for nothing changes nothing.
 
 mod choice;
+mod leaf;
 mod pool;
 mod queue;
 mod refusal;
@@ -104,6 +105,13 @@ pub enum Constraint {
     /// No two tasks of the group on one node.
     DistinctInstance,
     MemberOf(Query),
+}
+
+impl Constraint {
+    /// Whether it looks at the tasks of a node, of whatever group. `distinctInstance` looks at the request's own only.
+    fn reads_tasks(&self) -> bool {
+        matches!(self, Self::MemberOf(query) if query.reads_tasks())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -191,17 +191,19 @@ proptest! {
     fn the_past_does_not_matter(
         nodes in nodes(),
         requests in prop::collection::vec(request(), 1..4),
-        order in prop::collection::vec((0..4usize, 0..12usize, node()), 0..20),
+        order in prop::collection::vec((0..4usize, 0..12usize, node(), any::<bool>()), 0..20),
     ) {
         let mut pool = pool_of(&nodes);
         let mut ids: Vec<_> = nodes.iter().map(|node| node.id).collect();
-        for (which, moved, mut changed) in order {
+        for (which, moved, mut changed, tasks_only) in order {
             let request = &requests[which % requests.len()];
             let as_now: Vec<_> = ids.iter().filter_map(|id| pool.get(*id).cloned()).collect();
             let fresh = place(&Problem { nodes: as_now, request: request.clone() });
             prop_assert_eq!(pool.place(request), fresh);
             changed.id = NodeId(moved as u128 + 1);
-            if changed.free.cpu.0 < 300 {
+            if tasks_only {
+                pool.put_tasks(changed.id, changed.free, changed.running_tasks, changed.task_groups);
+            } else if changed.free.cpu.0 < 300 {
                 pool.remove(changed.id);
             } else {
                 ids.push(changed.id);

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use model::{InstanceStatus, NodeId, Resources};
 
-use super::choice::Choices;
+use super::choice::{Choices, digest};
 use super::queue::{Queue, Shape};
 use super::refusal::{detail, refusal};
 use super::{Assignment, Node, Placement, REFUSALS_MAX, Reason, Refusal, Request, Subnet, Surveyed, Target};
@@ -22,6 +22,23 @@ const CHANGES_MAX: usize = 1 << 16;
 
 pub(super) type Slot = u32;
 
+/// A slot that is not what it was.
+#[derive(Clone, Copy)]
+pub(super) struct Change {
+    pub(super) slot: Slot,
+    pub(super) cause: Cause,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Cause {
+    /// The node came, went, or became another.
+    Node,
+    /// Tasks came or went: what is free and the counts of groups may be any; all else is as it was.
+    Tasks,
+    /// One task was placed, of the group with this digest.
+    Taken { group: u64 },
+}
+
 /// See the module's documentation.
 #[derive(Default)]
 pub struct Pool {
@@ -29,7 +46,7 @@ pub struct Pool {
     vacant: Vec<Slot>,
     by_id: BTreeMap<NodeId, Slot>,
     by_target: BTreeMap<Target, BTreeSet<Slot>>,
-    changes: VecDeque<Slot>,
+    changes: VecDeque<Change>,
     /// How many changes were forgotten.
     forgotten: u64,
     /// The one asked for last is at the end.
@@ -58,7 +75,16 @@ impl Pool {
             }
         }
         self.slots[slot as usize] = Some(node);
-        self.changed(slot);
+        self.changed(slot, Cause::Node);
+    }
+
+    /// Takes in what the tasks of a node have become: what they leave free, how many are RUNNING, how many there are of
+    /// each group. No effect when the node is not known.
+    pub fn put_tasks(&mut self, id: NodeId, free: Resources, running: u32, groups: BTreeMap<String, u32>) {
+        let Some(slot) = self.by_id.get(&id).copied() else { return };
+        let node = self.slots[slot as usize].as_mut().expect("a known id has a node");
+        (node.free, node.running_tasks, node.task_groups) = (free, running, groups);
+        self.changed(slot, Cause::Tasks);
     }
 
     pub fn remove(&mut self, id: NodeId) {
@@ -66,7 +92,7 @@ impl Pool {
         self.unlist(slot);
         self.slots[slot as usize] = None;
         self.vacant.push(slot);
-        self.changed(slot);
+        self.changed(slot, Cause::Node);
     }
 
     /// Whether the target has a node that could ever take a task: for clusters, an ACTIVE container instance.
@@ -99,7 +125,7 @@ impl Pool {
         self.check(id, request)?;
         let zone = self.get(id).expect("a node that takes a task is known").zone.clone();
         let subnet = choose_subnet(&request.subnets, &request.target, &zone, &mut Choices::new(request.seed));
-        let gpus = self.take(id, &request.reservation, &request.group);
+        let gpus = self.take(self.by_id[&id], &request.reservation, &request.group);
         Ok(Assignment { node: id, subnet, gpus })
     }
 
@@ -135,9 +161,8 @@ impl Pool {
     }
 
     /// Holds the reservation on a node that it fits, and names the GPUs that the task gets.
-    fn take(&mut self, id: NodeId, reservation: &Resources, group: &str) -> BTreeSet<String> {
-        let slot = self.by_id[&id];
-        let node = self.slots[slot as usize].as_mut().expect("a known id has a node");
+    fn take(&mut self, slot: Slot, reservation: &Resources, group: &str) -> BTreeSet<String> {
+        let node = self.slots[slot as usize].as_mut().expect("a task is placed on a node");
         let gpus: BTreeSet<_> = node.free.gpus.iter().take(reservation.gpu_count as usize).cloned().collect();
         node.free.take(&Resources { gpus: gpus.clone(), ..reservation.clone() });
         match node.task_groups.get_mut(group) {
@@ -146,7 +171,7 @@ impl Pool {
                 node.task_groups.insert(group.to_owned(), 1);
             }
         }
-        self.changed(slot);
+        self.changed(slot, Cause::Taken { group: digest([group].into_iter()) });
         gpus
     }
 
@@ -165,7 +190,7 @@ impl Pool {
             let node = self.node(slot).expect("a queue holds no vacant slot");
             let id = node.id;
             let subnet = choose_subnet(&subnets, &request.target, &node.zone, &mut choices);
-            let gpus = self.take(id, &request.reservation, &request.group);
+            let gpus = self.take(slot, &request.reservation, &request.group);
             placement.assigned.push(Assignment { node: id, subnet, gpus });
             queue.catch_up(self);
             if let Some(index) = subnet {
@@ -226,17 +251,17 @@ impl Pool {
     }
 
     /// The slots that changed since there were `seen` changes; `None` when that is too long ago to tell.
-    pub(super) fn changes_since(&self, seen: u64) -> Option<impl Iterator<Item = Slot> + '_> {
+    pub(super) fn changes_since(&self, seen: u64) -> Option<impl Iterator<Item = Change> + '_> {
         let skipped = usize::try_from(seen.checked_sub(self.forgotten)?).ok()?;
         Some(self.changes.range(skipped..).copied())
     }
 
-    fn changed(&mut self, slot: Slot) {
+    fn changed(&mut self, slot: Slot, cause: Cause) {
         if self.changes.len() == CHANGES_MAX {
             self.changes.drain(..CHANGES_MAX / 2);
             self.forgotten += (CHANGES_MAX / 2) as u64;
         }
-        self.changes.push_back(slot);
+        self.changes.push_back(Change { slot, cause });
     }
 
     fn unlist(&mut self, slot: Slot) {

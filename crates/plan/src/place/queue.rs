@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{Attribute, Resources};
 
 use super::choice::{Choices, digest, mix};
-use super::pool::{Pool, Slot};
-use super::refusal::refusal;
+use super::leaf::{Entry, Key, Leaf, LeafId, Path, Rank};
+use super::pool::{Cause, Change, Pool, Slot};
+use super::refusal::{admits, has_room, refusal};
 use super::{Constraint, Node, Request, STRATEGIES_MAX, Strategy, Subnet, Target};
 
 /// What two requests must share to have the same order of preference.
@@ -28,6 +29,14 @@ pub(super) struct Shape {
     pub(super) zones: Option<BTreeMap<String, bool>>,
     /// There are subnets, and none has an address left.
     pub(super) exhausted: bool,
+    /// Of `group`.
+    digest: u64,
+    /// A constraint looks at the tasks of a node, other groups' too.
+    pub(super) reads_tasks: bool,
+    /// No two tasks of the group on one node.
+    pub(super) distinct: bool,
+    /// A strategy looks at what a node has free.
+    ranks_by_free: bool,
 }
 
 impl Shape {
@@ -41,13 +50,19 @@ impl Shape {
         }
         let exhausted = !subnets.is_empty() && subnets.iter().all(|subnet| subnet.free == 0);
         let zones = (!subnets.is_empty() && request.target != Target::Fargate).then_some(zones);
+        let strategies = request.strategies[..deciding].to_vec();
+        let by_free = |strategy: &Strategy| matches!(strategy, Strategy::BinpackCpu | Strategy::BinpackMemory);
         Self {
+            digest: digest([request.group.as_str()].into_iter()),
+            reads_tasks: request.constraints.iter().any(Constraint::reads_tasks),
+            distinct: request.constraints.contains(&Constraint::DistinctInstance),
+            ranks_by_free: strategies.iter().any(by_free),
             target: request.target.clone(),
             reservation: request.reservation.clone(),
             required_attributes: request.required_attributes.clone(),
             group: request.group.clone(),
             constraints: request.constraints.clone(),
-            strategies: request.strategies[..deciding].to_vec(),
+            strategies,
             zones,
             exhausted,
         }
@@ -78,16 +93,6 @@ impl Shape {
         key
     }
 
-    /// `None` when the node does not take a task.
-    fn rank(&self, node: &Node, tasks: u32) -> Option<Rank> {
-        if refusal(self, node).is_some() {
-            return None;
-        }
-        // The point moves with every task of the group, so that no node stands behind a wide gap for long.
-        let id = node.id.0 as u64 ^ (node.id.0 >> 64) as u64;
-        Some((self.key(node, tasks), mix(id ^ mix(u64::from(tasks)))))
-    }
-
     /// The node's values of the spread attributes.
     fn values<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = Option<&'a str>> {
         self.spread_attributes().map(|(_, name)| {
@@ -97,35 +102,17 @@ impl Shape {
     }
 }
 
-/// One number per strategy; smaller is better.
-type Key = [u32; STRATEGIES_MAX];
-/// Values of the spread attributes, in the order of the strategies.
-type Path = Vec<Option<String>>;
-/// A key, and a place on the ring of equals.
-type Rank = (Key, u64);
-
-#[derive(Default)]
-struct Leaf {
-    nodes: BTreeSet<(Rank, Slot)>,
-    /// As it stands in the order; `None` while it has no node.
-    rank: Option<Rank>,
-}
-
-/// How a node was counted and listed last.
-struct Entry {
-    path: Path,
-    tasks: u32,
-    /// `None`: it does not take a task.
-    rank: Option<Rank>,
-}
-
 pub(super) struct Queue {
     shape: Shape,
     /// Changes of the pool that are taken in; `None` before the first.
     seen: Option<u64>,
     /// By slot.
     entries: Vec<Option<Entry>>,
-    leaves: BTreeMap<Path, Leaf>,
+    leaves: Vec<Leaf>,
+    /// Of `leaves`: those without a node, for paths to come.
+    vacant: Vec<LeafId>,
+    by_path: BTreeMap<Path, LeafId>,
+    /// Those that have a node to offer.
     order: BTreeSet<(Rank, Path)>,
     /// Tasks of the group on all nodes of a path's prefix, whether they fit or not.
     counts: BTreeMap<Path, u32>,
@@ -133,8 +120,16 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(shape: Shape) -> Self {
-        let (leaves, counts) = Default::default();
-        Self { shape, seen: None, entries: Vec::new(), leaves, order: BTreeSet::new(), counts }
+        Self {
+            shape,
+            seen: None,
+            entries: Vec::new(),
+            leaves: Vec::new(),
+            vacant: Vec::new(),
+            by_path: BTreeMap::new(),
+            order: BTreeSet::new(),
+            counts: BTreeMap::new(),
+        }
     }
 
     pub(super) fn shape(&self) -> &Shape {
@@ -144,11 +139,7 @@ impl Queue {
     /// Takes in what changed in the pool.
     pub(super) fn catch_up(&mut self, pool: &Pool) {
         match self.seen.and_then(|seen| pool.changes_since(seen)) {
-            Some(changes) => {
-                for slot in changes {
-                    self.refresh(slot, pool.node(slot));
-                }
-            }
+            Some(changes) => changes.for_each(|change| self.take_in(change, pool)),
             None => {
                 *self = Self::new(self.shape.clone());
                 let members: Vec<_> = pool.members(&self.shape.target).collect();
@@ -163,127 +154,192 @@ impl Queue {
     /// The best node; among equals the first one after a random point of their ring.
     pub(super) fn choose(&self, choices: &mut Choices) -> Option<Slot> {
         let ((best, _), _) = self.order.first()?;
-        let from = ((*best, choices.next()), Path::new());
+        let from = ((*best, choices.next()), Path::default());
         let after = self.order.range(from..).next().filter(|((key, _), _)| key == best);
         let (_, path) = after.or(self.order.first())?;
-
-        let nodes = &self.leaves[path].nodes;
-        let ((best, _), _) = nodes.first()?;
-        let after = nodes.range(((*best, choices.next()), 0)..).next().filter(|((key, _), _)| key == best);
-        after.or(nodes.first()).map(|(_, slot)| *slot)
+        self.leaves[self.by_path[path] as usize].choose(choices.next())
     }
 
     /// Whether the node takes a task.
     pub(super) fn takes(&self, slot: Slot) -> bool {
-        let entry = self.entries.get(slot as usize).and_then(Option::as_ref);
-        entry.is_some_and(|entry| entry.rank.is_some())
+        self.known(slot).is_some_and(|entry| entry.takes)
     }
 
-    fn refresh(&mut self, slot: Slot, node: Option<&Node>) {
-        let index = slot as usize;
-        if index >= self.entries.len() {
-            self.entries.resize_with(index + 1, || None);
+    fn known(&self, slot: Slot) -> Option<&Entry> {
+        self.entries.get(slot as usize).and_then(Option::as_ref)
+    }
+
+    fn take_in(&mut self, Change { slot, cause }: Change, pool: &Pool) {
+        let Some(node) = pool.node(slot) else { return self.refresh(slot, None) };
+        match cause {
+            _ if self.shape.reads_tasks => self.refresh(slot, Some(node)),
+            Cause::Node => self.refresh(slot, Some(node)),
+            Cause::Tasks => self.recount(slot, node, self.shape.tasks(node)),
+            Cause::Taken { group } if group == self.shape.digest => self.recount(slot, node, self.shape.tasks(node)),
+            Cause::Taken { .. } => self.take_in_less_room(slot, node),
         }
-        let node = node.filter(|node| self.shape.target.has(node));
-        if let (Some(entry), Some(node)) = (&self.entries[index], node)
-            && self.is_current(entry, node)
-        {
+    }
+
+    /// For a node that got a task of another group. One that took no task takes none now.
+    fn take_in_less_room(&mut self, slot: Slot, node: &Node) {
+        if !self.shape.ranks_by_free && node.free.fits(&self.shape.reservation).is_ok() {
             return;
         }
-        let before = self.entries[index].take();
-        let after = node.map(|node| self.entry(node));
-        if let Some(entry) = &before {
-            self.unlist(slot, entry);
+        if let Some(Entry { takes: true, tasks, .. }) = self.known(slot).copied() {
+            self.recount(slot, node, tasks);
         }
-        if let Some(entry) = &after {
-            self.list(slot, entry);
-        }
-        let moved = |a: &Entry, b: &Entry| a.path != b.path || a.tasks != b.tasks;
-        let counted = !matches!((&before, &after), (Some(a), Some(b)) if !moved(a, b));
-        let left = before.as_ref().filter(|old| after.as_ref().is_none_or(|new| new.path != old.path));
-        for entry in left.into_iter().chain(&after) {
-            self.reorder(&entry.path, counted);
-        }
-        self.entries[index] = after;
     }
 
-    /// Most changes of a node are another group's tasks, which mean nothing here.
-    fn is_current(&self, entry: &Entry, node: &Node) -> bool {
+    /// For a node that has other tasks than before, and is the same otherwise.
+    fn recount(&mut self, slot: Slot, node: &Node, tasks: u32) {
+        let Some(known) = self.known(slot).copied() else { return };
+        let key = self.shape.key(node, tasks);
+        let takes = known.admitted && has_room(&self.shape, node, tasks);
+        if (known.tasks, known.takes) == (tasks, takes) && (!takes || known.key == key) {
+            return;
+        }
+        if (known.tasks, known.takes) == (tasks, takes) && key < known.listed {
+            self.entries[slot as usize] = Some(Entry { key, ..known });
+            if self.leaves[known.leaf as usize].wait(slot, key, &self.entries) {
+                self.reorder_leaf(known.leaf);
+            }
+            return;
+        }
+        self.replace(slot, Some(Entry { point: point(node, tasks), tasks, key, listed: key, takes, ..known }));
+    }
+
+    /// For a node of which nothing is known.
+    fn refresh(&mut self, slot: Slot, node: Option<&Node>) {
+        if slot as usize >= self.entries.len() {
+            self.entries.resize_with(slot as usize + 1, || None);
+        }
+        let entry = node.filter(|node| self.shape.target.has(node)).map(|node| self.entry(node));
+        self.replace(slot, entry);
+    }
+
+    fn entry(&mut self, node: &Node) -> Entry {
         let tasks = self.shape.tasks(node);
-        entry.tasks == tasks
-            && entry.rank == self.shape.rank(node, tasks)
-            && self.shape.values(node).eq(entry.path.iter().map(Option::as_deref))
+        let key = self.shape.key(node, tasks);
+        let admitted = admits(&self.shape, node);
+        let takes = admitted && has_room(&self.shape, node, tasks);
+        debug_assert_eq!(takes, refusal(&self.shape, node).is_none(), "a node takes what nothing refuses");
+        let leaf = self.leaf(self.shape.values(node).map(|value| value.map(str::to_owned)).collect());
+        Entry { point: point(node, tasks), leaf, tasks, key, listed: key, takes, admitted }
     }
 
-    fn entry(&self, node: &Node) -> Entry {
-        let tasks = self.shape.tasks(node);
-        let path = self.shape.values(node).map(|value| value.map(str::to_owned)).collect();
-        Entry { path, tasks, rank: self.shape.rank(node, tasks) }
-    }
-
-    fn list(&mut self, slot: Slot, entry: &Entry) {
-        let counted = if entry.tasks > 0 { entry.path.len() } else { 0 };
-        for length in 1..=counted {
-            *self.counts.entry(entry.path[..length].to_vec()).or_default() += entry.tasks;
+    /// That of the path, which may be new.
+    fn leaf(&mut self, path: Path) -> LeafId {
+        if let Some(leaf) = self.by_path.get(&path) {
+            return *leaf;
         }
-        let Some(rank) = entry.rank else { return };
-        self.leaves.entry(entry.path.clone()).or_default().nodes.insert((rank, slot));
+        let name = digest(path.iter().map(|value| value.as_deref().unwrap_or("\u{1}")));
+        let new = Leaf::new(path.clone(), name);
+        let leaf = match self.vacant.pop() {
+            Some(leaf) => {
+                self.leaves[leaf as usize] = new;
+                leaf
+            }
+            None => {
+                self.leaves.push(new);
+                LeafId::try_from(self.leaves.len() - 1).expect("fewer leaves than 2^32")
+            }
+        };
+        self.by_path.insert(path, leaf);
+        leaf
     }
 
-    fn unlist(&mut self, slot: Slot, entry: &Entry) {
-        for length in 1..=entry.path.len() {
-            let Some(count) = self.counts.get_mut(&entry.path[..length]) else { continue };
+    fn replace(&mut self, slot: Slot, after: Option<Entry>) {
+        let before = std::mem::replace(&mut self.entries[slot as usize], after);
+        let counts = |entry: Option<Entry>| entry.map(|entry| (entry.leaf, entry.tasks));
+        let counted = counts(before) != counts(after);
+        if let Some(entry) = before {
+            self.unlist(slot, &entry, counted);
+        }
+        if let Some(entry) = after {
+            self.list(slot, &entry, counted);
+        }
+        let left = before.filter(|old| after.is_none_or(|new| new.leaf != old.leaf));
+        for entry in left.into_iter().chain(after) {
+            self.reorder(entry.leaf, counted);
+        }
+        if let Some(entry) = left {
+            self.vacate(entry.leaf);
+        }
+    }
+
+    fn list(&mut self, slot: Slot, entry: &Entry, counted: bool) {
+        let leaf = &mut self.leaves[entry.leaf as usize];
+        leaf.members += 1;
+        leaf.list(slot, entry);
+        let prefixes = if counted && entry.tasks > 0 { leaf.path.len() } else { 0 };
+        for length in 1..=prefixes {
+            *self.counts.entry(leaf.path[..length].into()).or_default() += entry.tasks;
+        }
+    }
+
+    fn unlist(&mut self, slot: Slot, entry: &Entry, counted: bool) {
+        let leaf = &mut self.leaves[entry.leaf as usize];
+        leaf.members -= 1;
+        leaf.unlist(slot, entry);
+        let prefixes = if counted && entry.tasks > 0 { leaf.path.len() } else { 0 };
+        for length in 1..=prefixes {
+            let Some(count) = self.counts.get_mut(&leaf.path[..length]) else { continue };
             *count -= entry.tasks;
             if *count == 0 {
-                self.counts.remove(&entry.path[..length]);
+                self.counts.remove(&leaf.path[..length]);
             }
         }
-        let Some(rank) = entry.rank else { return };
-        if let Some(leaf) = self.leaves.get_mut(&entry.path) {
-            leaf.nodes.remove(&(rank, slot));
+    }
+
+    fn vacate(&mut self, leaf: LeafId) {
+        if self.leaves[leaf as usize].members == 0 {
+            self.by_path.remove(&self.leaves[leaf as usize].path);
+            self.vacant.push(leaf);
         }
     }
 
     /// Puts a leaf where it belongs now and, when its counts changed, those that share its first attribute.
-    fn reorder(&mut self, path: &Path, counted: bool) {
+    fn reorder(&mut self, leaf: LeafId, counted: bool) {
+        let path = &self.leaves[leaf as usize].path;
         if !counted || path.len() < 2 {
-            return self.reorder_leaf(path);
+            return self.reorder_leaf(leaf);
         }
-        let shares = |other: &&Path| other.first() == path.first();
-        let near: Vec<Path> =
-            self.leaves.range(path[..1].to_vec()..).map(|(other, _)| other).take_while(shares).cloned().collect();
-        for other in &near {
+        let shares = |other: &(&Path, &LeafId)| other.0.first() == path.first();
+        let near = self.by_path.range(Path::from(&path[..1])..).take_while(shares);
+        let near: Vec<LeafId> = near.map(|(_, leaf)| *leaf).collect();
+        for other in near {
             self.reorder_leaf(other);
         }
     }
 
-    fn reorder_leaf(&mut self, path: &Path) {
-        let Some(leaf) = self.leaves.get_mut(path) else { return };
-        let rank = leaf.nodes.first().map(|((key, _), _)| leaf_rank(&self.shape, &self.counts, *key, path));
+    fn reorder_leaf(&mut self, leaf: LeafId) {
+        let leaf = &mut self.leaves[leaf as usize];
+        leaf.settle(&mut self.entries);
+        let rank = leaf.best().map(|key| leaf_rank(&self.shape, &self.counts, key, leaf));
         if rank == leaf.rank {
             return;
         }
         if let Some(old) = leaf.rank {
-            self.order.remove(&(old, path.clone()));
+            self.order.remove(&(old, leaf.path.clone()));
         }
         leaf.rank = rank;
-        match rank {
-            Some(rank) => {
-                self.order.insert((rank, path.clone()));
-            }
-            None => {
-                self.leaves.remove(path);
-            }
+        if let Some(rank) = rank {
+            self.order.insert((rank, leaf.path.clone()));
         }
     }
 }
 
-fn leaf_rank(shape: &Shape, counts: &BTreeMap<Path, u32>, mut key: Key, path: &Path) -> Rank {
+fn leaf_rank(shape: &Shape, counts: &BTreeMap<Path, u32>, mut key: Key, leaf: &Leaf) -> Rank {
     let mut total = 0;
     for (length, (position, _)) in shape.spread_attributes().enumerate() {
-        total = counts.get(&path[..=length]).copied().unwrap_or(0);
+        total = counts.get(&leaf.path[..=length]).copied().unwrap_or(0);
         key[position] = total;
     }
-    let name = digest(path.iter().map(|value| value.as_deref().unwrap_or("\u{1}")));
-    (key, mix(name ^ u64::from(total)))
+    (key, mix(leaf.digest ^ u64::from(total)))
+}
+
+/// A node's on the ring of its equals.
+fn point(node: &Node, tasks: u32) -> u64 {
+    let id = node.id.0 as u64 ^ (node.id.0 >> 64) as u64;
+    mix(id ^ mix(u64::from(tasks)))
 }

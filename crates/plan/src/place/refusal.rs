@@ -3,7 +3,7 @@
 
 use model::query::InstanceView;
 use model::resources::Shortage;
-use model::{Attribute, InstanceStatus, NodeId};
+use model::{Attribute, InstanceStatus, NodeId, Query};
 
 use super::queue::Shape;
 use super::{Constraint, Node, Target};
@@ -51,6 +51,24 @@ pub struct Refusal {
     pub detail: String,
 }
 
+/// Whether the node would take a task of this shape if it had the room: all of [`refusal`] that its tasks do not touch.
+pub(super) fn admits(shape: &Shape, node: &Node) -> bool {
+    let is_there = |required| has(node, required);
+    takes_tasks(shape, node)
+        && node.connected
+        && shape.required_attributes.iter().all(is_there)
+        && shape.zones.as_ref().is_none_or(|zones| zones.get(&node.zone) == Some(&true))
+        && !shape.exhausted
+        && shape.constraints.iter().all(|constraint| constraint.reads_tasks() || satisfies(constraint, node))
+}
+
+/// The rest of [`refusal`]: whether what is free and the tasks on the node leave room, of which so many are the group's.
+pub(super) fn has_room(shape: &Shape, node: &Node, tasks: u32) -> bool {
+    node.free.fits(&shape.reservation).is_ok()
+        && (!shape.distinct || tasks == 0)
+        && (!shape.reads_tasks || shape.constraints.iter().all(|constraint| satisfies(constraint, node)))
+}
+
 /// `None` when the node takes a task of this shape.
 pub(super) fn refusal(shape: &Shape, node: &Node) -> Option<Reason> {
     if !takes_tasks(shape, node) {
@@ -89,22 +107,31 @@ fn has(node: &Node, required: &Attribute) -> bool {
     named.is_some_and(|attribute| required.value.is_none() || attribute.value == required.value)
 }
 
+/// But for `distinctInstance`, which is a question of room.
+fn satisfies(constraint: &Constraint, node: &Node) -> bool {
+    match constraint {
+        Constraint::DistinctInstance => true,
+        Constraint::MemberOf(query) => is_member(query, node),
+    }
+}
+
 fn violation(constraint: &Constraint, shape: &Shape, node: &Node) -> Option<Reason> {
     match constraint {
         Constraint::DistinctInstance => node.task_groups.contains_key(&shape.group).then_some(Reason::DistinctInstance),
-        Constraint::MemberOf(query) => {
-            let view = InstanceView {
-                agent_connected: node.connected,
-                agent_version: &node.agent_version,
-                attributes: &node.attributes,
-                ec2_instance_id: &node.ec2_instance_id,
-                registered_at: node.registered_at,
-                running_tasks: node.running_tasks,
-                task_groups: &node.task_groups,
-            };
-            (!query.matches(&view)).then(|| Reason::MemberOf(query.to_string()))
-        }
+        Constraint::MemberOf(query) => (!is_member(query, node)).then(|| Reason::MemberOf(query.to_string())),
     }
+}
+
+fn is_member(query: &Query, node: &Node) -> bool {
+    query.matches(&InstanceView {
+        agent_connected: node.connected,
+        agent_version: &node.agent_version,
+        attributes: &node.attributes,
+        ec2_instance_id: &node.ec2_instance_id,
+        registered_at: node.registered_at,
+        running_tasks: node.running_tasks,
+        task_groups: &node.task_groups,
+    })
 }
 
 /// The reason in words that help: what is asked for and what is there.
