@@ -15,6 +15,13 @@ import images
 from gantry import Gantry, wait_for
 from leftovers import INSTANCE, leftovers, remains
 
+CHECK = {
+    "HealthCheckPath": "/index.html",
+    "HealthCheckIntervalSeconds": 5,
+    "HealthCheckTimeoutSeconds": 2,
+    "HealthyThresholdCount": 2,
+}
+
 
 @pytest.fixture(scope="session")
 def gantry():
@@ -64,6 +71,11 @@ def logs(gantry):
 
 
 @pytest.fixture
+def elbv2(gantry):
+    return gantry.endpoint.client("elbv2")
+
+
+@pytest.fixture
 def unique():
     return f"e2e-{uuid.uuid4().hex[:12]}"
 
@@ -72,6 +84,33 @@ def unique():
 def subnets(gantry):
     found = gantry.endpoint.client("ec2").describe_subnets()["Subnets"]
     return [subnet["SubnetId"] for subnet in found]
+
+
+@pytest.fixture
+def balancer(gantry, elbv2, unique, subnets):
+    name = unique.replace("e2e-", "lb-")
+    vpc = gantry.endpoint.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+    made = elbv2.create_load_balancer(Name=name, Subnets=subnets[:2])["LoadBalancers"][0]
+    group = elbv2.create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip", **CHECK)
+    group = group["TargetGroups"][0]["TargetGroupArn"]
+    listener = elbv2.create_listener(
+        LoadBalancerArn=made["LoadBalancerArn"],
+        Protocol="HTTP",
+        Port=80,
+        DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
+    )
+    yield {**made, "group": group, "listener": listener["Listeners"][0]["ListenerArn"]}
+    elbv2.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
+    elbv2.delete_target_group(TargetGroupArn=group)
+
+
+@pytest.fixture
+def address(gantry, balancer):
+    described = "ELB " + balancer["LoadBalancerArn"].split(":loadbalancer/")[1]
+    found = gantry.endpoint.client("ec2").describe_network_interfaces(
+        Filters=[{"Name": "description", "Values": [described]}]
+    )
+    return found["NetworkInterfaces"][0]["PrivateIpAddress"]
 
 
 class Tasks:

@@ -8,18 +8,7 @@ import pytest
 
 from gantry import wait_for
 
-CHECK = {
-    "HealthCheckPath": "/index.html",
-    "HealthCheckIntervalSeconds": 5,
-    "HealthCheckTimeoutSeconds": 2,
-    "HealthyThresholdCount": 2,
-}
 SERVE = "echo page of $NAME > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
-
-
-@pytest.fixture
-def elbv2(gantry):
-    return gantry.endpoint.client("elbv2")
 
 
 @pytest.fixture
@@ -37,33 +26,6 @@ def servers(tasks, busybox):
         task = tasks.wait_until_running(tasks.run(container, fargate=True))
         found[name] = task["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
     return found
-
-
-@pytest.fixture
-def balancer(gantry, elbv2, unique, subnets):
-    name = unique.replace("e2e-", "lb-")
-    vpc = gantry.endpoint.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
-    made = elbv2.create_load_balancer(Name=name, Subnets=subnets[:2])["LoadBalancers"][0]
-    group = elbv2.create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip", **CHECK)
-    group = group["TargetGroups"][0]["TargetGroupArn"]
-    listener = elbv2.create_listener(
-        LoadBalancerArn=made["LoadBalancerArn"],
-        Protocol="HTTP",
-        Port=80,
-        DefaultActions=[{"Type": "forward", "TargetGroupArn": group}],
-    )
-    yield {**made, "group": group, "listener": listener["Listeners"][0]["ListenerArn"]}
-    elbv2.delete_load_balancer(LoadBalancerArn=made["LoadBalancerArn"])
-    elbv2.delete_target_group(TargetGroupArn=group)
-
-
-@pytest.fixture
-def address(gantry, balancer):
-    described = "ELB " + balancer["LoadBalancerArn"].split(":loadbalancer/")[1]
-    found = gantry.endpoint.client("ec2").describe_network_interfaces(
-        Filters=[{"Name": "description", "Values": [described]}]
-    )
-    return found["NetworkInterfaces"][0]["PrivateIpAddress"]
 
 
 def get(url, **headers):

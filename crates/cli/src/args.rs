@@ -88,7 +88,8 @@ pub struct Up {
     /// Tasks that a service may have
     #[arg(long, default_value_t = control::Quotas::default().tasks_per_service, value_name = "N")]
     pub tasks_per_service: u32,
-    /// Simulate this many nodes instead of running containers; needs neither root nor containerd
+    /// Simulate this many nodes instead of running containers; needs neither root nor containerd. Their tasks serve
+    /// nothing: load balancers take their targets as healthy and answer 503
     #[arg(long, value_name = "N")]
     pub simulated_nodes: Option<u32>,
     /// Answer names to this machine too, on an address of its loopback, as to tasks: load balancers, namespaces

@@ -33,7 +33,8 @@ pub struct Traffic {
     loops: [JoinHandle<()>; 2],
 }
 
-/// Begins to serve. Without a network of this machine's, load balancers are reached by their names only.
+/// Begins to serve. Without a network of this machine's the nodes are simulated, and load balancers are reached by their
+/// names only.
 pub fn start(control: &Arc<Control>, network: Option<network::Config>) -> Result<Traffic, Failure> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let cookie_key = CookieKey(cookie_key(&control.root_key.secret_access_key));
@@ -68,12 +69,19 @@ async fn serve(control: Arc<Control>, edge: Arc<Edge>, network: Option<network::
         let mut snapshot = Snapshot::clone(&wanted.borrow_and_update());
         match &network {
             Some(network) => hold(network, &snapshot, &mut held).await,
-            None => snapshot.load_balancers.iter_mut().for_each(|balancer| balancer.addresses.clear()),
+            None => simulate(&control, &mut snapshot),
         }
         if edge.apply(snapshot).await.is_err() || wanted.changed().await.is_err() {
             return;
         }
     }
+}
+
+/// Nobody answers at the addresses of simulated tasks: their targets are told as if somebody did, and get no requests.
+fn simulate(control: &Control, snapshot: &mut Snapshot) {
+    edge::simulated::facts(snapshot).into_iter().for_each(|fact| control.traffic.tell(fact));
+    snapshot.load_balancers.iter_mut().for_each(|balancer| balancer.addresses.clear());
+    snapshot.target_groups.iter_mut().for_each(|group| group.targets.clear());
 }
 
 /// A failure is told and left to the next change: listeners of addresses that are not there are tried again anyway.

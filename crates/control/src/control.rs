@@ -20,7 +20,7 @@ use crate::session::{self, Sessions};
 use crate::signing_keys::SigningKeys;
 use crate::throttle::Throttle;
 use crate::traffic::{self, Traffic};
-use crate::{Caller, Clock, Config, Cx, Ledger, reconcile, retention};
+use crate::{Caller, Clock, Config, Cx, Ledger, reconcile, retention, task_target};
 
 const STATE_FILE: &str = "state.redb";
 const LOGS_DIRECTORY: &str = "logs";
@@ -116,6 +116,7 @@ impl Control {
         reconcile::start(&control);
         traffic::start(&control);
         dns::start(&control);
+        task_target::start(&control);
         Ok(control)
     }
 

@@ -8,7 +8,7 @@
 mod attribute;
 mod certificate;
 mod convert;
-mod identifier;
+pub(crate) mod identifier;
 mod listener;
 mod load_balancer;
 mod rule;

@@ -40,6 +40,7 @@ pub mod session;
 pub mod shutdown;
 mod signing_keys;
 pub mod sts;
+mod task_target;
 mod throttle;
 pub mod traffic;
 

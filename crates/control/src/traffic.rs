@@ -1,12 +1,14 @@
 //! What the data path serves, and what it tells of its targets.
 //!
 //! ```text
-//! commits that change load balancing rows ─▶ Snapshot, whole ─▶ data path ─▶ TargetHealth ─▶ DescribeTargetHealth
+//! commits that change load balancing rows ─▶ Snapshot, whole ─▶ data path ─▶ TargetHealth ─┬─▶ DescribeTargetHealth
+//!                                                                                          └─▶ tasks of services
 //! deregistration delay over, or drained ───▶ the target's row goes
 //! ```
-//! Health is kept in memory only: it is what the data path sees now, and it looks again after a restart.
+//! Health is kept in memory only: it is what the data path sees now, and it looks again after a restart. What it means for
+//! a task of a service is kept with the task ([`task_target`](crate::task_target)).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -27,12 +29,41 @@ use crate::{Clock, Control, acm};
 /// Before a removal that could not be written is tried again.
 const REMOVE_PAUSE: Duration = Duration::from_secs(1);
 
+/// Target group's ARN and address.
+pub type TargetName = (String, SocketAddr);
+
+/// Which targets the data path has told something of. Each is there once, so there are never more than targets.
+#[derive(Default)]
+pub(crate) struct News {
+    names: Mutex<BTreeSet<TargetName>>,
+    has_some: Notify,
+}
+
+impl News {
+    fn add(&self, name: TargetName) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+        self.has_some.notify_one();
+    }
+
+    /// All that there are, once there are some. For one reader.
+    pub async fn next(&self) -> BTreeSet<TargetName> {
+        loop {
+            let names = std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner));
+            if !names.is_empty() {
+                return names;
+            }
+            self.has_some.notified().await;
+        }
+    }
+}
+
 /// See the module's documentation.
 #[derive(Default)]
 pub struct Traffic {
     snapshot: watch::Sender<Arc<Snapshot>>,
     health: Mutex<BTreeMap<(String, SocketAddr), TargetHealth>>,
     drained: Arc<Notify>,
+    news: Arc<News>,
 }
 
 impl Traffic {
@@ -44,7 +75,11 @@ impl Traffic {
     /// Takes a fact from the data path.
     pub fn tell(&self, fact: TargetHealth) {
         let is_drained = fact.drained;
-        self.facts().insert((fact.target_group.clone(), fact.address), fact);
+        let name = (fact.target_group.clone(), fact.address);
+        let before = self.facts().insert(name.clone(), fact.clone());
+        if before.as_ref() != Some(&fact) {
+            self.news.add(name);
+        }
         if is_drained {
             self.drained.notify_one();
         }
@@ -53,6 +88,10 @@ impl Traffic {
     /// The newest fact on a target of the target group of this ARN.
     pub fn health(&self, target_group: &str, address: SocketAddr) -> Option<TargetHealth> {
         self.facts().get(&(target_group.to_owned(), address)).cloned()
+    }
+
+    pub(crate) fn news(&self) -> Arc<News> {
+        self.news.clone()
     }
 
     fn facts(&self) -> MutexGuard<'_, BTreeMap<(String, SocketAddr), TargetHealth>> {

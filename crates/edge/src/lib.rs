@@ -51,6 +51,7 @@ mod proxy;
 mod random;
 pub mod redirect;
 pub mod rule;
+pub mod simulated;
 mod table;
 mod target;
 mod tls;

@@ -210,9 +210,9 @@ fn listeners(load_balancers: &[LoadBalancerSpec]) -> impl Iterator<Item = (&Load
 }
 
 /// Groups that a rule leads to, by ARN, and the address of their load balancer that their targets see.
-type InUse = BTreeMap<String, Option<Ipv4Addr>>;
+pub(crate) type InUse = BTreeMap<String, Option<Ipv4Addr>>;
 
-fn groups_in_use(snapshot: &Snapshot) -> InUse {
+pub(crate) fn groups_in_use(snapshot: &Snapshot) -> InUse {
     let mut in_use = InUse::new();
     for (load_balancer, listener) in listeners(&snapshot.load_balancers) {
         let forwards = listener.rules.iter().filter_map(|rule| match &rule.action {

@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
 use crate::edge::{Action, Condition, HealthCheckSpec, ListenerProtocol, ProtocolVersion, TargetProtocol};
-use crate::{Arn, Scope, Tag, Timestamp};
+use crate::{Arn, Scope, Tag, TaskId, Timestamp};
 
 const SERVICE: &str = "elasticloadbalancing";
 
@@ -168,6 +168,13 @@ impl TargetGroup {
     pub fn arn(&self) -> Arn {
         arn(&self.scope, format!("targetgroup/{}/{}", self.name, self.id))
     }
+
+    /// The key in a target group's ARN. A group that is there has the ARN's id too, if it is the one that is meant.
+    pub fn key_of(arn: &str) -> Option<TargetGroupKey> {
+        let arn = Arn::parse(arn).filter(|arn| arn.service == SERVICE)?;
+        let (name, _) = arn.resource.strip_prefix("targetgroup/")?.split_once('/')?;
+        Some((Scope::new(&arn.account, &arn.region), name.to_owned()))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,6 +183,9 @@ pub struct Target {
     pub group: String,
     pub address: Ipv4Addr,
     pub port: u16,
+    /// Of a service: it was registered for this task.
+    #[serde(default)]
+    pub task: Option<TaskId>,
     pub registered_at: Timestamp,
     /// It takes no new requests since then, and is gone after the group's deregistration delay.
     pub deregistered_at: Option<Timestamp>,

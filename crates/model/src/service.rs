@@ -14,7 +14,7 @@ use crate::capacity_provider::Capacity;
 pub use crate::deployment_configuration::{CircuitBreaker, DeploymentConfiguration};
 use crate::service_deployment::Traffic;
 use crate::task_set::{Controller, TaskSet, TaskSetStatus};
-use crate::{LaunchType, Scope, Tag, Timestamp};
+use crate::{LaunchType, Scope, ServiceLoadBalancer, Tag, Timestamp};
 
 /// What the group of a service's tasks begins with.
 pub const GROUP_PREFIX: &str = "service:";
@@ -86,8 +86,11 @@ pub struct Service {
     pub rebalancing: Option<Rebalancing>,
     pub propagate_tags: PropagateTags,
     pub enable_ecs_managed_tags: bool,
-    /// How long after a task's start a failed container health check counts for nothing.
+    /// How long after a task's start a failed health check, of a container or of a load balancer, counts for nothing.
     pub health_check_grace_seconds: u32,
+    /// `role`, ARN: of a service whose load balancers are managed for it.
+    #[serde(default)]
+    pub role: Option<String>,
     pub tags: Vec<Tag>,
     /// Principal ARN.
     pub created_by: String,
@@ -162,6 +165,8 @@ pub struct Deployment {
     /// What it is to get of the traffic, once a deployment with stages has said so.
     #[serde(default)]
     pub traffic: Option<Traffic>,
+    #[serde(default)]
+    pub load_balancers: Vec<ServiceLoadBalancer>,
     pub rollout: Rollout,
     pub rollout_reason: String,
     /// Failures in a row that the circuit breaker counts: tasks that never ran, once one has run those that failed

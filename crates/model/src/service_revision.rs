@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity_provider::Capacity;
 use crate::service::ServiceNetwork;
-use crate::{Scope, Task, TaskDefinition, Timestamp};
+use crate::{Scope, ServiceLoadBalancer, Task, TaskDefinition, Timestamp};
 
 /// Scope, cluster, service, id.
 pub type ServiceRevisionKey = (Scope, String, String, String);
@@ -23,6 +23,8 @@ pub struct ServiceRevision {
     pub capacity: Capacity,
     pub platform_version: Option<String>,
     pub network: Option<ServiceNetwork>,
+    #[serde(default)]
+    pub load_balancers: Vec<ServiceLoadBalancer>,
     pub images: Vec<RevisionImage>,
     pub created_at: Timestamp,
 }

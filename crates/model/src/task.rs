@@ -8,9 +8,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::task_target::TaskTargetStatus;
 use crate::{
-    ContainerInstanceId, CpuUnits, MemoryMib, NodeId, Protocol, Resources, Scope, Tag, TaskId, Timestamp, link,
-    service_revision,
+    ContainerInstanceId, CpuUnits, MemoryMib, NodeId, Protocol, Resources, Scope, Tag, TaskId, TaskTarget, Timestamp,
+    link, service_revision,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -174,6 +175,9 @@ pub struct Task {
     /// Its service has taken its end into account.
     #[serde(default)]
     pub counted: bool,
+    /// Its places in the target groups of its service.
+    #[serde(default)]
+    pub targets: Vec<TaskTarget>,
     /// Until then its service may not choose to stop it (UpdateTaskProtection).
     #[serde(default)]
     pub protected_until: Option<Timestamp>,
@@ -315,7 +319,8 @@ impl Container {
 }
 
 impl Task {
-    /// Asks the task to stop: sets the desired status, code and reason, once. The first reason stays.
+    /// Asks the task to stop: sets the desired status, code and reason, once. The first reason stays. One that load
+    /// balancers know is DEACTIVATING first.
     /// Answers whether anything changed.
     pub fn stop(&mut self, code: StopCode, reason: &str, now: Timestamp) -> bool {
         if self.desired_status == DesiredStatus::Stopped {
@@ -325,9 +330,32 @@ impl Task {
         self.stop_code = Some(code);
         self.stopped_reason = Some(reason.to_owned());
         self.stopping_at = Some(now);
-        self.last_status = self.last_status.max(TaskStatus::Stopping);
+        let next = match self.targets.iter().any(TaskTarget::is_in) {
+            true => TaskStatus::Deactivating,
+            false => TaskStatus::Stopping,
+        };
+        self.last_status = self.last_status.max(next);
         self.version += 1;
         true
+    }
+
+    /// Its containers run, and it is RUNNING only once it is in all of its target groups. With one group it is RUNNING
+    /// at once (ecs-semantics §3.2).
+    fn is_to_activate(&self) -> bool {
+        self.targets.len() > 1 && self.targets.iter().any(|target| target.status == TaskTargetStatus::Waiting)
+    }
+
+    /// Whatever had to be done for it beside its containers is done.
+    pub fn activate(&mut self, now: Timestamp) {
+        self.last_status = self.last_status.max(TaskStatus::Running);
+        self.started_at.get_or_insert(now);
+        self.version += 1;
+    }
+
+    /// Nobody sends it anything any more: its containers can stop.
+    pub fn finish_deactivating(&mut self) {
+        self.last_status = self.last_status.max(TaskStatus::Stopping);
+        self.version += 1;
     }
 }
 
@@ -346,7 +374,9 @@ pub fn advance(task: &mut Task, report: &link::TaskReport, now: Timestamp) -> bo
     task.health = health_of(&task.containers);
     task.pull_started_at = task.pull_started_at.or(report.pull_started_at);
     task.pull_stopped_at = task.pull_stopped_at.or(report.pull_stopped_at);
-    task.started_at = task.started_at.or(report.started_at);
+    if report.status != link::ReportedStatus::Running || !task.is_to_activate() {
+        task.started_at = task.started_at.or(report.started_at);
+    }
     task.execution_stopped_at = task.execution_stopped_at.or(report.execution_stopped_at);
     if let Some(attachment) = &mut task.attachment
         && report.interface_attached
@@ -381,10 +411,12 @@ fn advance_container(container: &mut Container, reported: &link::ContainerReport
 }
 
 fn advance_to_running(task: &mut Task, now: Timestamp) {
-    if task.last_status < TaskStatus::Running {
-        task.last_status = TaskStatus::Running;
+    if task.is_to_activate() {
+        task.last_status = task.last_status.max(TaskStatus::Activating);
+    } else {
+        task.last_status = task.last_status.max(TaskStatus::Running);
+        task.started_at.get_or_insert(now);
     }
-    task.started_at.get_or_insert(now);
     if task.connectivity_at.is_none() {
         task.connected = true;
         task.connectivity_at = Some(now);

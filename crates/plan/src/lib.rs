@@ -1,5 +1,5 @@
 //! The decisions: pure functions from facts to an answer. Placement; what a service does next; what a node shall run;
-//! which names lead where; what makes a task definition valid.
+//! which names lead where; when a task is in its target groups; what makes a task definition valid.
 
 pub mod capacity;
 pub mod dns;
@@ -7,3 +7,4 @@ pub mod node;
 pub mod place;
 pub mod service;
 pub mod task_definition;
+pub mod task_target;

@@ -8,7 +8,7 @@
 use model::link::{ContainerSpec, InterfaceSpec, TaskSpec};
 use model::network::{Vpc, private_dns_name};
 use model::task::{Container, ContainerOverride};
-use model::{Arn, ContainerDefinition, NetworkInterface, Resources, Task, TaskDefinition};
+use model::{Arn, ContainerDefinition, DesiredStatus, NetworkInterface, Resources, Task, TaskDefinition, TaskStatus};
 
 /// The log option that a task's account setting stands in for.
 const LOG_MODE_OPTION: &str = "mode";
@@ -29,6 +29,14 @@ pub fn free<'a>(total: &Resources, reservations: impl IntoIterator<Item = &'a Re
         free.take(reservation);
     }
     free
+}
+
+/// What the node is told to do with a task. One that is DEACTIVATING runs on: requests are still under way to it.
+pub fn desired_status(task: &Task) -> DesiredStatus {
+    match task.last_status {
+        TaskStatus::Deactivating => DesiredStatus::Running,
+        _ => task.desired_status,
+    }
 }
 
 /// All that a node needs to run a task: its definition with the overrides applied, and its interface.

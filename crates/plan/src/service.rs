@@ -11,8 +11,8 @@
 //! That is ROLLING. A BLUE_GREEN, LINEAR or CANARY deployment keeps two revisions beside each other (`staged`) as its
 //! [`stage`] wants it, and says what share of the traffic each is to get. How a deployment went is in its [`record`].
 //!
-//! Of nodes it knows what its tasks' [`Site`]s say; it does not know load balancers, and never sees tasks that
-//! are not the service's.
+//! Of nodes it knows what its tasks' [`Site`]s say, of load balancers how its tasks are in their target groups; it never
+//! sees tasks that are not the service's.
 //!
 //! Invariants
 //! - A plan never takes the number of healthy tasks below `lower` by stopping one, and never starts one above `upper`
@@ -32,6 +32,7 @@ mod site;
 pub mod stage;
 mod staged;
 pub mod strategy;
+mod target;
 mod task_set;
 mod victim;
 
@@ -41,7 +42,9 @@ use std::time::Duration;
 
 use model::service::{Deployment, Rollout, Scheduling, Service, ServiceStatus};
 use model::task_set::Controller;
-use model::{DesiredStatus, HealthStatus, NodeId, ServiceDeployment, StopCode, Task, TaskId, TaskStatus, Timestamp};
+use model::{
+    DesiredStatus, HealthStatus, NodeId, ServiceDeployment, StopCode, Task, TaskId, TaskStatus, TaskTarget, Timestamp,
+};
 
 pub use daemon::Host;
 use event::Event;
@@ -49,7 +52,7 @@ pub use site::Site;
 use stage::HookResult;
 pub use victim::spread_attribute;
 
-/// How long a task without a health check must be RUNNING to count as healthy (ecs-semantics §3.2).
+/// How long a task that nothing checks must be RUNNING to count as healthy (ecs-semantics §3.2).
 pub const PROVING: Duration = Duration::from_secs(40);
 /// After how long what is still so is said again (ecs-semantics §3.2).
 pub const REPEAT: Duration = Duration::from_secs(6 * 3600);
@@ -68,6 +71,8 @@ pub struct ServiceTask<'a> {
     pub health: HealthStatus,
     /// An essential container has a health check.
     pub has_health_check: bool,
+    /// How it is in the target groups of its service.
+    pub targets: Cow<'a, [TaskTarget]>,
     pub started_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub zone: Option<Cow<'a, str>>,
@@ -109,6 +114,7 @@ impl<'a> ServiceTask<'a> {
             life,
             health: task.health,
             has_health_check: task.containers.iter().any(|c| c.essential && c.has_health_check),
+            targets: Cow::Borrowed(&task.targets),
             started_at: task.started_at,
             created_at: task.created_at,
             zone: task.availability_zone.as_deref().map(Cow::Borrowed),
@@ -122,11 +128,13 @@ impl<'a> ServiceTask<'a> {
         matches!(self.life, Life::Pending | Life::Running)
     }
 
-    /// It failed its health check, and not only while it may.
+    /// It failed a health check, and not only while it may.
     fn is_unhealthy(&self, service: &Service, now: Timestamp) -> bool {
-        self.is_alive()
-            && self.health == HealthStatus::Unhealthy
-            && self.grace_end(service).is_none_or(|end| now >= end)
+        self.is_alive() && self.fails_checks() && self.grace_end(service).is_none_or(|end| now >= end)
+    }
+
+    fn fails_checks(&self) -> bool {
+        self.health == HealthStatus::Unhealthy || self.failing_target().is_some()
     }
 
     fn grace_end(&self, service: &Service) -> Option<Timestamp> {
@@ -135,13 +143,26 @@ impl<'a> ServiceTask<'a> {
 
     /// RUNNING, and shown to work.
     fn is_healthy(&self, now: Timestamp) -> bool {
-        let proven = self.proven_at().is_some_and(|at| now >= at);
-        self.life == Life::Running && if self.has_health_check { self.health == HealthStatus::Healthy } else { proven }
+        self.life == Life::Running
+            && match self.is_checked() {
+                true => self.passes_checks(),
+                false => self.proven_at().is_some_and(|at| now >= at),
+            }
     }
 
-    /// When a task without a health check counts as healthy.
+    /// By itself, or by load balancers.
+    fn is_checked(&self) -> bool {
+        self.has_health_check || !self.targets.is_empty()
+    }
+
+    fn passes_checks(&self) -> bool {
+        let is_well = !self.has_health_check || self.health == HealthStatus::Healthy;
+        is_well && self.targets.iter().all(TaskTarget::is_healthy)
+    }
+
+    /// When a task that nothing checks counts as healthy.
     fn proven_at(&self) -> Option<Timestamp> {
-        self.started_at.filter(|_| !self.has_health_check).map(|at| at.plus(PROVING))
+        self.started_at.filter(|_| !self.is_checked()).map(|at| at.plus(PROVING))
     }
 }
 
@@ -274,10 +295,13 @@ pub fn requested(service: &Service, deployment: Option<&ServiceDeployment>) -> V
     }
 }
 
-/// A deleted service stops all, and is INACTIVE then.
+/// A deleted service stops all, and is INACTIVE once no load balancer has anything of it.
 fn drain(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
     let alive: Vec<&ServiceTask<'_>> = tasks.iter().filter(|task| task.is_alive()).collect();
     plan.stop_tasks(&alive);
+    if tasks.iter().any(ServiceTask::holds_requests) {
+        return;
+    }
     record::note_deleted(plan, now);
     let service = &mut plan.service;
     service.status = ServiceStatus::Inactive;
@@ -371,6 +395,7 @@ pub fn begin(
         capacity: None,
         service_revision: None,
         traffic: None,
+        load_balancers: Vec::new(),
         rollout: Rollout::InProgress,
         failed_tasks: 0,
         has_run: false,

@@ -118,6 +118,7 @@ fn task(id: u128) -> Task {
         version: 1,
         report_sequence: 0,
         counted: false,
+        targets: Vec::new(),
         protected_until: None,
     }
 }

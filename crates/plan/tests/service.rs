@@ -8,7 +8,8 @@ use model::deployment_configuration::{
     BreakerThreshold, DeploymentStrategy, HookAction, HookTarget, LifecycleHook, PerMille,
 };
 use model::service_deployment::{ServiceDeploymentStatus, Stage, Traffic};
-use model::{HealthStatus, NodeId};
+use model::task_target::TaskTargetStatus;
+use model::{HealthStatus, NodeId, TaskTarget};
 use plan::service::record::{self, StopKind};
 use plan::service::stage::{HookResult, answer};
 use plan::service::{Life, ServicePlan, ServiceTask, bounds, rollout};
@@ -63,6 +64,7 @@ enum Step {
     Exit(usize),
     End,
     Health(usize, bool),
+    Judge(usize, TaskTargetStatus),
     Pass(u64),
     Deploy,
     Scale(u32),
@@ -72,6 +74,12 @@ enum Step {
     Protect(usize, u64),
 }
 
+/// What a load balancer says of a target.
+fn judgement() -> impl Strategy<Value = TaskTargetStatus> {
+    use TaskTargetStatus::{Healthy, Initial, Missing, Unhealthy};
+    prop_oneof![4 => Just(Healthy), 1 => Just(Initial), 1 => Just(Unhealthy), 1 => Just(Missing)]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..6usize).prop_map(Step::Run),
@@ -79,6 +87,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3usize).prop_map(Step::Exit),
         3 => Just(Step::End),
         2 => ((0..4usize), any::<bool>()).prop_map(|(count, is_healthy)| Step::Health(count, is_healthy)),
+        2 => ((0..4usize), judgement()).prop_map(|(count, status)| Step::Judge(count, status)),
         4 => (0..60u64).prop_map(Step::Pass),
         1 => Just(Step::Deploy),
         1 => (0..9u32).prop_map(Step::Scale),
@@ -99,6 +108,7 @@ fn take(world: &mut World, step: Step, number: usize) {
             let health = if is_healthy { HealthStatus::Healthy } else { HealthStatus::Unhealthy };
             world.change(count, Life::Running, |task, _| task.health = health);
         }
+        Step::Judge(count, status) => world.judge(count, status, "why"),
         Step::Pass(seconds) => world.pass(seconds),
         Step::Deploy => world.deploy(&format!("d{number}")),
         Step::Scale(desired) => world.service.desired_count = desired,
@@ -121,7 +131,8 @@ fn hold_protection(world: &World, plan: &ServicePlan) {
     for stop in &plan.stop {
         let task = world.tasks.iter().find(|task| task.id == stop.task).expect("a task that is there");
         let is_protected = task.protected_until.is_some_and(|until| world.now < until);
-        let is_due = world.is_lost(task) || task.health == HealthStatus::Unhealthy;
+        let fails = task.health == HealthStatus::Unhealthy || task.targets.iter().any(TaskTarget::fails);
+        let is_due = world.is_lost(task) || fails;
         assert!(!is_protected || is_due, "a protected task goes: {stop:?}");
     }
 }
@@ -281,6 +292,7 @@ proptest! {
         maximum in 100..=200u32,
         breaker in proptest::option::of(any::<bool>()),
         has_health_check in any::<bool>(),
+        groups in 0..3usize,
         steps in proptest::collection::vec(step(), 1..40),
     ) {
         let mut world = World::new(desired, configuration(minimum, maximum));
@@ -288,6 +300,7 @@ proptest! {
             world = world.with_breaker(rollback);
         }
         world.has_health_check = has_health_check;
+        world.groups = groups;
         settle(&mut world);
         for (number, step) in steps.into_iter().enumerate() {
             take(&mut world, step, number);
@@ -297,8 +310,13 @@ proptest! {
 
     /// A service that nothing happens to comes to rest with its tasks evened out, and stays there.
     #[test]
-    fn rebalanced_services_rest(desired in 0..9u32, steps in proptest::collection::vec(step(), 0..30)) {
+    fn rebalanced_services_rest(
+        desired in 0..9u32,
+        groups in 0..3usize,
+        steps in proptest::collection::vec(step(), 0..30),
+    ) {
         let mut world = World::new(desired, configuration(50, 200));
+        world.groups = groups;
         world.service.availability_zone_rebalancing = true;
         settle(&mut world);
         for (number, step) in steps.into_iter().enumerate() {
@@ -312,6 +330,7 @@ proptest! {
         for _ in 0..40 {
             world.pass(1700);
             world.run(usize::MAX);
+            world.judge(usize::MAX, TaskTargetStatus::Healthy, "");
             world.end();
             settle(&mut world);
         }
@@ -343,6 +362,7 @@ proptest! {
         for _ in 0..40 {
             world.pass(1700);
             world.run(usize::MAX);
+            world.judge(usize::MAX, TaskTargetStatus::Healthy, "");
             world.end();
             settle_daemon(&mut world);
         }
@@ -352,8 +372,13 @@ proptest! {
 
     /// Once nothing goes wrong any more, every service whose bounds leave room becomes steady.
     #[test]
-    fn services_converge(desired in 0..7u32, steps in proptest::collection::vec(step(), 0..30)) {
+    fn services_converge(
+        desired in 0..7u32,
+        groups in 0..3usize,
+        steps in proptest::collection::vec(step(), 0..30),
+    ) {
         let mut world = World::new(desired, configuration(50, 200));
+        world.groups = groups;
         settle(&mut world);
         for (number, step) in steps.into_iter().enumerate() {
             take(&mut world, step, number);
@@ -366,6 +391,7 @@ proptest! {
         for _ in 0..40 {
             world.pass(1700);
             world.run(usize::MAX);
+            world.judge(usize::MAX, TaskTargetStatus::Healthy, "");
             world.end();
             settle(&mut world);
         }
@@ -383,6 +409,7 @@ proptest! {
         strategy in strategy(),
         hooks in proptest::collection::vec(hook(), 0..3),
         breaker in proptest::option::of(any::<bool>()),
+        groups in 0..3usize,
         turns in proptest::collection::vec(turn(), 1..40),
         older_ones_work in any::<bool>(),
     ) {
@@ -390,6 +417,7 @@ proptest! {
         if let Some(rollback) = breaker {
             world = world.with_breaker(rollback);
         }
+        world.groups = groups;
         let row = &mut world.service.configuration;
         (row.strategy, row.bake_minutes, row.hooks) = (strategy, 1, hooks);
         world.deployment = Some(record::begin(&world.service, "record-a".to_owned(), world.now));
@@ -410,6 +438,7 @@ proptest! {
                 world.break_all_but("last");
             }
             world.run(usize::MAX);
+            world.judge(usize::MAX, TaskTargetStatus::Healthy, "");
             world.end();
             world.pass(200);
         }

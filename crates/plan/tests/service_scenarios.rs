@@ -12,6 +12,11 @@
 //! run N, fail N, exit N      so many pending tasks run, or never do; so many running tasks end
 //! healthy N, unhealthy N     so many running tasks are found to be so
 //! broken ID                  no task of this deployment runs any more
+//! balanced N                 tasks are in so many target groups; they are registered when they run
+//! failing N WHY, missing N   what load balancers say of so many running tasks
+//! serving N, faulty N WHY    what they say of so many new ones
+//! drained                    nothing that was asked to stop has requests any more
+//! grace SECONDS
 //! end                        all tasks that were asked to stop have stopped
 //! drain NODE, activate NODE  of the nodes 0, 1 and 2
 //! leave NODE, return NODE    its session ends, or is there again
@@ -49,6 +54,7 @@ use model::deployment_configuration::{
 use model::service::ServiceStatus;
 use model::service_deployment::Stage;
 use model::task_set::TaskSetStatus;
+use model::task_target::TaskTargetStatus;
 use plan::service::record::StopKind;
 use plan::service::stage::{HookResult, answer};
 use plan::service::{Life, record};
@@ -125,6 +131,13 @@ fn execute(world: &mut World, command: &str, arguments: &[&str]) {
         "unhealthy" => world.change(number(0), Life::Running, |task, _| task.health = HealthStatus::Unhealthy),
         "broken" => world.break_one(arguments[0]),
         "end" => world.end(),
+        "balanced" => world.groups = number(0),
+        "serving" => world.judge_new(number(0), TaskTargetStatus::Healthy, ""),
+        "faulty" => world.judge_new(number(0), TaskTargetStatus::Unhealthy, &arguments[1..].join(" ")),
+        "failing" => world.judge(number(0), TaskTargetStatus::Unhealthy, &arguments[1..].join(" ")),
+        "missing" => world.judge(number(0), TaskTargetStatus::Missing, "TARGET IS NOT FOUND."),
+        "drained" => world.drain_requests(),
+        "grace" => world.service.health_check_grace_seconds = u32::try_from(number(0)).unwrap(),
         "daemon" => {
             *world = World::daemon(u32::try_from(number(0)).unwrap());
             if arguments.get(1) == Some(&"breaker") {

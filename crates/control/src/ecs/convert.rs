@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod container_definition;
 pub mod container_instance;
 pub mod deployment_configuration;
+pub mod load_balancer;
 pub mod service;
 pub mod service_deployment;
 pub mod service_revision;

@@ -4,9 +4,11 @@
 //! something changes (see [`reconcile`](crate::reconcile)).
 //!
 //! A change that needs other tasks begins a service deployment ([`service_deployment`]); with the controller EXTERNAL a
-//! service runs what its task sets say ([`task_set`](super::task_set)). Load balancers, registries, Service Connect,
-//! volumes and CodeDeploy are not built: what asks for them is refused.
+//! service runs what its task sets say ([`task_set`](super::task_set)). Registries, Service Connect, volumes and CodeDeploy
+//! are not built: what asks for them is refused.
 
+pub(crate) mod event;
+mod load_balancer;
 pub mod round;
 mod scheduling;
 mod site;
@@ -18,13 +20,16 @@ use std::time::Duration;
 use model::capacity_provider::Capacity;
 use model::service::{Scheduling, ServiceKey, ServiceNetwork, ServiceStatus};
 use model::task_set::Controller;
-use model::{Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, TaskDefinition, Timestamp};
+use model::{
+    Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, ServiceLoadBalancer, TaskDefinition, Timestamp,
+};
 use plan::task_definition::is_name;
 use store::{Tables, Txn};
 use wire::ecs;
 use wire::ecs::Error;
 
 use super::convert::deployment_configuration as configuration;
+use super::convert::load_balancer::from_wire as load_balancers_from_wire;
 use super::convert::service::{self as convert, Unbuilt, is_given, to_wire};
 use super::convert::tag;
 use super::identifier::{is_arn, named_by_arn};
@@ -113,7 +118,6 @@ pub fn create_service(
     Unbuilt {
         enable_execute_command,
         gateway_connectors: is_given(&gateway_connectors),
-        load_balancers: is_given(&load_balancers),
         monitoring: monitoring.is_some(),
         service_connect_configuration: service_connect_configuration.as_ref(),
         service_registries: is_given(&service_registries),
@@ -121,7 +125,6 @@ pub fn create_service(
         vpc_lattice_configurations: is_given(&vpc_lattice_configurations),
     }
     .refuse()?;
-    convert::refuse_role(&role)?;
     let scheduling = convert::scheduling(scheduling_strategy.as_ref())?;
     // The name makes a repeated request the same one, with a token or without.
     if client_token.is_some_and(|token| token.len() > CLIENT_TOKEN_LENGTH_MAX) {
@@ -142,7 +145,10 @@ pub fn create_service(
             let capacity = capacity_provider::choose(cx.txn, &cluster, launch_type, strategy)?;
             let text = task_definition.as_deref().unwrap_or_default();
             let definition = task_definition::find_active(cx.txn, cx.scope(), text)?;
-            let asked = Asked { definition: &definition, network: convert::network_from_wire(network_configuration)? };
+            let load_balancers = load_balancers_from_wire(load_balancers.unwrap_or_default())?;
+            load_balancer::check_role(role.as_deref(), &load_balancers, definition.network_mode)?;
+            let network = convert::network_from_wire(network_configuration)?;
+            let asked = Asked { definition: &definition, network, load_balancers };
             let deployment = asked.begin(cx, capacity, platform_version)?;
             Some((definition, deployment))
         }
@@ -156,8 +162,10 @@ pub fn create_service(
                 ("capacityProviderStrategy", is_given(&capacity_provider_strategy)),
                 ("deploymentConfiguration", deployment_configuration.is_some()),
                 ("launchType", launch_type.is_some()),
+                ("loadBalancers", is_given(&load_balancers)),
                 ("networkConfiguration", network_configuration.is_some()),
                 ("platformVersion", platform_version.is_some()),
+                ("role", role.is_some()),
                 ("taskDefinition", task_definition.is_some()),
             ])?;
             None
@@ -187,6 +195,7 @@ pub fn create_service(
         propagate_tags: convert::propagate_tags(propagate_tags)?,
         enable_ecs_managed_tags: enable_ecs_managed_tags == Some(true),
         health_check_grace_seconds: grace(health_check_grace_period_seconds)?.unwrap_or(0),
+        role,
         tags: tag::from_wire(tags.unwrap_or_default())?,
         created_by: cx.caller.principal_arn.to_string(),
         created_at: cx.now,
@@ -199,6 +208,7 @@ pub fn create_service(
     };
     if let Some((definition, deployment)) = &first {
         scheduling::check(&service, &service.capacity_of(deployment))?;
+        load_balancer::check_strategy(service.configuration.strategy, &deployment.load_balancers)?;
         check_placement(&service, definition)?;
     }
     service.availability_zone_rebalancing = match availability_zone_rebalancing {
@@ -232,7 +242,9 @@ fn is_same(present: &Service, new: &Service) -> bool {
     let revision = |service: &Service| {
         let row = service.primary().filter(|_| service.controller == Controller::Ecs)?;
         let capacity = service.capacity_of(row);
-        Some((row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone(), capacity))
+        let load_balancers: Vec<_> = row.load_balancers.iter().map(ServiceLoadBalancer::asked).collect();
+        let runs = (row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone());
+        Some((runs, capacity, load_balancers))
     };
     let asked = |service: &Service| Service {
         deployments: Vec::new(),
@@ -273,12 +285,13 @@ fn refuse_of_task_sets(fields: &[(&str, bool)]) -> Result<(), Error> {
 pub(super) struct Asked<'a> {
     pub definition: &'a TaskDefinition,
     pub network: Option<ServiceNetwork>,
+    pub load_balancers: Vec<ServiceLoadBalancer>,
 }
 
 impl Asked<'_> {
     /// A new deployment, once it is sure that tasks can be made from it.
     pub fn begin(self, cx: &mut Cx<'_>, capacity: Capacity, version: Option<String>) -> Result<Deployment, Error> {
-        let Self { definition, network } = self;
+        let Self { definition, network, load_balancers } = self;
         let launch_type = capacity.launch_type;
         if !definition.compatibilities.contains(&launch_type) {
             return Err(Error::invalid_parameter(format!(
@@ -288,10 +301,11 @@ impl Asked<'_> {
         }
         let platform_version = run::platform_version(launch_type, version)?;
         network::resolve(cx, definition.network_mode, launch_type, network.as_ref().map(convert::network_to_wire))?;
+        load_balancer::check(cx, definition, &load_balancers)?;
         let id = format!("ecs-svc/{}", service_revision::new_number(cx));
         let revision = (definition.family.clone(), definition.revision);
         let deployment = plan::service::begin(id, revision, network, platform_version, cx.now);
-        Ok(Deployment { capacity: Some(capacity), ..deployment })
+        Ok(Deployment { capacity: Some(capacity), load_balancers, ..deployment })
     }
 }
 
@@ -351,7 +365,6 @@ pub fn update_service(
     Unbuilt {
         enable_execute_command,
         gateway_connectors: is_given(&gateway_connectors),
-        load_balancers: is_given(&load_balancers),
         monitoring: monitoring.is_some(),
         service_connect_configuration: service_connect_configuration.as_ref(),
         service_registries: is_given(&service_registries),
@@ -369,6 +382,7 @@ pub fn update_service(
             ("capacityProviderStrategy", capacity_provider_strategy.is_some()),
             ("deploymentConfiguration", deployment_configuration.is_some()),
             ("forceNewDeployment", force_new_deployment == Some(true)),
+            ("loadBalancers", load_balancers.is_some()),
             ("networkConfiguration", network_configuration.is_some()),
             ("platformVersion", platform_version.is_some()),
             ("taskDefinition", task_definition.is_some()),
@@ -402,6 +416,7 @@ pub fn update_service(
     let change = Change {
         task_definition: task_definition.filter(|text| !text.is_empty()),
         network: convert::network_from_wire(network_configuration)?,
+        load_balancers: load_balancers.map(load_balancers_from_wire).transpose()?,
         platform_version,
         capacity: capacity_provider_strategy,
         force: force_new_deployment == Some(true),
@@ -417,6 +432,7 @@ pub fn update_service(
 struct Change {
     task_definition: Option<String>,
     network: Option<ServiceNetwork>,
+    load_balancers: Option<Vec<ServiceLoadBalancer>>,
     platform_version: Option<String>,
     capacity: Option<Vec<ecs::CapacityProviderStrategyItem>>,
     force: bool,
@@ -437,9 +453,14 @@ impl Change {
         // A platform version is Fargate's alone.
         let kept = present.platform_version.clone().filter(|_| capacity.launch_type == LaunchType::Fargate);
         let version = self.platform_version.or(kept);
-        let new = Asked { definition: &definition, network }.begin(cx, capacity, version)?;
-        let runs =
-            |row: &Deployment| (row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone());
+        let kept = || present.load_balancers.iter().map(ServiceLoadBalancer::asked).collect();
+        let load_balancers = self.load_balancers.unwrap_or_else(kept);
+        load_balancer::check_strategy(service.configuration.strategy, &load_balancers)?;
+        let new = Asked { definition: &definition, network, load_balancers }.begin(cx, capacity, version)?;
+        let runs = |row: &Deployment| {
+            let load_balancers: Vec<_> = row.load_balancers.iter().map(ServiceLoadBalancer::asked).collect();
+            (row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone(), load_balancers)
+        };
         if self.force || runs(&new) != runs(&present) {
             service.deployments.insert(0, new);
             service.steady_at = None;

@@ -130,7 +130,8 @@ fn begin(
     check_placement_of(service, &definition, capacity.launch_type)?;
     let scale = convert::scale_from_wire(scale)?;
     let tags = tag::from_wire(tags.unwrap_or_default())?;
-    let asked = Asked { definition: &definition, network: network_from_wire(network_configuration)? };
+    let network = network_from_wire(network_configuration)?;
+    let asked = Asked { definition: &definition, network, load_balancers: Vec::new() };
     let deployment = asked.begin(cx, capacity, platform_version)?;
     let set = TaskSet {
         id: deployment.id.clone(),

@@ -27,6 +27,7 @@ pub fn register_targets(cx: &mut Cx<'_>, request: RegisterTargetsInput) -> Resul
             group: group.name.clone(),
             address,
             port,
+            task: None,
             registered_at: cx.now,
             deregistered_at: None,
         };

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use model::link::{DesiredTask, FromControl, TaskSpec};
 use model::{DesiredStatus, NodeId, Task, TaskId};
-use plan::node::TaskRows;
+use plan::node::{TaskRows, desired_status};
 use store::Tables;
 use tokio::time::Instant;
 
@@ -63,13 +63,13 @@ impl Line {
     /// What tells the node's tasks of `tables`; `None` when the node knows all that already.
     pub fn set(&mut self, tables: &Tables, node: NodeId, now: Instant) -> Option<FromControl> {
         self.is_due = false;
-        let set: Vec<_> = tables.tasks_on_node(node).map(|task| (task.id, task.desired_status)).collect();
+        let set: Vec<_> = tables.tasks_on_node(node).map(|task| (task.id, desired_status(task))).collect();
         if self.told.as_ref() == Some(&set) {
             return None;
         }
         let entry = |task: &Task| DesiredTask {
             id: task.id,
-            desired_status: task.desired_status,
+            desired_status: desired_status(task),
             spec: (!self.has_told(task.id)).then(|| Box::new(spec(tables, task))),
         };
         let tasks = tables.tasks_on_node(node).map(|task| entry(task)).collect();

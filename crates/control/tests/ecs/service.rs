@@ -123,8 +123,6 @@ fn what_cannot_be_created_is_refused() {
         |field: &str| format!("ClientException: The field '{field}' of the service is not supported by Gantry yet.");
     let fields = [
         ("enableExecuteCommand", json!(true)),
-        ("loadBalancers", json!([{"containerName": "main", "containerPort": 80}])),
-        ("role", json!("r")),
         ("serviceConnectConfiguration", json!({"enabled": true})),
         ("serviceRegistries", json!([{"registryArn": "a"}])),
         ("volumeConfigurations", json!([{"name": "v"}])),

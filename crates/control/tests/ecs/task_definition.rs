@@ -46,6 +46,7 @@ pub fn put_task(world: &mut World, id: u128, cluster: &str, family: &str, revisi
         version: 1,
         report_sequence: 0,
         counted: false,
+        targets: Vec::new(),
         protected_until: None,
     });
     id

@@ -3,8 +3,9 @@
 use control::Caller;
 use serde_json::Value;
 use store::WriteError;
-use wire::ecs::{Error, Request, Response};
+use wire::ecs::{Error, Request};
 use wire::error::Failure;
+use wire::value::Structure;
 
 use super::World;
 
@@ -12,6 +13,20 @@ impl World {
     /// Runs an operation as one durable write.
     pub async fn call(&self, operation: &str, request: Value) -> Value {
         self.try_call(operation, request).await.unwrap_or_else(|error| panic!("{operation}: {error}"))
+    }
+
+    /// The same of Elastic Load Balancing, with JSON that names its members.
+    pub async fn balance(&self, operation: &str, request: Value) -> Value {
+        let caller = Caller::root(self.scope(), "AKIA");
+        let mut parsed = wire::elbv2::Request::empty(operation).expect("an operation of the model");
+        let missing = wire::json::read(request.to_string().as_bytes(), parsed.structure_mut());
+        assert!(missing.expect("JSON that fits the model").is_empty(), "{request}");
+        let answered = self.control.write(&caller, |cx| control::elbv2::dispatch(cx, parsed)).await;
+        match answered {
+            Ok(response) => json(response.structure()),
+            Err(WriteError::Refused(error)) => panic!("{operation}: {}", Failure::from(error).message),
+            Err(WriteError::Log(error)) => panic!("{operation}: {error}"),
+        }
     }
 
     /// # Errors
@@ -22,16 +37,16 @@ impl World {
         let missing = wire::json::read(request.to_string().as_bytes(), parsed.structure_mut());
         assert!(missing.expect("JSON that fits the model").is_empty(), "{request}");
         let answered = self.control.write(&caller, |cx| control::ecs::dispatch(cx, parsed)).await;
-        answered.map(|response| json(&response)).map_err(|error| match error {
+        answered.map(|response| json(response.structure())).map_err(|error| match error {
             WriteError::Refused(error) => text(error),
             WriteError::Log(error) => error.to_string(),
         })
     }
 }
 
-fn json(response: &Response) -> Value {
+fn json(structure: &dyn Structure) -> Value {
     let mut json = Vec::new();
-    wire::json::write(response.structure(), &mut json);
+    wire::json::write(structure, &mut json);
     serde_json::from_slice(&json).expect("an answer is JSON")
 }
 

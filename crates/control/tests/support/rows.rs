@@ -113,6 +113,7 @@ pub fn task(id: TaskId, node: NodeId) -> Task {
         version: 1,
         report_sequence: 0,
         counted: false,
+        targets: Vec::new(),
         protected_until: None,
     }
 }

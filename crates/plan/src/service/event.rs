@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use model::resources::Shortage;
 use model::service_event::ActionName;
-use model::{ContainerInstance, ContainerInstanceId, NodeId, Service, ServiceAction, TaskId};
+use model::{ContainerInstance, ContainerInstanceId, NodeId, Service, ServiceAction, TaskId, TaskTarget};
 
 use crate::place::Reason;
 
@@ -109,6 +109,41 @@ pub fn alarmed(service: &str, deployment: &str) -> Event {
 
 pub fn rolling_back(service: &str, deployment: &str) -> Event {
     Event::told(format!("(service {service}) rolling back to deployment {deployment}."))
+}
+
+/// The `stoppedReason` of a task that failed a load balancer's health checks.
+pub fn target_failed(target_group: &str) -> String {
+    format!("Task failed ELB health checks in (target-group {target_group})")
+}
+
+pub fn registered(service: &str, count: usize, target_group: &str) -> Event {
+    Event::told(format!("(service {service}) registered {count} targets in (target-group {target_group})"))
+}
+
+pub fn deregistered(service: &str, count: usize, target_group: &str) -> Event {
+    Event::told(format!("(service {service}) deregistered {count} targets in (target-group {target_group})"))
+}
+
+/// Of a service, or of a task set beside it ([`subject`]).
+pub fn draining(subject: &str, count: usize) -> Event {
+    Event::told(format!("(service {subject}) has begun draining connections on {count} tasks."))
+}
+
+pub fn unhealthy_target(service: &str, task: TaskId, target: &TaskTarget) -> Event {
+    let TaskTarget { target_group, container_port, reason, .. } = target;
+    Event::told(format!(
+        "(service {service}) (task {task}) (port {container_port}) is unhealthy in (target-group {target_group}) due to \
+         (reason {reason})."
+    ))
+}
+
+/// Somebody else took the target, or its group, away.
+pub fn missing_target(service: &str, deployment: &str, task: TaskId, target: &TaskTarget) -> Event {
+    let TaskTarget { target_group, reason, .. } = target;
+    Event::told(format!(
+        "(service {service}) task set ({deployment}) (task {task}) is not healthy in target-group ({target_group}) due \
+         to {reason}"
+    ))
 }
 
 pub fn failed_health_checks(service: &str, task: TaskId) -> Event {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use model::service::{Deployment, Rollout, Service};
-use model::{HealthStatus, StopCode, TaskId, Timestamp};
+use model::{StopCode, TaskId, Timestamp};
 
 use super::event::Event;
 use super::{
@@ -190,9 +190,8 @@ impl<'a> Census<'a> {
         let left = self.unhealthy.split_off(count.min(self.unhealthy.len()));
         let victims = std::mem::replace(&mut self.unhealthy, left);
         for task in &victims {
-            plan.say(event::failed_health_checks(&plan.service.name, task.id));
-            let code = StopCode::ServiceSchedulerInitiated;
-            plan.stop.push(Stop { task: task.id, code, reason: event::HEALTH_CHECKS_FAILED.to_owned() });
+            plan.say(task.complaint(&plan.service.name));
+            plan.stop.push(Stop { task: task.id, code: StopCode::ServiceSchedulerInitiated, reason: task.failure() });
         }
         plan.say_stopped(&victims);
         if let Some(row) = self.want.row(&mut plan.service) {
@@ -332,7 +331,7 @@ impl<'a> Census<'a> {
         let proving = running.filter_map(|task| task.proven_at());
         let is_held = |task: &&&ServiceTask<'_>| self.protected.is_some() || task.site.is_draining;
         let protection = self.good.iter().chain(&self.old).filter(is_held).filter_map(|task| task.protected_until);
-        let in_grace = self.good.iter().filter(|task| task.health == HealthStatus::Unhealthy);
+        let in_grace = self.good.iter().filter(|task| task.fails_checks());
         let grace = in_grace.filter_map(|task| task.grace_end(service));
         let mine = service.deployments.iter().find(|row| row.id == self.want.deployment);
         let retry = mine.and_then(|row| row.retry_at).filter(|_| self.missing() > 0 && self.want.launches);

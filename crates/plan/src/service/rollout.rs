@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use model::Timestamp;
 use model::deployment_configuration::BreakerThreshold;
 use model::service::{Deployment, Rollout, Service};
-use model::{HealthStatus, Timestamp};
 
 use super::record::{self, By, Failure};
 use super::{Life, ServicePlan, ServiceTask, Signals, event};
@@ -60,9 +60,9 @@ pub(super) fn take_stock(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now:
     }
 }
 
-/// A task without a health check has shown that it works when it was RUNNING.
+/// A task that nothing checks has shown that it works when it was RUNNING.
 fn proves(task: &ServiceTask<'_>) -> bool {
-    !task.has_health_check || task.health == HealthStatus::Healthy
+    !task.is_checked() || task.passes_checks()
 }
 
 /// Whether it is time to say that tasks keep failing.

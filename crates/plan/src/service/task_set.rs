@@ -5,7 +5,7 @@
 //! way to which, by scaling and deleting them.
 
 use model::task_set::{Stability, TaskSetStatus};
-use model::{HealthStatus, Service, TaskSet, Timestamp};
+use model::{Service, TaskSet, Timestamp};
 
 use super::replica::{Census, Want};
 use super::{Life, REPEAT, ServicePlan, ServiceTask, event, loss, rollout};
@@ -67,10 +67,7 @@ fn keep_one(plan: &mut ServicePlan, set: TaskSet, tasks: &[ServiceTask<'_>], now
 fn is_stable(plan: &ServicePlan, set: &TaskSet, desired: usize, tasks: &[ServiceTask<'_>]) -> bool {
     let is_stopped = |task: &ServiceTask<'_>| plan.stop.iter().any(|stop| stop.task == task.id);
     let alive = tasks.iter().filter(|task| task.deployment == set.id && task.is_alive() && !is_stopped(task));
-    let serves = |task: &ServiceTask<'_>| {
-        let is_well = !task.has_health_check || task.health == HealthStatus::Healthy;
-        task.life == Life::Running && is_well && !task.site.is_draining
-    };
+    let serves = |task: &ServiceTask<'_>| task.life == Life::Running && task.passes_checks() && !task.site.is_draining;
     let starts = plan.start.iter().any(|start| start.deployment == set.id);
     let (serving, other): (Vec<_>, Vec<_>) = alive.partition(|task| serves(task));
     !starts && other.is_empty() && serving.len() == desired

@@ -10,7 +10,10 @@ use model::service::{
 };
 use model::service_deployment::{HookStatus, Progress};
 use model::task_set::{Controller, Stability, TaskSet, TaskSetStatus};
-use model::{HealthStatus, InstanceStatus, LaunchType, NodeId, Scope, ServiceDeployment, TaskId, Timestamp};
+use model::task_target::TaskTargetStatus;
+use model::{
+    HealthStatus, InstanceStatus, LaunchType, NodeId, Scope, ServiceDeployment, TaskId, TaskTarget, Timestamp,
+};
 use plan::service::event::{self, Event};
 use plan::service::stage::HookResult;
 use plan::service::{
@@ -48,6 +51,8 @@ pub struct World {
     pub now: Timestamp,
     /// Tasks get a health check.
     pub has_health_check: bool,
+    /// Target groups that new deployments have.
+    pub groups: usize,
     next_task: u128,
 }
 
@@ -65,6 +70,14 @@ pub fn configuration(minimum: u32, maximum: u32) -> DeploymentConfiguration {
 
 pub fn breaker(rollback: bool) -> CircuitBreaker {
     CircuitBreaker { enable: true, rollback, reset_on_healthy_task: true, threshold: BreakerThreshold::default() }
+}
+
+/// Changes those of the task's targets.
+fn turn(task: &mut ServiceTask<'_>, which: impl Fn(&TaskTarget) -> bool, status: TaskTargetStatus, reason: &str) {
+    for target in task.targets.to_mut().iter_mut().filter(|target| which(target)) {
+        target.status = status;
+        reason.clone_into(&mut target.reason);
+    }
 }
 
 impl World {
@@ -89,6 +102,7 @@ impl World {
             propagate_tags: PropagateTags::None,
             enable_ecs_managed_tags: false,
             health_check_grace_seconds: 0,
+            role: None,
             tags: Vec::new(),
             created_by: String::new(),
             created_at: now,
@@ -109,6 +123,7 @@ impl World {
             tasks: Vec::new(),
             now,
             has_health_check: false,
+            groups: 0,
             next_task: 1,
         };
         world.deploy("a");
@@ -260,6 +275,7 @@ impl World {
         for task in &mut self.tasks {
             if plan.stop.iter().any(|stop| stop.task == task.id) {
                 task.life = Life::Stopping;
+                turn(task, TaskTarget::is_in, TaskTargetStatus::Draining, "");
             }
         }
         for start in &plan.start {
@@ -308,6 +324,7 @@ impl World {
             life: Life::Pending,
             health: HealthStatus::Unknown,
             has_health_check: self.has_health_check,
+            targets: self.new_targets().into(),
             started_at: None,
             created_at: self.now,
             zone: Some(ZONES[node].into()),
@@ -316,6 +333,27 @@ impl World {
             provider: None,
         });
         id
+    }
+
+    fn new_targets(&self) -> Vec<TaskTarget> {
+        (0..self.groups).map(|number| TaskTarget::waiting(&format!("group-{number}"), "app", 80)).collect()
+    }
+
+    /// What load balancers say of up to `count` running tasks, the oldest first.
+    pub fn judge(&mut self, count: usize, status: TaskTargetStatus, reason: &str) {
+        self.change(count, Life::Running, |task, _| turn(task, TaskTarget::is_in, status, reason));
+    }
+
+    /// The same of those that they had said nothing of.
+    pub fn judge_new(&mut self, count: usize, status: TaskTargetStatus, reason: &str) {
+        let is_new = |target: &TaskTarget| target.status == TaskTargetStatus::Initial;
+        let tasks = self.tasks.iter_mut().filter(|task| task.life == Life::Running && task.targets.iter().any(is_new));
+        tasks.take(count).for_each(|task| turn(task, is_new, status, reason));
+    }
+
+    /// Nothing of what was asked to stop has requests any more.
+    pub fn drain_requests(&mut self) {
+        self.change(usize::MAX, Life::Stopping, |task, _| turn(task, TaskTarget::holds, TaskTargetStatus::Gone, ""));
     }
 
     pub fn pass(&mut self, seconds: u64) {
@@ -332,6 +370,7 @@ impl World {
         self.change(count, Life::Pending, |task, now| {
             task.life = Life::Running;
             task.started_at = Some(now);
+            turn(task, |_| true, TaskTargetStatus::Initial, "");
         });
     }
 
@@ -387,12 +426,16 @@ impl World {
     pub fn healthy(&self) -> usize {
         let primary = self.service.deployments.first().map_or("", |row| row.id.as_str());
         let works = |task: &&ServiceTask<'_>| match (task.deployment == primary, task.has_health_check) {
+            (true, _) if !task.targets.is_empty() => task.targets.iter().all(TaskTarget::is_healthy),
             (true, true) => task.health == HealthStatus::Healthy,
             (true, false) => task.started_at.is_some_and(|at| self.now >= at.plus(plan::service::PROVING)),
             (false, _) => true,
         };
         let running = self.tasks.iter().filter(|task| task.life == Life::Running);
-        let running = running.filter(|task| !self.is_lost(task) && task.health != HealthStatus::Unhealthy);
+        let fails = |task: &ServiceTask<'_>| {
+            task.health == HealthStatus::Unhealthy || task.targets.iter().any(TaskTarget::fails)
+        };
+        let running = running.filter(|task| !self.is_lost(task) && !fails(task));
         running.filter(works).count()
     }
 

@@ -69,6 +69,7 @@ pub fn task(id: u128, cluster: &str, node: u128) -> Task {
         version: 1,
         report_sequence: 0,
         counted: false,
+        targets: Vec::new(),
         protected_until: None,
     }
 }

@@ -15,7 +15,8 @@ use wire::ecs::Error;
 use super::capacity_provider::strategy_to_wire;
 use super::task::launch_type_to_wire;
 use super::{
-    deployment_configuration, has_items, is_true, items, non_empty, refuse_unbuilt, signed, tag, task_set, time,
+    deployment_configuration, has_items, is_true, items, load_balancer, non_empty, refuse_unbuilt, signed, tag,
+    task_set, time,
 };
 use crate::ecs::service_deployment;
 
@@ -24,7 +25,6 @@ use crate::ecs::service_deployment;
 pub struct Unbuilt<'a> {
     pub enable_execute_command: Option<bool>,
     pub gateway_connectors: bool,
-    pub load_balancers: bool,
     pub monitoring: bool,
     pub service_connect_configuration: Option<&'a ecs::ServiceConnectConfiguration>,
     pub service_registries: bool,
@@ -41,7 +41,6 @@ impl Unbuilt<'_> {
             &[
                 ("enableExecuteCommand", is_true(self.enable_execute_command)),
                 ("gatewayConnectors", self.gateway_connectors),
-                ("loadBalancers", self.load_balancers),
                 ("monitoring", self.monitoring),
                 ("serviceConnectConfiguration", self.service_connect_configuration.is_some_and(|c| c.enabled)),
                 ("serviceRegistries", self.service_registries),
@@ -140,12 +139,6 @@ pub fn propagate_tags(given: Option<ecs::PropagateTags>) -> Result<PropagateTags
             Err(Error::invalid_parameter("propagateTags should be one of [TASK_DEFINITION,SERVICE,NONE]"))
         }
     }
-}
-
-/// # Errors
-/// `ClientException` for what is not built.
-pub fn refuse_role(role: &Option<String>) -> Result<(), Error> {
-    refuse_unbuilt("the service", &[("role", super::given(role))])
 }
 
 /// # Errors
@@ -253,7 +246,7 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
             None if is_external => None,
             None => Some(launch_type_to_wire(service.launch_type)),
         },
-        load_balancers: Some(Vec::new()),
+        load_balancers: Some(primary.map(|row| load_balancer::to_wire(&row.load_balancers)).unwrap_or_default()),
         network_configuration: primary.and_then(|row| row.network.as_ref()).map(network_to_wire),
         pending_count: Some(signed(all.pending)),
         placement_constraints: Some(constraints_to_wire(service)),
@@ -262,7 +255,7 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
         platform_version: primary.and_then(|row| row.platform_version.clone()),
         propagate_tags: Some(propagate_tags_to_wire(service.propagate_tags)),
         resource_management_type: None,
-        role_arn: None,
+        role_arn: service.role.clone(),
         running_count: Some(signed(all.running)),
         scheduling_strategy: Some(match service.scheduling {
             Scheduling::Replica => ecs::SchedulingStrategy::Replica,

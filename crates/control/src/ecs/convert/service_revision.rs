@@ -1,9 +1,10 @@
 //! Service revisions between wire and model.
 
 use model::service_revision::RevisionImage;
-use model::{Arn, Deployment, Service, ServiceRevision};
+use model::{Arn, Deployment, Service, ServiceLoadBalancer, ServiceRevision};
 use wire::ecs;
 
+use super::load_balancer::to_wire as load_balancers_to_wire;
 use super::service::{Count, network_to_wire, platform_family, shown_launch_type, shown_strategy};
 use super::{signed, time};
 
@@ -18,13 +19,13 @@ pub fn to_wire(row: &ServiceRevision) -> ecs::ServiceRevision {
         gateway_connectors: None,
         guard_duty_enabled: Some(false),
         launch_type: shown_launch_type(&row.capacity),
-        load_balancers: Some(Vec::new()),
+        load_balancers: Some(load_balancers_to_wire(&row.load_balancers)),
         monitoring: None,
         network_configuration: row.network.as_ref().map(network_to_wire),
         overrides: None,
         platform_family: platform_family(row.capacity.launch_type),
         platform_version: row.platform_version.clone(),
-        resolved_configuration: None,
+        resolved_configuration: resolved_to_wire(&row.load_balancers),
         service_arn: Some(Arn::service(&row.scope, &row.cluster, &row.service).to_string()),
         service_connect_configuration: None,
         service_registries: Some(Vec::new()),
@@ -33,6 +34,18 @@ pub fn to_wire(row: &ServiceRevision) -> ecs::ServiceRevision {
         volume_configurations: None,
         vpc_lattice_configurations: None,
     }
+}
+
+/// What the tasks of the revision are registered in.
+fn resolved_to_wire(rows: &[ServiceLoadBalancer]) -> Option<ecs::ResolvedConfiguration> {
+    let load_balancer = |row: &ServiceLoadBalancer| ecs::ServiceRevisionLoadBalancer {
+        production_listener_rule: row.advanced.as_ref().map(|advanced| advanced.production_listener_rule.clone()),
+        target_group_arn: Some(row.group().to_owned()),
+    };
+    (!rows.is_empty()).then(|| ecs::ResolvedConfiguration {
+        load_balancers: Some(rows.iter().map(load_balancer).collect()),
+        vpc_lattice_configurations: None,
+    })
 }
 
 fn image_to_wire(image: &RevisionImage) -> ecs::ContainerImage {

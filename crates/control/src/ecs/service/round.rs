@@ -4,8 +4,7 @@
 
 use model::capacity_provider::Capacity;
 use model::service::{Scheduling, ServiceKey};
-use model::service_event::EVENTS_MAX;
-use model::{Deployment, DesiredStatus, InstanceStatus, LaunchType, NodeId, Service, ServiceEvent, Task, Timestamp};
+use model::{Deployment, DesiredStatus, InstanceStatus, LaunchType, NodeId, Service, Task, Timestamp};
 use plan::place::{Placement, Reason, Surveyed};
 use plan::service::event::{self, Event};
 use plan::service::{
@@ -15,11 +14,12 @@ use store::service_of;
 use wire::ecs::Error;
 use wire::error::Failure;
 
+use super::event::tell;
 use super::site::Sites;
 use super::zone;
 use crate::Cx;
 use crate::ecs::task::placement::NO_CAPACITY;
-use crate::ecs::task::run::{Manner, Part, Run, random_uuid};
+use crate::ecs::task::run::{Manner, Part, Run};
 use crate::ecs::{service_deployment, service_revision};
 
 /// The reason of an event, when FARGATE has no room (ecs-semantics §4.2).
@@ -226,17 +226,4 @@ fn unplaced(cx: &Cx<'_>, subject: &str, launch_type: LaunchType, placement: &Pla
         Some((instance.id, &refusal.reason))
     });
     event::unplaced(subject, closest)
-}
-
-/// Adds an event, and lets the oldest go.
-fn tell(cx: &mut Cx<'_>, service: &mut Service, event: Event) {
-    let number = service.next_event;
-    service.next_event += 1;
-    let (scope, cluster, name) = service.key();
-    if let Some(old) = number.checked_sub(EVENTS_MAX) {
-        cx.txn.remove::<ServiceEvent>(&(scope.clone(), cluster.clone(), name.clone(), old));
-    }
-    let id = random_uuid(cx.random);
-    let Event { message, action } = event;
-    cx.txn.put(ServiceEvent { scope, cluster, service: name, number, id, message, action, created_at: cx.now });
 }

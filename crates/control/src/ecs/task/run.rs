@@ -9,7 +9,8 @@ use model::service::PropagateTags;
 use model::task::{Attachment, Container, ContainerStatus, TaskOverride};
 use model::{
     Arn, Cluster, ContainerInstanceId, Deployment, DesiredStatus, HealthStatus, LaunchType, NetworkMode, Node, NodeId,
-    Resources, Service, ServiceRevision, Tag, Task, TaskDefinition, TaskId, TaskStatus,
+    Resources, Service, ServiceLoadBalancer, ServiceRevision, Tag, Task, TaskDefinition, TaskId, TaskStatus,
+    TaskTarget,
 };
 use plan::capacity;
 use plan::place::{self, Assignment, Constraint, Placement, Request, Strategy, Surveyed, Target};
@@ -181,6 +182,8 @@ pub(in crate::ecs) struct Run {
     started_by: Option<String>,
     tags: Vec<Tag>,
     network: Option<Network>,
+    /// Of a service: its places in target groups.
+    targets: Vec<TaskTarget>,
     /// Of a service: the tasks that its subnets have already.
     subnet_tasks: BTreeMap<String, u32>,
 }
@@ -226,6 +229,7 @@ impl Run {
             platform_version: None,
             overrides,
             revision: None,
+            targets: Vec::new(),
             subnet_tasks: BTreeMap::new(),
         })
     }
@@ -255,6 +259,7 @@ impl Run {
             platform_version: deployment.platform_version.clone(),
             overrides,
             revision: service_revision::of_deployment(cx.txn, &service.key(), deployment).cloned(),
+            targets: deployment.load_balancers.iter().map(target).collect(),
             subnet_tasks: subnet_tasks(cx, service, deployment),
         })
     }
@@ -511,6 +516,7 @@ impl Run {
             version: 1,
             report_sequence: 0,
             counted: false,
+            targets: self.targets.clone(),
             protected_until: None,
         }
     }
@@ -629,6 +635,10 @@ fn subnet_tasks(cx: &Cx<'_>, service: &Service, deployment: &Deployment) -> BTre
         }
     }
     counts
+}
+
+fn target(row: &ServiceLoadBalancer) -> TaskTarget {
+    TaskTarget::waiting(row.group(), &row.container, row.container_port)
 }
 
 fn container_instance_of(cx: &Cx<'_>, node: NodeId) -> Option<ContainerInstanceId> {

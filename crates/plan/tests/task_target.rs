@@ -1,0 +1,258 @@
+//! A task's places in target groups: tables of what is done when.
+
+use std::net::Ipv4Addr;
+
+use model::edge::{TargetHealth, TargetState};
+use model::link::{ReportedStatus, TaskReport};
+use model::resources::{CpuUnits, Resources};
+use model::task::{Attachment, AttachmentStatus, Container, ContainerStatus, NetworkBinding, advance as report};
+use model::task_target::{Place, TaskTarget, TaskTargetStatus as Status};
+use model::{DesiredStatus, HealthStatus, LaunchType, Protocol, Scope, StopCode, Task, TaskId, TaskStatus, Timestamp};
+use plan::node::desired_status;
+use plan::task_target::{Move, Sight, Step, TargetSight, advance, is_open};
+
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 9);
+const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const NOW: Timestamp = Timestamp(7_000);
+
+fn task(groups: usize, last_status: TaskStatus) -> Task {
+    Task {
+        id: TaskId(1),
+        scope: Scope::new("000000000000", "us-east-1"),
+        cluster: "default".to_owned(),
+        family: "web".to_owned(),
+        revision: 1,
+        launch_type: LaunchType::Fargate,
+        capacity_provider: None,
+        node: None,
+        container_instance: None,
+        group: "service:web".to_owned(),
+        started_by: Some("ecs-svc/1".to_owned()),
+        overrides: Default::default(),
+        cpu: None,
+        memory: None,
+        last_status,
+        desired_status: DesiredStatus::Running,
+        health: HealthStatus::Unknown,
+        containers: vec![container()],
+        attachment: Some(Attachment {
+            id: String::new(),
+            status: AttachmentStatus::Attached,
+            interface_id: String::new(),
+            subnet_id: String::new(),
+            address: ADDRESS,
+            mac: String::new(),
+            private_dns_name: String::new(),
+        }),
+        reservation: Resources::default(),
+        availability_zone: None,
+        platform_version: None,
+        ephemeral_storage: None,
+        tags: Vec::new(),
+        stop_code: None,
+        stopped_reason: None,
+        connected: true,
+        connectivity_at: None,
+        created_at: Timestamp(0),
+        pull_started_at: None,
+        pull_stopped_at: None,
+        started_at: None,
+        execution_stopped_at: None,
+        stopping_at: None,
+        stopped_at: None,
+        version: 1,
+        report_sequence: 0,
+        counted: false,
+        targets: (0..groups).map(|number| TaskTarget::waiting(&format!("group-{number}"), "app", 80)).collect(),
+        protected_until: None,
+    }
+}
+
+fn container() -> Container {
+    Container {
+        id: String::new(),
+        name: "app".to_owned(),
+        image: String::new(),
+        essential: true,
+        has_health_check: false,
+        image_digest: None,
+        is_pinned: false,
+        runtime_id: None,
+        last_status: ContainerStatus::Running,
+        exit_code: None,
+        reason: None,
+        health: HealthStatus::Unknown,
+        network_bindings: Vec::new(),
+        cpu: CpuUnits(0),
+        memory: None,
+        memory_reservation: None,
+        gpu_ids: Vec::new(),
+    }
+}
+
+fn absent() -> Sight {
+    Sight { has_group: true, ..Sight::default() }
+}
+
+fn there(target: TargetSight) -> Sight {
+    Sight { target: Some(target), ..absent() }
+}
+
+fn told(state: TargetState, description: &str) -> Sight {
+    let health = TargetHealth {
+        target_group: "group-0".to_owned(),
+        address: (ADDRESS, 80).into(),
+        state,
+        reason: None,
+        description: description.to_owned(),
+        drained: false,
+    };
+    Sight { health: Some(health), ..there(TargetSight::Registered) }
+}
+
+/// A task that was registered, and found to be so.
+fn known(status: Status) -> Task {
+    let mut task = task(1, TaskStatus::Running);
+    task.targets[0].place = Some(Place { address: ADDRESS, port: 80 });
+    task.targets[0].status = status;
+    task
+}
+
+fn stopped(mut task: Task) -> Task {
+    task.stop(StopCode::UserInitiated, "why", Timestamp(5_000));
+    task
+}
+
+/// What becomes of the task's status and of its place, and what is to be written.
+#[track_caller]
+fn check(task: &Task, sight: &Sight, expected: Option<(TaskStatus, Status, &[Step])>) -> Option<Task> {
+    let moved = advance(task, std::slice::from_ref(sight), None, NOW);
+    let shown = moved.as_ref().map(|Move { task, steps }| (task.last_status, task.targets[0].status, &**steps));
+    assert_eq!(shown, expected);
+    let Move { task, steps } = moved?;
+    if steps.is_empty() {
+        assert_eq!(advance(&task, std::slice::from_ref(sight), None, NOW), None, "what is done is done once");
+    }
+    Some(task)
+}
+
+#[test]
+fn a_task_is_registered_once_its_containers_run() {
+    let place = Place { address: ADDRESS, port: 80 };
+    let registered: &[Step] = &[Step::Register(0, place)];
+    for status in [TaskStatus::Provisioning, TaskStatus::Pending] {
+        check(&task(1, status), &absent(), None);
+    }
+    let row = check(&task(1, TaskStatus::Running), &absent(), Some((TaskStatus::Running, Status::Initial, registered)));
+    assert_eq!(row.unwrap().targets[0].place, Some(place));
+    check(&task(1, TaskStatus::Running), &Sight::default(), None);
+    check(&stopped(task(1, TaskStatus::Running)), &absent(), None);
+    check(&task(1, TaskStatus::Stopped), &absent(), None);
+}
+
+#[test]
+fn health_is_what_was_said_last() {
+    let fails = "Health checks failed with these codes: [503]";
+    let check_health = |before: Status, sight: Sight, expected: Option<(Status, &str)>| {
+        let after =
+            advance(&known(before), std::slice::from_ref(&sight), None, NOW).map(|moved| moved.task.targets[0].clone());
+        let shown = after.as_ref().map(|target| (target.status, target.reason.as_str()));
+        assert_eq!(shown, expected, "{before:?} {sight:?}");
+    };
+    check_health(Status::Initial, there(TargetSight::Registered), None);
+    check_health(Status::Initial, told(TargetState::Initial, ""), None);
+    check_health(Status::Initial, told(TargetState::Healthy, ""), Some((Status::Healthy, "")));
+    check_health(Status::Initial, told(TargetState::Unhealthy, fails), Some((Status::Unhealthy, fails)));
+    check_health(Status::Healthy, told(TargetState::Unhealthy, fails), Some((Status::Unhealthy, fails)));
+    check_health(Status::Unhealthy, told(TargetState::Healthy, ""), Some((Status::Healthy, "")));
+    // The data path has begun anew, and has not looked yet.
+    check_health(Status::Healthy, there(TargetSight::Registered), None);
+    check_health(Status::Healthy, told(TargetState::Initial, ""), None);
+    check_health(Status::Unhealthy, told(TargetState::Initial, ""), None);
+    // Nobody looks any more.
+    check_health(Status::Healthy, told(TargetState::Unused, ""), Some((Status::Initial, "")));
+    // Somebody else took it out.
+    check_health(Status::Healthy, absent(), Some((Status::Missing, "TARGET IS NOT FOUND.")));
+    check_health(Status::Healthy, there(TargetSight::Draining), Some((Status::Missing, "TARGET IS NOT FOUND.")));
+    check_health(Status::Healthy, Sight::default(), Some((Status::Missing, "TARGET GROUP IS NOT FOUND.")));
+    check_health(Status::Missing, told(TargetState::Healthy, ""), Some((Status::Healthy, "")));
+}
+
+#[test]
+fn a_task_that_is_to_stop_runs_until_nobody_sends_it_anything() {
+    let deregistered: &[Step] = &[Step::Deregister(0, Place { address: ADDRESS, port: 80 })];
+    for status in [Status::Initial, Status::Healthy, Status::Unhealthy] {
+        let task = stopped(known(status));
+        assert_eq!((task.last_status, desired_status(&task)), (TaskStatus::Deactivating, DesiredStatus::Running));
+        let expected = Some((TaskStatus::Deactivating, Status::Draining, deregistered));
+        let task = check(&task, &there(TargetSight::Registered), expected).unwrap();
+        check(&task, &there(TargetSight::Draining), None);
+        let task = check(&task, &absent(), Some((TaskStatus::Stopping, Status::Gone, &[]))).unwrap();
+        assert_eq!((desired_status(&task), task.stopping_at), (DesiredStatus::Stopped, Some(Timestamp(5_000))));
+        assert!(!is_open(&task));
+    }
+    check(&stopped(known(Status::Missing)), &absent(), Some((TaskStatus::Stopping, Status::Gone, &[])));
+    assert_eq!(stopped(task(1, TaskStatus::Running)).last_status, TaskStatus::Stopping, "it was in no group");
+}
+
+#[test]
+fn a_task_that_died_is_taken_out() {
+    let deregistered: &[Step] = &[Step::Deregister(0, Place { address: ADDRESS, port: 80 })];
+    let over = |mut task: Task| {
+        task.last_status = TaskStatus::Stopped;
+        task.desired_status = DesiredStatus::Stopped;
+        task
+    };
+    let task = over(known(Status::Healthy));
+    let task =
+        check(&task, &there(TargetSight::Registered), Some((TaskStatus::Stopped, Status::Draining, deregistered)));
+    check(&task.unwrap(), &absent(), Some((TaskStatus::Stopped, Status::Gone, &[])));
+}
+
+#[test]
+fn in_several_groups_it_is_running_once_it_is_in_all() {
+    let running = |task: &mut Task, sequence| {
+        let started = TaskReport {
+            task: task.id,
+            sequence,
+            status: ReportedStatus::Running,
+            containers: Vec::new(),
+            pull_started_at: None,
+            pull_stopped_at: None,
+            started_at: Some(Timestamp(3_000)),
+            execution_stopped_at: None,
+            interface_attached: true,
+            failure: None,
+        };
+        report(task, &started, Timestamp(4_000));
+    };
+    let mut one = task(1, TaskStatus::Pending);
+    running(&mut one, 1);
+    assert_eq!((one.last_status, one.started_at), (TaskStatus::Running, Some(Timestamp(3_000))));
+    let mut two = task(2, TaskStatus::Pending);
+    running(&mut two, 1);
+    assert_eq!((two.last_status, two.started_at), (TaskStatus::Activating, None));
+
+    let half = advance(&two, &[absent(), Sight::default()], None, NOW).unwrap();
+    assert_eq!((half.task.last_status, half.steps.len()), (TaskStatus::Activating, 1));
+    let all = advance(&half.task, &[there(TargetSight::Registered), absent()], None, NOW).unwrap();
+    assert_eq!((all.task.last_status, all.task.started_at, all.steps.len()), (TaskStatus::Running, Some(NOW), 1));
+    let mut task = all.task;
+    running(&mut task, 2);
+    assert_eq!((task.last_status, task.started_at), (TaskStatus::Running, Some(NOW)));
+}
+
+#[test]
+fn published_ports_are_those_of_the_node() {
+    let mut task = Task { attachment: None, ..task(1, TaskStatus::Running) };
+    assert_eq!(advance(&task, &[absent()], Some(HOST), NOW), None, "not published yet");
+    task.containers[0].network_bindings = vec![NetworkBinding {
+        bind_ip: "0.0.0.0".to_owned(),
+        container_port: 80,
+        host_port: 32_768,
+        protocol: Protocol::Tcp,
+    }];
+    let steps = advance(&task, &[absent()], Some(HOST), NOW).unwrap().steps;
+    assert_eq!(steps, [Step::Register(0, Place { address: HOST, port: 32_768 })]);
+    assert_eq!(advance(&task, &[absent()], None, NOW), None);
+}

@@ -1,0 +1,139 @@
+"""Services behind load balancers, of real containers: an update that no request notices, a target that fails, a request
+that takes long."""
+
+import http.client
+import threading
+
+import pytest
+
+from gantry import wait_for
+from services import Service, fetch
+
+COUNT = 3
+# A page, one that takes its time, and one after which there is no page any more.
+SERVE = r"""
+mkdir -p /tmp/cgi-bin
+echo page > /tmp/index.html
+printf '#!/bin/sh\nsleep 5\nprintf "Content-Type: text/plain\\r\\n\\r\\nslow"\n' > /tmp/cgi-bin/slow
+printf '#!/bin/sh\nrm -f /tmp/index.html\nprintf "Content-Type: text/plain\\r\\n\\r\\nbroken"\n' > /tmp/cgi-bin/break
+chmod +x /tmp/cgi-bin/*
+exec httpd -f -p 80 -h /tmp
+"""
+
+
+@pytest.fixture
+def group(elbv2, balancer):
+    """The target group, whose checks find a failure soon."""
+    elbv2.modify_target_group(
+        TargetGroupArn=balancer["group"], UnhealthyThresholdCount=2, HealthCheckIntervalSeconds=5, HealthCheckTimeoutSeconds=2
+    )
+    return balancer["group"]
+
+
+@pytest.fixture
+def service(ecs, tasks, nginx, unique, subnets, group):
+    ecs.create_cluster(clusterName=unique)
+    service = Service(ecs, tasks, nginx, unique, subnets)
+    yield service
+    service.delete()
+    ecs.delete_cluster(cluster=unique)
+
+
+@pytest.fixture
+def cgi(ecs, tasks, busybox, unique, subnets, group):
+    """A service of one task that has pages of its own."""
+    ecs.create_cluster(clusterName=unique)
+    service = Service(ecs, tasks, busybox, unique, subnets)
+    definition = service.revision(command=["/bin/sh", "-c", SERVE], healthCheck=None, stopTimeout=2)
+    service.create(definition, count=1, groups=[group])
+    service.stable()
+    yield service
+    service.delete()
+    ecs.delete_cluster(cluster=unique)
+
+
+class Client:
+    """Asks again and again over a connection that is kept, as a client of a load balancer does."""
+
+    def __init__(self, address, threads=2):
+        self.address = address
+        self.answers, self.failures = [], []
+        self.ended = threading.Event()
+        self.threads = [threading.Thread(target=self.run) for _ in range(threads)]
+
+    def run(self):
+        connection = http.client.HTTPConnection(self.address, timeout=10)
+        while not self.ended.is_set():
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                text = answer.read().decode().strip()
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+                connection.close()
+                continue
+            if answer.status == 200:
+                self.answers.append(text)
+            else:
+                self.failures.append(f"{answer.status}: {text}")
+        connection.close()
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def test_an_update_that_no_request_notices(service, elbv2, group, address):
+    service.create(service.revision("one", healthCheck=None), count=COUNT, groups=[group])
+    service.stable()
+    wait_for(lambda: fetch(address) == "one", lambda: fetch(address))
+    with Client(address) as client:
+        service.update(service.revision("two", healthCheck=None))
+        service.ended("SUCCESSFUL")
+        wait_for(lambda: client.answers[-50:] == ["two"] * 50, lambda: client.answers[-50:])
+        wait_for(lambda: len(service.running()) == COUNT, service.running)
+    assert client.failures == []
+    assert client.answers[0] == "one"
+    health = elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+    in_service = {row["Target"]["Id"] for row in health if row["TargetHealth"]["State"] == "healthy"}
+    assert in_service == set(service.addresses())
+    messages = service.messages()
+    assert any(f"targets in (target-group {group})" in message for message in messages), messages
+    assert any("has begun draining connections on" in message for message in messages), messages
+
+
+def test_a_target_that_fails_is_replaced(cgi, group, address):
+    (first,) = cgi.running()
+    wait_for(lambda: fetch(f"{address}/cgi-bin/break") == "broken", "the page is taken away")
+    is_another = lambda: [task["taskArn"] for task in cgi.running()] not in ([], [first["taskArn"]])
+    wait_for(is_another, cgi.messages, 60)
+    ended = lambda: cgi.ecs.describe_tasks(cluster=cgi.name, tasks=[first["taskArn"]])["tasks"][0]
+    wait_for(lambda: ended()["lastStatus"] == "STOPPED", ended, 60)
+    assert ended()["stoppedReason"] == f"Task failed ELB health checks in (target-group {group})"
+    assert ended()["stopCode"] == "ServiceSchedulerInitiated"
+    why = f"is unhealthy in (target-group {group}) due to (reason Health checks failed with these codes: [404])."
+    assert any(why in message for message in cgi.messages()), cgi.messages()
+    wait_for(lambda: fetch(f"{address}/index.html") == "page", "its replacement answers")
+
+
+def test_a_request_that_takes_long_is_waited_for(cgi, address):
+    (task,) = cgi.running()
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(fetch(f"{address}/cgi-bin/slow", 30)))
+    busy = lambda: cgi.ecs.describe_tasks(cluster=cgi.name, tasks=[task["taskArn"]])["tasks"][0]
+    asking.start()
+    try:
+        # It has reached the task once the task cannot go at once.
+        cgi.ecs.update_service(cluster=cgi.name, service=cgi.name, desiredCount=0)
+        wait_for(lambda: busy()["desiredStatus"] == "STOPPED", busy)
+        assert busy()["lastStatus"] in ("DEACTIVATING", "STOPPING", "STOPPED")
+    finally:
+        asking.join()
+    assert answers == ["slow"]
+    wait_for(lambda: busy()["lastStatus"] == "STOPPED", busy, 60)
