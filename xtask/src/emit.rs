@@ -479,16 +479,18 @@ fn known_keys(name: &str, traits: &Value) -> Outcome<()> {
     }
 }
 
-/// What looks ahead in the models, which the regex crate cannot, and the same without: a label of a domain name does not
-/// begin with a hyphen.
-const LABELS: [(&str, &str); 2] = [
+/// What looks ahead in the models, which the regex crate cannot, and what stands for it: a label of a domain name does not
+/// begin with a hyphen. That the name of a namespace is no ARN and how long a service's is, Cloud Map's operations check.
+const LOOKAHEADS: [(&str, &str); 4] = [
+    ("(?!arn:)", ""),
+    ("(?=^.{1,127}$)", ""),
     ("(?!-)[A-Za-z0-9-]{0,62}[A-Za-z0-9]", "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"),
     ("(?!-)[A-Za-z0-9-]{1,62}[A-Za-z0-9]", "[A-Za-z0-9][A-Za-z0-9-]{0,61}[A-Za-z0-9]"),
 ];
 
 /// The models write Java's expressions: `\uXXXX` is `\x{XXXX}` here.
 fn rust_regex(pattern: &str) -> Outcome<String> {
-    let pattern = LABELS.iter().fold(pattern.to_owned(), |pattern, (ahead, plain)| pattern.replace(ahead, plain));
+    let pattern = LOOKAHEADS.iter().fold(pattern.to_owned(), |pattern, (ahead, plain)| pattern.replace(ahead, plain));
     if ["(?!", "(?=", "(?<"].iter().any(|around| pattern.contains(around)) {
         return Err(format!("the pattern {pattern} looks around, which is not built").into());
     }

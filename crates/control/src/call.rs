@@ -23,7 +23,7 @@ use wire::protocol::{self, Answer, Call, Protocol, Refused, Routed};
 use wire::{service, sigv4};
 
 use crate::serve::http::BodyRefused;
-use crate::{Auth, Caller, Control, Cx, acm, ec2, ecs, elbv2, logs, sts};
+use crate::{Auth, Caller, Control, Cx, acm, ec2, ecs, elbv2, logs, servicediscovery, sts};
 
 impl Control {
     /// Answers one call. The `host` header must be there, since signatures cover it.
@@ -91,7 +91,8 @@ impl Control {
         if self.config.auth == Auth::Required || !head.headers.contains_key(header::ORIGIN) {
             return Ok(());
         }
-        let code = if protocol == Protocol::Json11 { "AccessDeniedException" } else { "AccessDenied" };
+        let has_xml = matches!(protocol, Protocol::Query | Protocol::Ec2);
+        let code = if has_xml { "AccessDenied" } else { "AccessDeniedException" };
         Err(Failure::new(403, code, "Requests from web pages are refused while authentication is off."))
     }
 
@@ -136,6 +137,9 @@ impl Control {
             service::Request::Acm(request) => {
                 routed.answer(self.call_acm(caller, request).await?.structure(), request_id)
             }
+            service::Request::Servicediscovery(request) => {
+                routed.answer(self.call_servicediscovery(caller, request).await?.structure(), request_id)
+            }
             service::Request::Ec2(request) => {
                 let response = self.read(caller, |cx| ec2::dispatch(cx, request))?;
                 routed.answer(response.structure(), request_id)
@@ -160,6 +164,26 @@ impl Control {
         self.write(caller, operate).await.map_err(|error| match error {
             WriteError::Refused(error) => error,
             WriteError::Log(error) => wire::ecs::Error::server(error.to_string()),
+        })
+    }
+
+    /// As [`call_ecs`](Self::call_ecs), for Cloud Map.
+    ///
+    /// # Errors
+    /// The operation's own, or `InternalFailure` when its changes cannot be made durable.
+    pub async fn call_servicediscovery(
+        &self,
+        caller: &Caller,
+        request: wire::servicediscovery::Request,
+    ) -> Result<wire::servicediscovery::Response, wire::servicediscovery::Error> {
+        let reads = is_read(request.operation());
+        let operate = |cx: &mut Cx<'_>| servicediscovery::dispatch(cx, request);
+        if reads {
+            return self.read(caller, operate);
+        }
+        self.write(caller, operate).await.map_err(|error| match error {
+            WriteError::Refused(error) => error,
+            WriteError::Log(error) => wire::servicediscovery::Error::other(500, "InternalFailure", error.to_string()),
         })
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
-use model::dns::Snapshot;
+use model::discovery::{Namespace, NamespaceKind};
+use model::dns::{Snapshot, Zone};
 use store::{Commit, CommitStream, Next, Tables};
 use tokio::sync::watch;
 
@@ -52,12 +53,27 @@ async fn wait(commits: &mut CommitStream, revision: u64) -> bool {
 }
 
 fn is_about_names(commit: &Commit) -> bool {
-    !commit.changes.load_balancers.is_empty()
+    let changes = &commit.changes;
+    !(changes.load_balancers.is_empty()
+        && changes.namespaces.is_empty()
+        && changes.discovery_services.is_empty()
+        && changes.discovery_instances.is_empty())
 }
 
-/// Everything that is to be answered.
+/// Everything that is to be answered. Namespaces of one name in several regions share it: there is one network.
 pub fn snapshot(tables: &Tables) -> Snapshot {
     let load_balancers = tables.load_balancers.iter().map(AsRef::as_ref);
-    let zones = vec![plan::dns::load_balancers(DNS_SUFFIX.trim_start_matches('.'), load_balancers)];
-    Snapshot { revision: tables.revision(), zones }
+    let load_balancers = plan::dns::load_balancers(DNS_SUFFIX.trim_start_matches('.'), load_balancers);
+    let namespaces = tables.namespaces.iter().filter_map(|row| namespace(tables, row));
+    Snapshot { revision: tables.revision(), zones: [load_balancers].into_iter().chain(namespaces).collect() }
+}
+
+/// `None` for one without names.
+fn namespace(tables: &Tables, row: &Namespace) -> Option<Zone> {
+    let NamespaceKind::DnsPrivate { soa_ttl_seconds, .. } = &row.kind else { return None };
+    let services = tables.discovery_services_of(&row.key()).map(|service| {
+        let instances = tables.discovery_instances_of(&service.key()).map(AsRef::as_ref);
+        (service.as_ref(), instances.collect())
+    });
+    Some(plan::dns::namespace(&row.name, *soa_ttl_seconds, services))
 }

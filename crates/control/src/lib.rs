@@ -5,7 +5,7 @@
 //! requests and answers (`wire`), or for containers (`agent`).
 //!
 //! ```text
-//! serve::http ─▶ call ─▶ sigv4, throttle ─▶ Cx ─▶ ecs | logs | sts | ec2 | elbv2 | acm ─▶ durable commit ─▶ answer
+//! serve::http ─▶ call ─▶ sigv4, throttle ─▶ Cx ─▶ ecs, logs, sts, ec2, elbv2, … ─▶ durable commit ─▶ answer
 //!            └─▶ session (one per node) ◀─▶ agent
 //! ```
 //! Invariants
@@ -36,6 +36,7 @@ pub mod private_file;
 pub mod reconcile;
 pub mod retention;
 pub mod serve;
+pub mod servicediscovery;
 pub mod session;
 pub mod shutdown;
 mod signing_keys;

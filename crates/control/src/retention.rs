@@ -1,5 +1,5 @@
 //! The round that removes what has been kept for long enough: stopped tasks, deleted clusters, services and task
-//! definitions, deregistered container instances, used-up client tokens, expired log events.
+//! definitions, deregistered container instances, used-up client tokens, Cloud Map's record of operations, expired log events.
 //!
 //! It decides nothing about what is still in use: each noun's own rule does. A round that fails is tried again as the
 //! next one; nothing hangs on when it comes.
@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::ecs::task::network;
 use crate::ecs::{cluster, container_instance, service, task_definition};
+use crate::servicediscovery::operation;
 use crate::{Control, logs};
 
 const ROUND: Duration = Duration::from_secs(60);
@@ -77,6 +78,7 @@ fn sweep_rows(txn: &mut Txn, now: Timestamp) -> usize {
         + task_definition::sweep(txn)
         + service::sweep(txn, now)
         + client_token::prune(txn, now, ROWS_PER_COMMIT_MAX)
+        + operation::sweep(txn, now)
 }
 
 fn sweep_tasks(txn: &mut Txn, now: Timestamp) -> usize {

@@ -20,6 +20,9 @@ async fn is_built(control: &Arc<Control>, service: &Service, operation: &str) ->
         Request::Logs(request) => logs::call(control, &caller, request).await.err().map(Into::into),
         Request::Elbv2(request) => control.call_elbv2(&caller, request).await.err().map(Into::into),
         Request::Acm(request) => control.call_acm(&caller, request).await.err().map(Into::into),
+        Request::Servicediscovery(request) => {
+            control.call_servicediscovery(&caller, request).await.err().map(Into::into)
+        }
         Request::Sts(request) => sts::dispatch(&caller, request).err().map(Into::into),
         Request::Ec2(request) => control.read(&caller, |cx| ec2::dispatch(cx, request)).err().map(Into::into),
     };

@@ -57,6 +57,16 @@ pub enum Records {
     Srv(Vec<Srv>),
 }
 
+impl Records {
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::A(addresses) => addresses.is_empty(),
+            Self::Aaaa(addresses) => addresses.is_empty(),
+            Self::Srv(services) => services.is_empty(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Srv {
     pub priority: u16,

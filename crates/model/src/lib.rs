@@ -15,6 +15,7 @@ pub mod certificate;
 pub mod cluster;
 pub mod container_instance;
 pub mod deployment_configuration;
+pub mod discovery;
 pub mod dns;
 pub mod edge;
 pub mod id;

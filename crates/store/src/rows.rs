@@ -4,6 +4,10 @@ use std::net::Ipv4Addr;
 
 use imbl::OrdSet;
 use model::certificate::CertificateKey;
+use model::discovery::{
+    DiscoveryInstance, DiscoveryInstanceKey, DiscoveryOperation, DiscoveryOperationKey, DiscoveryService,
+    DiscoveryServiceKey, Namespace, NamespaceKey,
+};
 use model::load_balancer::{
     Listener, ListenerKey, LoadBalancer, LoadBalancerKey, Rule, RuleKey, Target, TargetGroup, TargetGroupKey, TargetKey,
 };
@@ -313,6 +317,50 @@ impl Row for Certificate {
     type Key = CertificateKey;
     type Index = ();
     const TABLE: &'static str = "certificates";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.key()
+    }
+}
+
+impl Row for Namespace {
+    type Key = NamespaceKey;
+    type Index = ();
+    const TABLE: &'static str = "namespaces";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.key()
+    }
+}
+
+impl Row for DiscoveryService {
+    type Key = DiscoveryServiceKey;
+    type Index = ();
+    const TABLE: &'static str = "discovery_services";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.key()
+    }
+}
+
+impl Row for DiscoveryInstance {
+    type Key = DiscoveryInstanceKey;
+    type Index = ();
+    const TABLE: &'static str = "discovery_instances";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        self.key()
+    }
+}
+
+impl Row for DiscoveryOperation {
+    type Key = DiscoveryOperationKey;
+    type Index = ();
+    const TABLE: &'static str = "discovery_operations";
     const VERSION: u16 = 1;
 
     fn key(&self) -> Self::Key {

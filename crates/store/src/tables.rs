@@ -5,6 +5,9 @@ use std::collections::btree_map::Entry;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use model::discovery::{
+    DiscoveryInstance, DiscoveryOperation, DiscoveryService, DiscoveryServiceKey, Namespace, NamespaceKey,
+};
 use model::edge::Action;
 use model::load_balancer::{
     Listener, ListenerKey, LoadBalancer, LoadBalancerKey, Rule, Target, TargetGroup, TargetGroupKey,
@@ -129,6 +132,10 @@ tables! {
     target_groups: TargetGroup,
     targets: Target,
     certificates: Certificate,
+    namespaces: Namespace,
+    discovery_services: DiscoveryService,
+    discovery_instances: DiscoveryInstance,
+    discovery_operations: DiscoveryOperation,
     log_groups: LogGroup,
     log_streams: LogStream,
     account_settings: AccountSetting,
@@ -360,6 +367,47 @@ impl Tables {
         let first = (scope.clone(), String::new(), String::new());
         let listeners = self.listeners.range(first..).take_while(|row| row.scope == *scope);
         listeners.filter(uses).map(|row| row.load_balancer.clone()).collect()
+    }
+
+    /// Cloud Map's namespaces, by id.
+    pub fn namespaces_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<Namespace>> {
+        self.namespaces.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    /// Cloud Map's services, by id.
+    pub fn discovery_services_in_scope<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> impl Iterator<Item = &'a Arc<DiscoveryService>> {
+        self.discovery_services.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    /// A namespace's services, by id. Goes through the scope's, of which there are few.
+    pub fn discovery_services_of<'a>(
+        &'a self,
+        namespace: &NamespaceKey,
+    ) -> impl Iterator<Item = &'a Arc<DiscoveryService>> + use<'a> {
+        let (scope, id) = namespace.clone();
+        let rows = self.discovery_services.range((scope.clone(), String::new())..);
+        rows.take_while(move |row| row.scope == scope).filter(move |row| row.namespace == id)
+    }
+
+    /// A service's instances, by id.
+    pub fn discovery_instances_of<'a>(
+        &'a self,
+        service: &DiscoveryServiceKey,
+    ) -> impl Iterator<Item = &'a Arc<DiscoveryInstance>> + use<'a> {
+        let (scope, id) = service.clone();
+        let rows = self.discovery_instances.range((scope.clone(), id.clone(), String::new())..);
+        rows.take_while(move |row| row.scope == scope && row.service == id)
+    }
+
+    /// Cloud Map's operations, oldest first.
+    pub fn discovery_operations_in_scope<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> impl Iterator<Item = &'a Arc<DiscoveryOperation>> {
+        self.discovery_operations.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
     }
 
     /// A family's revisions, lowest first.

@@ -428,7 +428,7 @@ impl<'de> Visitor<'de> for Place<'_> {
         }
     }
 }
-fn name_of(kind: &Kind) -> &'static str {
+pub(crate) fn name_of(kind: &Kind) -> &'static str {
     match kind {
         Kind::Structure(_) => "a structure",
         Kind::List(_) => "a list",
@@ -459,14 +459,14 @@ fn unusual_number(text: &str) -> Option<f64> {
 }
 
 #[derive(Clone, Copy)]
-enum Number {
+pub(crate) enum Number {
     Whole(i64),
     Float(f64),
 }
 
 impl Number {
     /// A whole number, also when it is written with a fraction of zero.
-    fn whole(self) -> Option<i64> {
+    pub(crate) fn whole(self) -> Option<i64> {
         match self {
             Number::Whole(number) => Some(number),
             // Beyond 2^53 a float no longer says which whole number was meant.
@@ -477,7 +477,7 @@ impl Number {
         }
     }
 
-    fn float(self) -> f64 {
+    pub(crate) fn float(self) -> f64 {
         match self {
             Number::Whole(number) => number as f64,
             Number::Float(number) => number,

@@ -1,8 +1,8 @@
 //! AWS's wire: generated shapes, one codec per protocol over them, errors, and SigV4. Pure: bytes in, values out.
 //!
 //! # For the author of an operation
-//! Every shape of a service is a plain structure in that service's module ([`ecs`], [`logs`], [`sts`], [`ec2`], [`elbv2`]), named
-//! as in AWS's model, with snake_case fields.
+//! Every shape of a service is a plain structure in that service's module ([`ecs`], [`logs`], [`sts`], [`ec2`], [`elbv2`],
+//! [`servicediscovery`]), named as in AWS's model, with snake_case fields.
 //! - A member that the model requires is a plain `T`; every other one is an `Option<T>`. The rule is the same for
 //!   requests, nested shapes and answers. `..Default::default()` fills in the rest.
 //! - A request that reaches an operation satisfies the model's constraints (required, lengths, ranges, patterns).
@@ -15,6 +15,7 @@
 //!   `Error::other(status, code, message)` is for codes without a shape, as EC2's are.
 //! - `Debug` leaves out what is absent and hides what the model marks sensitive.
 
+pub mod cbor;
 pub mod constraint;
 pub mod error;
 pub mod json;
@@ -49,6 +50,10 @@ pub mod elbv2;
 #[rustfmt::skip]
 #[path = "generated/logs.rs"]
 pub mod logs;
+#[allow(clippy::all)]
+#[rustfmt::skip]
+#[path = "generated/servicediscovery.rs"]
+pub mod servicediscovery;
 #[allow(clippy::all)]
 #[rustfmt::skip]
 #[path = "generated/sts.rs"]

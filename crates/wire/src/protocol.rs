@@ -5,9 +5,9 @@
 //! route ──Ok──► Routed ── decode ──► Request ──(operation)──► answer │ refuse
 //!   └──Err─► Refused ── answer                 Failure ──────────────┘
 //! ```
-//! The protocol is chosen per request: an `X-Amz-Target` header means JSON, an `Action` parameter means Query, in the
-//! dialect of the service. The service is the one in the credential scope, else the one that the target names, else
-//! the one with the request's action and version. Requests in a protocol that is not built are refused with 4xx in the
+//! The protocol is chosen per request: a `Smithy-Protocol` header means RPC v2 CBOR, an `X-Amz-Target` header means JSON,
+//! an `Action` parameter means Query, in the dialect of the service. The service is the one in the credential scope, else
+//! the one that the target or path names, else the one with the request's action and version. Requests in a protocol that is not built are refused with 4xx in the
 //! nearest one that is, because SDKs repeat what fails with 5xx.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -19,13 +19,14 @@ use crate::schema::{Operation, XmlNamespace};
 use crate::service::{self, Request, Service};
 use crate::sigv4::{self, Refusal};
 use crate::value::Structure;
-use crate::{json, xml};
+use crate::{cbor, json, xml};
 
 /// The protocols that are built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Json10,
     Json11,
+    RpcV2Cbor,
     Query,
     Ec2,
 }
@@ -71,6 +72,8 @@ pub struct Answer {
 /// Room for the usual answer, so that it is written without growing.
 const USUAL_BODY_BYTES: usize = 4096;
 
+const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
+const RPC_V2_CBOR: &str = "rpc-v2-cbor";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 
@@ -80,8 +83,8 @@ const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 /// [`Refused`] when it asks for nothing that is known or nothing that is built, with a 4xx failure.
 pub fn route(call: &Call<'_>) -> Result<Routed, Refused> {
     let scoped = call.scope.and_then(|scope| service::all().find(|service| service.signing_name == scope));
-    if call.headers.contains_key("smithy-protocol") {
-        return Err(refuse_rpc(call, scoped));
+    if let Some(named) = call.headers.get(SMITHY_PROTOCOL) {
+        return route_rpc(call, scoped, named);
     }
     if let Some(target) = call.headers.get("x-amz-target") {
         return route_target(call, scoped, &String::from_utf8_lossy(target.as_bytes()));
@@ -146,16 +149,29 @@ fn find_operation(service: &'static Service, protocol: Protocol, name: &str) -> 
     Err(Refused { service: Some(service), protocol, failure })
 }
 
-/// `/service/<target prefix>/operation/<name>`: no service speaks RPC v2 here yet.
-fn refuse_rpc(call: &Call<'_>, scoped: Option<&'static Service>) -> Refused {
-    let protocol = Protocol::Json11;
-    let named = call
-        .path
-        .split('/')
-        .nth(2)
-        .and_then(|prefix| service::all().find(|service| service.target_prefix == Some(prefix)));
-    let message = "Gantry does not speak Smithy RPC v2 yet; use a client that speaks this service's JSON or Query.";
-    Refused { service: scoped.or(named), protocol, failure: Failure::new(400, protocol.not_built_code(), message) }
+/// `/service/<target prefix>/operation/<name>`.
+fn route_rpc(call: &Call<'_>, scoped: Option<&'static Service>, named: &HeaderValue) -> Result<Routed, Refused> {
+    let protocol = Protocol::RpcV2Cbor;
+    let refuse = |service, failure| Err(Refused { service, protocol, failure });
+    if named != RPC_V2_CBOR {
+        let message = "Of Smithy's protocols Gantry speaks rpc-v2-cbor only.";
+        return refuse(scoped, Failure::new(400, protocol.not_built_code(), message));
+    }
+    let mut parts = call.path.trim_start_matches('/').split('/');
+    let (Some("service"), Some(prefix), Some("operation"), Some(name), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return refuse(scoped, protocol.unknown_operation(call.path));
+    };
+    let found = service::all().find(|service| service.target_prefix == Some(prefix));
+    let Some(service) = scoped.or(found).filter(|service| service.target_prefix == Some(prefix)) else {
+        return refuse(scoped, protocol.unknown_operation(name));
+    };
+    if service.is_built() && !service.protocols.contains(&protocol) {
+        let message = format!("{} does not speak Smithy RPC v2; use a client that speaks its JSON.", service.name);
+        return refuse(Some(service), Failure::new(400, protocol.not_built_code(), message));
+    }
+    find_operation(service, protocol, name)
 }
 
 fn refuse_path(call: &Call<'_>, scoped: Option<&'static Service>) -> Refused {
@@ -163,7 +179,7 @@ fn refuse_path(call: &Call<'_>, scoped: Option<&'static Service>) -> Refused {
     let failure = match scoped {
         Some(service) if !service.is_built() => protocol.not_built(service, call.path),
         _ => match protocol {
-            Protocol::Json10 | Protocol::Json11 => protocol.unknown_operation(""),
+            Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => protocol.unknown_operation(""),
             Protocol::Query => Failure::new(400, "MissingAction", "Missing Action"),
             Protocol::Ec2 => Failure::new(400, "MissingParameter", "The request must contain the parameter Action"),
         },
@@ -203,6 +219,7 @@ impl Routed {
         let structure = request.structure_mut();
         let read = match self.protocol {
             Protocol::Json10 | Protocol::Json11 => json::read(call.body, structure),
+            Protocol::RpcV2Cbor => cbor::read(call.body, structure),
             Protocol::Query => parameters(call).and_then(|given| query::read(&given, query::Dialect::Aws, structure)),
             Protocol::Ec2 => parameters(call).and_then(|given| query::read(&given, query::Dialect::Ec2, structure)),
         };
@@ -229,6 +246,11 @@ impl Routed {
             Protocol::Json10 | Protocol::Json11 => {
                 let mut body = Vec::with_capacity(USUAL_BODY_BYTES);
                 json::write(response, &mut body);
+                body
+            }
+            Protocol::RpcV2Cbor => {
+                let mut body = Vec::with_capacity(USUAL_BODY_BYTES);
+                cbor::write(response, &mut body);
                 body
             }
             Protocol::Query => query_body(self.service, self.operation, response, request_id),
@@ -284,7 +306,7 @@ impl Protocol {
     /// Which spelling of authentication failures its clients expect.
     pub fn dialect(self) -> sigv4::Dialect {
         match self {
-            Protocol::Json10 | Protocol::Json11 => sigv4::Dialect::Json,
+            Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => sigv4::Dialect::Json,
             Protocol::Query => sigv4::Dialect::Query,
             Protocol::Ec2 => sigv4::Dialect::Ec2,
         }
@@ -299,7 +321,7 @@ impl Protocol {
     /// A body that does not decode.
     pub fn malformed(self, error: &Malformed) -> Failure {
         let code = match self {
-            Protocol::Json10 | Protocol::Json11 => "SerializationException",
+            Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => "SerializationException",
             Protocol::Query => "MalformedInput",
             Protocol::Ec2 => "InvalidParameterValue",
         };
@@ -309,7 +331,7 @@ impl Protocol {
     /// A body beyond what the endpoint accepts.
     pub fn too_large(self, limit_bytes: usize) -> Failure {
         let code = match self {
-            Protocol::Json10 | Protocol::Json11 => "RequestEntityTooLargeException",
+            Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => "RequestEntityTooLargeException",
             Protocol::Query | Protocol::Ec2 => "RequestEntityTooLarge",
         };
         Failure::new(413, code, format!("The request body is larger than {limit_bytes} bytes."))
@@ -319,10 +341,10 @@ impl Protocol {
     pub fn unknown_operation(self, name: &str) -> Failure {
         let shown: String = name.chars().take(128).collect();
         match self {
-            Protocol::Json10 | Protocol::Json11 if shown.is_empty() => {
+            Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor if shown.is_empty() => {
                 Failure::new(400, "UnknownOperationException", "The request names no operation.")
             }
-            Protocol::Json10 | Protocol::Json11 => {
+            Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => {
                 Failure::new(400, "UnknownOperationException", format!("Unknown operation: {shown}"))
             }
             Protocol::Query | Protocol::Ec2 => {
@@ -343,7 +365,7 @@ impl Protocol {
 
     fn not_built_code(self) -> &'static str {
         match self {
-            Protocol::Json10 | Protocol::Json11 => "UnsupportedOperationException",
+            Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => "UnsupportedOperationException",
             Protocol::Query | Protocol::Ec2 => "UnsupportedOperation",
         }
     }
@@ -352,6 +374,7 @@ impl Protocol {
         HeaderValue::from_static(match self {
             Protocol::Json10 => "application/x-amz-json-1.0",
             Protocol::Json11 => "application/x-amz-json-1.1",
+            Protocol::RpcV2Cbor => "application/cbor",
             Protocol::Query => "text/xml",
             Protocol::Ec2 => "text/xml;charset=UTF-8",
         })
@@ -360,6 +383,9 @@ impl Protocol {
 
 fn headers(protocol: Protocol, request_id: &str) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = vec![(header::CONTENT_TYPE, protocol.content_type())];
+    if protocol == Protocol::RpcV2Cbor {
+        headers.push((SMITHY_PROTOCOL, HeaderValue::from_static(RPC_V2_CBOR)));
+    }
     headers.extend(HeaderValue::from_str(request_id).ok().map(|id| (REQUEST_ID, id)));
     headers
 }
@@ -373,13 +399,13 @@ fn failure_answer(
     let mut headers = headers(protocol, request_id);
     let mut status = failure.status;
     let body = match protocol {
-        Protocol::Json10 | Protocol::Json11 => {
+        Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => {
             // The model's status is the one of the Query protocol.
             if service.is_some_and(|service| service.query_compatible) && failure.shape.is_some() {
                 status = if failure.is_senders() { 400 } else { 500 };
                 headers.extend(query_error(failure).map(|error| (QUERY_ERROR, error)));
             }
-            json_failure(failure)
+            if protocol == Protocol::RpcV2Cbor { cbor_failure(failure) } else { json_failure(failure) }
         }
         Protocol::Query => query_failure(service, failure, request_id),
         Protocol::Ec2 => ec2_failure(failure, request_id),
@@ -433,6 +459,20 @@ fn json_failure(failure: &Failure) -> Vec<u8> {
         json::write_members(shape.as_structure(), true, &mut body);
     }
     body.push(b'}');
+    body
+}
+
+fn cbor_failure(failure: &Failure) -> Vec<u8> {
+    let mut texts = vec![("__type", failure.code.as_str())];
+    let said_by_shape = failure.shape.as_ref().is_some_and(|shape| shape.says_message());
+    if !said_by_shape && !failure.message.is_empty() {
+        texts.push(("message", &failure.message));
+    }
+    let mut body = Vec::new();
+    match &failure.shape {
+        Some(shape) => cbor::write_with(&texts, shape.as_structure(), &mut body),
+        None => cbor::write_texts(&texts, &mut body),
+    }
     body
 }
 

@@ -6,7 +6,7 @@
 use crate::protocol::Protocol;
 use crate::schema::Operation;
 use crate::value::Structure;
-use crate::{acm, ec2, ecs, elbv2, logs, sts};
+use crate::{acm, ec2, ecs, elbv2, logs, servicediscovery, sts};
 
 /// One AWS service.
 #[derive(Debug)]
@@ -84,6 +84,9 @@ const LOGS_WORDS: Words = Words {
     ..JSON_WORDS
 };
 
+const SERVICEDISCOVERY_WORDS: Words =
+    Words { invalid: "InvalidInput", missing: "InvalidInput", throttled: (400, "RequestLimitExceeded"), ..JSON_WORDS };
+
 const JSON: &[Protocol] = &[Protocol::Json11, Protocol::Json10];
 const QUERY: &[Protocol] = &[Protocol::Query];
 
@@ -130,9 +133,16 @@ pub static ACM: Service = Service {
     ..json("acm", "acm", "2015-12-08", "CertificateManager")
 };
 
+pub static SERVICEDISCOVERY: Service = Service {
+    operations: servicediscovery::schema::OPERATIONS,
+    other_operations: servicediscovery::schema::OTHER_OPERATIONS,
+    words: SERVICEDISCOVERY_WORDS,
+    protocols: &[Protocol::Json11, Protocol::Json10, Protocol::RpcV2Cbor],
+    ..json("servicediscovery", "servicediscovery", "2017-03-14", "Route53AutoNaming_v20170314")
+};
+
 /// Services that are known but not built.
-static LATER: [Service; 21] = [
-    json("servicediscovery", "servicediscovery", "2017-03-14", "Route53AutoNaming_v20170314"),
+static LATER: [Service; 20] = [
     json("application-autoscaling", "application-autoscaling", "2016-02-06", "AnyScaleFrontendService"),
     json("ecr", "ecr", "2015-09-21", "AmazonEC2ContainerRegistry_V20150921"),
     json("secretsmanager", "secretsmanager", "2017-10-17", "secretsmanager"),
@@ -156,7 +166,7 @@ static LATER: [Service; 21] = [
 ];
 
 /// The services with operations.
-pub static BUILT: [&Service; 6] = [&ECS, &LOGS, &STS, &EC2, &ELBV2, &ACM];
+pub static BUILT: [&Service; 7] = [&ECS, &LOGS, &STS, &EC2, &ELBV2, &ACM, &SERVICEDISCOVERY];
 
 /// Every service that is known, built ones first.
 pub fn all() -> impl Iterator<Item = &'static Service> {
@@ -190,7 +200,7 @@ const fn query(name: &'static str, signing: &'static str, version: &'static str)
 /// A REST service, which is refused in the built protocol whose errors its clients can best read.
 const fn rest(name: &'static str, signing: &'static str, version: &'static str, refused_in: Protocol) -> Service {
     let protocols = match refused_in {
-        Protocol::Json10 | Protocol::Json11 => JSON,
+        Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => JSON,
         Protocol::Query | Protocol::Ec2 => QUERY,
     };
     service(name, signing, version, protocols, JSON_WORDS)
@@ -227,6 +237,7 @@ pub enum Request {
     Ec2(ec2::Request),
     Elbv2(elbv2::Request),
     Acm(acm::Request),
+    Servicediscovery(servicediscovery::Request),
 }
 
 impl Request {
@@ -239,6 +250,7 @@ impl Request {
             "ec2" => ec2::Request::empty(operation).map(Request::Ec2),
             "elbv2" => elbv2::Request::empty(operation).map(Request::Elbv2),
             "acm" => acm::Request::empty(operation).map(Request::Acm),
+            "servicediscovery" => servicediscovery::Request::empty(operation).map(Request::Servicediscovery),
             _ => None,
         }
     }
@@ -251,6 +263,7 @@ impl Request {
             Request::Ec2(request) => request.structure(),
             Request::Elbv2(request) => request.structure(),
             Request::Acm(request) => request.structure(),
+            Request::Servicediscovery(request) => request.structure(),
         }
     }
 
@@ -262,6 +275,7 @@ impl Request {
             Request::Ec2(request) => request.structure_mut(),
             Request::Elbv2(request) => request.structure_mut(),
             Request::Acm(request) => request.structure_mut(),
+            Request::Servicediscovery(request) => request.structure_mut(),
         }
     }
 }

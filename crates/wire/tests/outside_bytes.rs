@@ -10,7 +10,7 @@ use wire::limits::{MAX_ELEMENTS, MAX_QUERY_NAME_PARTS};
 use wire::protocol::{Call, route};
 use wire::query::{Dialect, Parameters};
 use wire::service::{BUILT, Request, Service};
-use wire::{json, query};
+use wire::{cbor, json, query};
 
 /// Counts what the thread at hand holds, so that tests running beside it do not matter.
 struct Counting;
@@ -68,6 +68,21 @@ fn read_as_json(service: &Service, operation: &str, body: &[u8]) {
     }
 }
 
+fn read_as_cbor(service: &Service, operation: &str, body: &[u8]) {
+    let mut request = Request::empty(service, operation).unwrap();
+    if cbor::read(body, request.structure_mut()).is_ok() {
+        wire::constraint::check(request.structure());
+        let mut written = Vec::new();
+        cbor::write(request.structure(), &mut written);
+        let mut again = Request::empty(service, operation).unwrap();
+        cbor::read(&written, again.structure_mut()).unwrap();
+        // Numbers that are none are equal to nothing, but written alike.
+        let mut twice = Vec::new();
+        cbor::write(again.structure(), &mut twice);
+        assert_eq!(written, twice);
+    }
+}
+
 fn read_as_query(service: &Service, operation: &str, body: &[u8], dialect: Dialect) {
     let mut parameters = Parameters::default();
     let mut request = Request::empty(service, operation).unwrap();
@@ -116,14 +131,38 @@ fn noise() -> impl Strategy<Value = u8> {
     prop_oneof![prop::sample::select(b"{}[]\",:\\u0.%&=+-eE1d8\0\xff\xc3".to_vec()), any::<u8>()]
 }
 
+/// A whole request, in CBOR, to start mutations from.
+fn seed_in_cbor() -> Vec<u8> {
+    let mut request = Request::empty(&wire::service::SERVICEDISCOVERY, "RegisterInstance").unwrap();
+    let body = br#"{"ServiceId":"srv-1","InstanceId":"i","Attributes":{"AWS_INSTANCE_IPV4":"10.0.0.1","a":"b"}}"#;
+    json::read(body, request.structure_mut()).unwrap();
+    let mut written = Vec::new();
+    cbor::write(request.structure(), &mut written);
+    written
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn nearly_valid_cbor_is_decoded_or_refused(
+        splices in prop::collection::vec((any::<prop::sample::Index>(), 0..4usize, prop::collection::vec(any::<u8>(), 0..4)), 1..4),
+    ) {
+        let mut body = seed_in_cbor();
+        for (at, removed, inserted) in splices {
+            let at = at.index(body.len() + 1);
+            let end = (at + removed).min(body.len());
+            body.splice(at..end, inserted);
+        }
+        read_as_cbor(&wire::service::SERVICEDISCOVERY, "RegisterInstance", &body);
+    }
 
     #[test]
     fn any_bytes_are_decoded_or_refused(body in prop::collection::vec(noise(), 0..200), pick in any::<prop::sample::Index>()) {
         let all: Vec<_> = operations().collect();
         let (service, operation) = all[pick.index(all.len())];
         read_as_json(service, operation, &body);
+        read_as_cbor(service, operation, &body);
         read_as_query(service, operation, &body, Dialect::Aws);
         read_as_query(service, operation, &body, Dialect::Ec2);
     }
@@ -133,6 +172,7 @@ proptest! {
         let (name, operation, _) = SEEDS[seed];
         let service = BUILT.into_iter().find(|service| service.name == name).unwrap();
         read_as_json(service, operation, &body);
+        read_as_cbor(service, operation, &body);
         read_as_query(service, operation, &body, Dialect::Aws);
         read_as_query(service, operation, &body, Dialect::Ec2);
     }
@@ -170,6 +210,7 @@ fn hostile_bodies_cost_neither_memory_nor_time() {
     let service = |name: &str| BUILT.into_iter().find(|service| service.name == name).unwrap();
     let json = |operation: &'static str, body: String| move || read_as_json(service("ecs"), operation, body.as_bytes());
     let form = |body: String| move || read_as_query(service("ec2"), "DescribeVpcs", body.as_bytes(), Dialect::Ec2);
+    let packed = |body: Vec<u8>| move || read_as_cbor(&wire::service::SERVICEDISCOVERY, "CreateService", &body);
     let repeat = |unit: &str| unit.repeat(MIB / unit.len());
     let cases: Vec<(&str, Work)> = vec![
         (
@@ -181,6 +222,9 @@ fn hostile_bodies_cost_neither_memory_nor_time() {
         ("many unknown members", Box::new(json("RunTask", format!("{{{}\"x\":0}}", repeat("\"x\":{\"y\":[0]},"))))),
         ("a long number", Box::new(json("RunTask", format!("{{\"count\":{}}}", repeat("9"))))),
         ("one long string", Box::new(json("RunTask", format!("{{\"taskDefinition\":\"{}\"}}", repeat("a"))))),
+        ("a deep CBOR list", Box::new(packed([&[0xa1, 0x61, b'x'][..], &[0x9f; MIB]].concat()))),
+        ("many CBOR maps", Box::new(packed([&[0xa1, 0x64][..], b"Tags", &[0x9f], &[0xa0; MIB], &[0xff]].concat()))),
+        ("a CBOR text of an absurd length", Box::new(packed(vec![0xa1, 0x7b, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0]))),
         ("an absurd position", Box::new(form("VpcId.18446744073709551615=a&VpcId.1000000000=b".into()))),
         ("many parameters", Box::new(form(repeat("VpcId.1=a&")))),
         ("many parts of a name", Box::new(form(repeat("a.")))),

@@ -30,6 +30,10 @@ impl Given {
         Given { scope: Some(service), content_type: Some(FORM), body, ..Default::default() }
     }
 
+    fn rpc(protocol: &'static str, path: &'static str) -> Given {
+        Given { header: Some(("smithy-protocol", protocol)), path: Some(path), ..Default::default() }
+    }
+
     fn with<T>(&self, then: impl FnOnce(&Call<'_>) -> T) -> T {
         let mut headers = HeaderMap::new();
         let target = self.target.as_deref().map(|target| ("x-amz-target", target));
@@ -117,8 +121,25 @@ fn requests_are_routed() {
                 path: Some("/service/GraniteServiceVersion20100801/operation/PutMetricData"),
                 ..Default::default()
             },
-            "UnsupportedOperationException in Json11",
+            "UnsupportedOperationException in RpcV2Cbor",
         ),
+        (
+            Given::rpc("rpc-v2-cbor", "/service/Route53AutoNaming_v20170314/operation/GetService"),
+            "servicediscovery:GetService RpcV2Cbor",
+        ),
+        (
+            Given::rpc("rpc-v2-cbor", "/service/Route53AutoNaming_v20170314/operation/Get"),
+            "UnknownOperationException in RpcV2Cbor",
+        ),
+        (
+            Given::rpc("rpc-v2-json", "/service/Route53AutoNaming_v20170314/operation/GetService"),
+            "UnsupportedOperationException in RpcV2Cbor",
+        ),
+        (
+            Given::rpc("rpc-v2-cbor", "/service/AmazonEC2ContainerServiceV20141113/operation/ListClusters"),
+            "UnsupportedOperationException in RpcV2Cbor",
+        ),
+        (Given::rpc("rpc-v2-cbor", "/service/Nobody/operation/ListClusters"), "UnknownOperationException in RpcV2Cbor"),
         (Given { target: target("\u{fc}.x"), ..Default::default() }, "UnknownOperationException in Json11"),
     ] {
         let shown = format!("{:?} {:?} {} {}", given.scope, given.target, given.query, given.body);
@@ -315,6 +336,7 @@ fn services_are_what_their_models_say() {
         assert_eq!(trimmed(text("xmlNamespace")), trimmed(service.xml_namespace));
         let protocol = match text("protocol") {
             Some("json") => Protocol::Json11,
+            Some("smithy-rpc-v2-cbor") => Protocol::RpcV2Cbor,
             Some("query") => Protocol::Query,
             Some("ec2") => Protocol::Ec2,
             other => panic!("{other:?} is not built"),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use minicbor::Decoder;
+use minicbor::data::Type;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use serde_json::Value;
@@ -27,6 +29,73 @@ fn plain(value: Value) -> Value {
         Value::Array(values) => values.into_iter().map(plain).collect(),
         Value::Number(number) => number.as_f64().into(),
         other => other,
+    }
+}
+
+/// CBOR as JSON, with lengths, widths of numbers and the namespaces of error types forgotten. An answer without members
+/// may have no body.
+pub fn cbor(body: &[u8]) -> String {
+    if body.is_empty() {
+        return "{}".to_owned();
+    }
+    let mut decoder = Decoder::new(body);
+    let value = cbor_value(&mut decoder);
+    assert_eq!(decoder.position(), body.len(), "something follows");
+    plain(value).to_string()
+}
+
+fn cbor_value(decoder: &mut Decoder<'_>) -> Value {
+    match decoder.datatype().unwrap() {
+        Type::Bool => decoder.bool().unwrap().into(),
+        Type::Null | Type::Undefined => {
+            decoder.skip().unwrap();
+            Value::Null
+        }
+        Type::F16 | Type::F32 => number(decoder.f32().unwrap().into()),
+        Type::F64 => number(decoder.f64().unwrap()),
+        Type::String | Type::StringIndef => decoder.str_iter().unwrap().collect::<Result<String, _>>().unwrap().into(),
+        Type::Bytes | Type::BytesIndef => {
+            let chunks: Vec<&[u8]> = decoder.bytes_iter().unwrap().collect::<Result<_, _>>().unwrap();
+            format!("bytes {:?}", chunks.concat()).into()
+        }
+        Type::Array | Type::ArrayIndef => {
+            let length = decoder.array().unwrap();
+            let mut values = Vec::new();
+            while more(decoder, length, values.len()) {
+                values.push(cbor_value(decoder));
+            }
+            values.into()
+        }
+        Type::Map | Type::MapIndef => {
+            let length = decoder.map().unwrap();
+            let mut values = serde_json::Map::new();
+            while more(decoder, length, values.len()) {
+                let Value::String(key) = cbor_value(decoder) else { panic!("a key is text") };
+                values.insert(key, cbor_value(decoder));
+            }
+            values.into()
+        }
+        Type::Tag => {
+            let tag = decoder.tag().unwrap().as_u64();
+            serde_json::json!({"tag": tag, "value": cbor_value(decoder)})
+        }
+        _ => number(i128::from(decoder.int().unwrap()) as f64),
+    }
+}
+
+/// What JSON has no number for is a text.
+fn number(value: f64) -> Value {
+    serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
+}
+
+fn more(decoder: &mut Decoder<'_>, length: Option<u64>, taken: usize) -> bool {
+    match length {
+        Some(length) => (taken as u64) < length,
+        None if decoder.datatype().unwrap() == Type::Break => {
+            decoder.set_position(decoder.position() + 1);
+            false
+        }
+        None => true,
     }
 }
 
