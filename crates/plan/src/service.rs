@@ -17,7 +17,8 @@
 //! Invariants
 //! - A plan never takes the number of healthy tasks below `lower` by stopping one, and never starts one above `upper`
 //!   (above `upper` for its revision, where two are kept beside each other).
-//! - Once a plan is carried out, the next one at the same time is empty.
+//! - Once a plan is carried out, the next one at the same time is empty, unless it was as large as a plan may be
+//!   ([`STARTS_MAX`], [`STOPS_MAX`]).
 
 pub mod daemon;
 mod drain;
@@ -60,6 +61,8 @@ pub const REPEAT: Duration = Duration::from_secs(6 * 3600);
 const EVENT_TASKS_MAX: usize = 100;
 /// Tasks that one plan starts, so that no writer waits long behind it. The next plan goes on.
 pub const STARTS_MAX: usize = 1000;
+/// Tasks that one plan stops by its own choice, for the same reason.
+pub const STOPS_MAX: usize = 1000;
 
 /// A task, as far as its service cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -295,11 +298,13 @@ pub fn requested(service: &Service, deployment: Option<&ServiceDeployment>) -> V
     }
 }
 
-/// A deleted service stops all, and is INACTIVE once no load balancer has anything of it.
+/// A deleted service stops all, in as many plans as that takes, and is INACTIVE once no load balancer has anything of it.
 fn drain(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
-    let alive: Vec<&ServiceTask<'_>> = tasks.iter().filter(|task| task.is_alive()).collect();
+    let mut alive: Vec<&ServiceTask<'_>> = tasks.iter().filter(|task| task.is_alive()).collect();
+    let is_last = alive.len() <= STOPS_MAX;
+    alive.truncate(STOPS_MAX);
     plan.stop_tasks(&alive);
-    if tasks.iter().any(ServiceTask::holds_requests) {
+    if !is_last || tasks.iter().any(ServiceTask::holds_requests) {
         return;
     }
     record::note_deleted(plan, now);
@@ -317,6 +322,11 @@ impl ServicePlan {
     /// How many tasks to start.
     pub fn starts(&self) -> usize {
         self.start.iter().map(|start| start.count).sum()
+    }
+
+    /// How many more tasks it may stop.
+    fn stops_left(&self) -> usize {
+        STOPS_MAX.saturating_sub(self.stop.len())
     }
 
     /// Plans again at this time, unless that is sooner already.

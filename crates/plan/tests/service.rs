@@ -7,12 +7,13 @@ use std::time::Duration;
 use model::deployment_configuration::{
     BreakerThreshold, DeploymentStrategy, HookAction, HookTarget, LifecycleHook, PerMille,
 };
+use model::service::ServiceStatus;
 use model::service_deployment::{ServiceDeploymentStatus, Stage, Traffic};
 use model::task_target::TaskTargetStatus;
 use model::{HealthStatus, NodeId, TaskTarget};
 use plan::service::record::{self, StopKind};
 use plan::service::stage::{HookResult, answer};
-use plan::service::{Life, ServicePlan, ServiceTask, bounds, rollout};
+use plan::service::{Life, STOPS_MAX, ServicePlan, ServiceTask, bounds, rollout};
 use proptest::prelude::*;
 use service_world::{Ground, World, configuration};
 
@@ -55,6 +56,57 @@ fn delays_grow_to_27_minutes() {
     let seconds = |attempts| rollout::delay(attempts).as_secs();
     assert_eq!([1, 2, 3, 4, 11, 12, 33, u32::MAX].map(seconds), [1, 2, 4, 8, 1024, 1620, 1620, 1620]);
     assert_eq!(rollout::delay(0), Duration::from_secs(1));
+}
+
+/// Carries plans out and answers how many tasks each of them stopped, until one stops none.
+fn stops_of_plans(world: &mut World) -> Vec<usize> {
+    let mut stops = Vec::new();
+    loop {
+        let plan = world.plan();
+        world.apply(&plan);
+        match plan.stop.len() {
+            0 => return stops,
+            count => stops.push(count),
+        }
+    }
+}
+
+fn large(desired: u32) -> World {
+    let mut world = World::new(desired, configuration(100, 200));
+    while world.alive() < desired as usize {
+        let plan = world.plan();
+        world.apply(&plan);
+    }
+    world.run(usize::MAX);
+    world.pass(40);
+    settle(&mut world);
+    world
+}
+
+#[test]
+fn many_tasks_are_stopped_in_several_plans() {
+    let mut world = large(2500);
+    world.service.desired_count = 100;
+    assert_eq!(stops_of_plans(&mut world), [STOPS_MAX, STOPS_MAX, 400]);
+
+    let mut world = large(2500);
+    world.service.status = ServiceStatus::Draining;
+    let plan = world.plan();
+    world.apply(&plan);
+    assert_eq!((plan.stop.len(), world.service.status), (STOPS_MAX, ServiceStatus::Draining), "tasks are still there");
+    assert_eq!(stops_of_plans(&mut world), [STOPS_MAX, 500]);
+    assert_eq!((world.alive(), world.service.status), (0, ServiceStatus::Inactive));
+
+    let mut world = large(1500);
+    world.deploy("b");
+    while world.alive() < 3000 {
+        let plan = world.plan();
+        world.apply(&plan);
+    }
+    world.run(usize::MAX);
+    world.pass(40);
+    assert_eq!(stops_of_plans(&mut world), [STOPS_MAX, 500]);
+    assert_eq!(world.service.deployments.len(), 1);
 }
 
 #[derive(Clone, Copy, Debug)]

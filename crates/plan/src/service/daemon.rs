@@ -131,6 +131,7 @@ impl<'a> Posts<'a> {
         if violating > 0 {
             plan.say(event::constraint_violated(&plan.service.name, violating));
         }
+        victims.truncate(plan.stops_left());
         plan.stop_tasks(&victims);
     }
 

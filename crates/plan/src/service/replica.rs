@@ -163,10 +163,11 @@ impl<'a> Census<'a> {
     fn stop_excess(&mut self, plan: &mut ServicePlan) {
         let wanted = self.want.desired + rebalance::surplus(&plan.service);
         let excess = self.good.len().saturating_sub(wanted);
+        let count = excess.min(plan.stops_left());
         let good = std::mem::take(&mut self.good);
-        let (victims, left) = self.choose_victims(&plan.service, good, excess);
+        let (victims, left) = self.choose_victims(&plan.service, good, count);
         self.good = left;
-        if victims.len() < excess {
+        if victims.len() < count {
             let protected = self.good.iter().filter(|task| task.is_protected(self.now)).count();
             self.protected = Some((protected, self.want.deployment.clone()));
         }
@@ -187,7 +188,7 @@ impl<'a> Census<'a> {
 
     /// So many of them.
     pub fn stop_as_unhealthy(&mut self, plan: &mut ServicePlan, count: usize, now: Timestamp) {
-        let left = self.unhealthy.split_off(count.min(self.unhealthy.len()));
+        let left = self.unhealthy.split_off(count.min(self.unhealthy.len()).min(plan.stops_left()));
         let victims = std::mem::replace(&mut self.unhealthy, left);
         for task in &victims {
             plan.say(task.complaint(&plan.service.name));
@@ -210,20 +211,33 @@ impl<'a> Census<'a> {
         share::choose_victims(tasks, &capacity, &service.placement_strategies, count, self.now)
     }
 
-    /// What starts nothing replaces nothing; but when a service was scaled in, old tasks go that are more than desired.
+    /// What starts nothing replaces nothing; but tasks leave instances that are drained, and when a service was scaled in,
+    /// old tasks go that are more than desired.
     fn stop_surplus(&mut self, plan: &mut ServicePlan) {
         let service = &plan.service;
         let serves = |task: &&ServiceTask<'_>| task.life == Life::Running && !task.is_unhealthy(service, self.now);
         let old = std::mem::take(&mut self.old);
-        let (old, mine): (Vec<_>, Vec<_>) = old.into_iter().partition(|task| task.deployment != self.want.deployment);
+        let (leaving, staying): (Vec<_>, Vec<_>) = old.into_iter().partition(|task| drain::must_leave(task, self.now));
+        let (old, mine): (Vec<_>, Vec<_>) =
+            staying.into_iter().partition(|task| task.deployment != self.want.deployment);
         let surplus = old.len().saturating_sub(self.want.desired);
         let (serving, idle): (Vec<_>, Vec<_>) = old.into_iter().partition(serves);
-        let (mut victims, idle) = self.choose_victims(service, idle, surplus);
-        let spare = (self.healthy() + serving.len()).saturating_sub(self.lower);
-        let count = (surplus - victims.len()).min(spare);
-        let (more, serving) = self.choose_victims(service, serving, count);
+        let (mut leaving, mut victims): (Vec<_>, Vec<_>) = leaving.into_iter().partition(serves);
+        let spare = (self.healthy() + serving.len() + leaving.len()).saturating_sub(self.lower);
+        let (more, idle) = self.choose_victims(service, idle, surplus);
+        let surplus = surplus - more.len();
         victims.extend(more);
-        self.old = [mine, idle, serving].concat();
+        let stuck = leaving.split_off(spare.min(leaving.len()));
+        let (more, serving) = self.choose_victims(service, serving, surplus.min(spare - leaving.len()));
+        victims.append(&mut leaving);
+        victims.extend(more);
+        self.old = [mine, idle, serving, stuck].concat();
+        self.stop_some(plan, victims);
+    }
+
+    /// As many of them as one plan may stop. The others are as they were, for the next plan.
+    fn stop_some(&mut self, plan: &mut ServicePlan, mut victims: Vec<&'a ServiceTask<'a>>) {
+        self.old.extend(victims.split_off(plan.stops_left().min(victims.len())));
         plan.stop_tasks(&victims);
     }
 
@@ -252,7 +266,7 @@ impl<'a> Census<'a> {
         }
         victims.append(&mut serving);
         self.old = [protected, proving, left].concat();
-        plan.stop_tasks(&victims);
+        self.stop_some(plan, victims);
     }
 
     pub fn note_protected(&mut self, tasks: &[&ServiceTask<'_>]) {

@@ -12,7 +12,7 @@
 //! The revision that stays in the end is the service's first deployment, so that a rollback is a change of their order.
 //!
 //! A source that has never served holds nothing up: it gets no traffic, starts no tasks, is not gone back to, and goes
-//! when the target is in.
+//! when the target is in. Until then it keeps what it has, as far as that is not more than desired.
 //!
 //! Invariant: the shares of all revisions of a kind of traffic are 100 % together, once one has served.
 
@@ -51,6 +51,7 @@ pub(super) fn keep(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], signals: &
     loss::stop(plan, tasks, now);
     let (census, wake_at) = loop {
         let census = scale(plan, tasks, now);
+        leave(plan, tasks, now);
         if let Some(failure) = record::failure(plan, signals) {
             fail(plan, &failure, now);
             continue;
@@ -97,6 +98,22 @@ fn scale<'a>(plan: &mut ServicePlan, tasks: &'a [ServiceTask<'a>], now: Timestam
         census
     };
     wants.into_iter().map(keep).collect()
+}
+
+/// What has no part in the stage starts nothing, but is scaled in, and leaves an instance that is drained.
+fn leave(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
+    let wants = plan.deployment.as_ref().map(|row| wants(&plan.service, row)).unwrap_or_default();
+    if wants.iter().any(|want| want.replaces) {
+        return;
+    }
+    let desired = plan.service.desired_count as usize;
+    let rows = plan.service.deployments.iter().map(|row| row.id.clone());
+    let left: Vec<String> = rows.filter(|id| wants.iter().all(|want| want.deployment != *id)).collect();
+    for deployment in left {
+        let mut census = Census::take(plan, tasks, Want { deployment, desired, replaces: false, launches: false }, now);
+        census.keep(plan, now);
+        census.note_wake(plan, tasks, now);
+    }
 }
 
 fn wants(service: &Service, row: &ServiceDeployment) -> Vec<Want> {

@@ -39,7 +39,8 @@ fn settle(service: &mut Service, set: Option<TaskSet>) {
 fn drain(plan: &mut ServicePlan, set: TaskSet, tasks: &[ServiceTask<'_>]) -> Option<TaskSet> {
     let mine: Vec<&ServiceTask<'_>> = tasks.iter().filter(|task| task.deployment == set.id).collect();
     let is_stopped = |task: &ServiceTask<'_>| plan.stop.iter().any(|stop| stop.task == task.id);
-    let alive: Vec<_> = mine.iter().copied().filter(|task| task.is_alive() && !is_stopped(task)).collect();
+    let mut alive: Vec<_> = mine.iter().copied().filter(|task| task.is_alive() && !is_stopped(task)).collect();
+    alive.truncate(plan.stops_left());
     said_of(plan, &set.id, |plan| plan.stop_tasks(&alive));
     mine.iter().any(|task| !matches!(task.life, Life::Stopped { .. })).then_some(set)
 }
