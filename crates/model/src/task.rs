@@ -372,12 +372,7 @@ pub fn advance(task: &mut Task, report: &link::TaskReport, now: Timestamp) -> bo
         }
     }
     task.health = health_of(&task.containers);
-    task.pull_started_at = task.pull_started_at.or(report.pull_started_at);
-    task.pull_stopped_at = task.pull_stopped_at.or(report.pull_stopped_at);
-    if report.status != link::ReportedStatus::Running || !task.is_to_activate() {
-        task.started_at = task.started_at.or(report.started_at);
-    }
-    task.execution_stopped_at = task.execution_stopped_at.or(report.execution_stopped_at);
+    take_times(task, report, now);
     if let Some(attachment) = &mut task.attachment
         && report.interface_attached
     {
@@ -394,6 +389,22 @@ pub fn advance(task: &mut Task, report: &link::TaskReport, now: Timestamp) -> bo
     }
     task.report_sequence = report.sequence;
     changed
+}
+
+/// What is known once is known for good. Nodes' clocks differ: no time is told to be before what it follows, or in the
+/// future, where it would hold up whatever waits for so much time to pass since.
+fn take_times(task: &mut Task, report: &link::TaskReport, now: Timestamp) {
+    let has_started = report.status != link::ReportedStatus::Running || !task.is_to_activate();
+    let mut earliest = task.created_at.min(now);
+    for (known, reported) in [
+        (&mut task.pull_started_at, report.pull_started_at),
+        (&mut task.pull_stopped_at, report.pull_stopped_at),
+        (&mut task.started_at, report.started_at.filter(|_| has_started)),
+        (&mut task.execution_stopped_at, report.execution_stopped_at),
+    ] {
+        *known = known.or(reported.map(|at| at.clamp(earliest, now)));
+        earliest = known.unwrap_or(earliest).clamp(earliest, now);
+    }
 }
 
 fn advance_container(container: &mut Container, reported: &link::ContainerReport) {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use model::link::ReportedStatus;
+use model::link::{ReportedStatus, TaskReport};
+use model::task::advance;
+use model::{Task, Timestamp};
 use serde_json::{Value, json};
 
 use crate::fleet::{id_of, in_zone_a, instance_arn, one_node, put_node, report, run};
@@ -29,6 +31,38 @@ fn a_task_is_stopped_once() {
     let arn = run(&mut world, json!({"taskDefinition": "job"}));
     let stopped = world.call("StopTask", json!({"task": arn, "cluster": "default"}));
     assert_eq!(stopped["task"]["stoppedReason"], "Task stopped by user");
+}
+
+#[test]
+fn a_nodes_wrong_clock_puts_no_time_out_of_order_or_into_the_future() {
+    const MINUTE: i64 = 60_000;
+    // How far the node's clock is ahead, in minutes, and what it then says of a task that was made a minute ago.
+    for (ahead, expected) in [(0, [10, 20, 30]), (5, [60, 60, 60]), (-5, [0, 0, 0])] {
+        let mut world = one_node();
+        let arn = run(&mut world, json!({"taskDefinition": "job"}));
+        let made = world.now.as_millis();
+        let said = |seconds: i64| Some(Timestamp(made + seconds * 1000 + ahead * MINUTE));
+        let now = Timestamp(made + MINUTE);
+        world.txn.update(&id_of(&arn), |task: &mut Task| {
+            let report = TaskReport {
+                task: task.id,
+                sequence: 1,
+                status: ReportedStatus::Running,
+                containers: Vec::new(),
+                started_at: said(30),
+                pull_started_at: said(10),
+                pull_stopped_at: said(20),
+                execution_stopped_at: None,
+                interface_attached: false,
+                failure: None,
+            };
+            assert!(advance(task, &report, now));
+        });
+        let task = world.txn.tasks.get(&id_of(&arn)).unwrap();
+        let times = [task.pull_started_at, task.pull_stopped_at, task.started_at];
+        let seconds = times.map(|at| (at.unwrap().as_millis() - made) / 1000);
+        assert_eq!(seconds, expected, "{ahead} minutes ahead");
+    }
 }
 
 #[test]
