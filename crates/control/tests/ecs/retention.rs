@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use control::retention::{STOPPED_TASK_RETENTION, sweep};
 use control::{Clock, Config, Control};
+use futures_util::FutureExt as _;
 use model::network::Vpc;
 use model::task_definition::TaskDefinitionStatus;
 use model::{NetworkInterface, Task, TaskDefinition, TaskId, TaskStatus};
+use store::Next;
 use store::log::memory::MemoryLog;
 
 use crate::task_definition::{put_task, register};
@@ -39,6 +41,43 @@ async fn stopped_tasks_are_kept_for_an_hour_and_then_removed() {
     assert_eq!(ids(&control), [running]);
     let left: Vec<TaskId> = control.store.view().interfaces.iter().filter_map(|interface| interface.task).collect();
     assert_eq!(left, [running], "whose node never told that it had let go");
+}
+
+/// As many as end when a large service is scaled in: those whose time is over go, and no commit is long.
+#[tokio::test]
+async fn many_stopped_tasks_are_removed_a_thousand_at_a_time() {
+    const COUNT: u32 = 50_000;
+    const LEFT: u32 = 20_500;
+    let mut world = World::new();
+    let id = put_task(&mut world, 1, "web", "f", 1, TaskStatus::Stopped);
+    let row = Task::clone(world.txn.tasks.get(&id).unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(world.now);
+    let control = Control::open_with(Config::new(directory.path()), MemoryLog::new(), clock.clone()).await.unwrap();
+    let put = control.store.write(|txn| {
+        for number in 0..COUNT {
+            let stopped_at = Some(world.now.plus(Duration::from_millis(number.into())));
+            txn.put(Task { id: TaskId(number.into()), stopped_at, ..row.clone() });
+        }
+        Ok::<(), Infallible>(())
+    });
+    put.await.unwrap();
+
+    let mut commits = control.store.subscribe();
+    clock.advance(STOPPED_TASK_RETENTION + Duration::from_millis((COUNT - LEFT).into()));
+    sweep(&control).await.unwrap();
+    let view = control.store.view();
+    assert_eq!(view.tasks.len(), LEFT as usize);
+    assert!(view.tasks.get(&TaskId((COUNT - LEFT).into())).is_some(), "its hour is just not over");
+    let mut removed = Vec::new();
+    while let Some(Next::Commit(commit)) = commits.next().now_or_never() {
+        removed.push(commit.changes.tasks.len());
+    }
+    assert_eq!(removed.iter().sum::<usize>(), (COUNT - LEFT) as usize);
+    assert!(removed.iter().all(|count| *count <= 1000), "{removed:?}");
+
+    sweep(&control).await.unwrap();
+    assert!(commits.next().now_or_never().is_none(), "nothing is due, so nothing is written");
 }
 
 fn interface_of(task: &Task) -> NetworkInterface {
