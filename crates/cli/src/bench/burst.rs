@@ -22,7 +22,7 @@ const NAMESPACE: &str = "gantry-bench-ctr";
 
 pub async fn measure() -> Result<Vec<Figure>, Failure> {
     let ground = Ground::make().await?;
-    let instance = ground.start()?;
+    let instance = ground.start().await?;
     let measured = until_interrupted(take_rounds(&ground, &instance)).await;
     let cleared = ground.clear(Some(instance)).await;
     instance::remove_cgroups(NAMESPACE);

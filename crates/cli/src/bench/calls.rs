@@ -39,7 +39,7 @@ impl Pair {
             .tempdir()
             .context(|| "no temporary directory could be made".to_owned())?;
         let moto = Moto::start(moto, directory.path()).await?;
-        let instance = Instance::start(&directory.path().join("gantry"), &["--simulated-nodes", "4"])?;
+        let instance = Instance::start(&directory.path().join("gantry"), &["--simulated-nodes", "4"]).await?;
         Ok(Self { instance, moto, directory })
     }
 

@@ -28,7 +28,7 @@ async fn measure_starts(ground: &Ground) -> Result<(Vec<f64>, f64), Failure> {
     let mut ready = Vec::new();
     let mut resident = 0.0;
     for start in 0..STARTS {
-        let instance = ground.start()?;
+        let instance = ground.start().await?;
         ready.push(millis(instance.ready_after));
         if start == 0 {
             tokio::time::sleep(REST).await;

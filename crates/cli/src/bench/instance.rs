@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use agent::network::{Config, Linux};
@@ -12,7 +12,7 @@ use nix::ifaddrs::getifaddrs;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::process;
+use super::process::Daemon;
 use crate::client::{Client, Service};
 use crate::failure::{Context, Failure};
 use crate::home::{Home, Running};
@@ -26,7 +26,7 @@ const OTHER_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A running gantry. Dropping it ends it.
 pub struct Instance {
-    child: Child,
+    daemon: Daemon,
     pub home: Home,
     pub running: Running,
     /// From its start until it said that it is ready.
@@ -34,7 +34,8 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub fn start(directory: &Path, arguments: &[&str]) -> Result<Self, Failure> {
+    /// Returns when it is ready. An interrupt ends it before that, too.
+    pub async fn start(directory: &Path, arguments: &[&str]) -> Result<Self, Failure> {
         let program = std::env::current_exe().context(|| "this program's path is unknown".to_owned())?;
         let home = Home::new(directory);
         home.create()?;
@@ -49,12 +50,16 @@ impl Instance {
         let started = Instant::now();
         let mut child = command.spawn().context(|| "gantry could not be started".to_owned())?;
         let pipe = child.stdout.take().expect("it was asked for");
-        let said = read_object(BufReader::new(pipe));
+        // A thread of its own waits for the words, so that this one hears of signals.
+        let reading = tokio::task::spawn_blocking(|| read_object(BufReader::new(pipe)));
+        let daemon = Daemon::from(child);
+        let what = || "gantry could not be read".to_owned();
+        let said = until_interrupted(async { reading.await.context(what) }).await?;
         let ready_after = started.elapsed();
         match serde_json::from_str(&said) {
-            Ok(running) => Ok(Self { child, home, running, ready_after }),
+            Ok(running) => Ok(Self { daemon, home, running, ready_after }),
             Err(_) => {
-                process::end(&mut child);
+                drop(daemon);
                 let log = std::fs::read_to_string(&log_path).unwrap_or_default();
                 Err(Failure::new("gantry ended while it started").because(log))
             }
@@ -66,13 +71,7 @@ impl Instance {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        process::end(&mut self.child);
+        self.daemon.id()
     }
 }
 
@@ -114,8 +113,8 @@ impl Ground {
     }
 
     /// The instance of this ground, with containers.
-    pub fn start(&self) -> Result<Instance, Failure> {
-        Instance::start(&self.path("gantry"), &["--containerd", &self.containerd.to_string_lossy()])
+    pub async fn start(&self) -> Result<Instance, Failure> {
+        Instance::start(&self.path("gantry"), &["--containerd", &self.containerd.to_string_lossy()]).await
     }
 
     /// Ends what runs and removes what is left. Must be awaited whatever the bench came to.

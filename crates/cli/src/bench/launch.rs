@@ -15,7 +15,7 @@ const WARM_UPS: u32 = 2;
 
 pub async fn measure(samples: u32) -> Result<Vec<Figure>, Failure> {
     let ground = Ground::make().await?;
-    let instance = ground.start()?;
+    let instance = ground.start().await?;
     let measured = measure_on(&ground, &instance, samples).await;
     let cleared = ground.clear(Some(instance)).await;
     let figures = measured?;

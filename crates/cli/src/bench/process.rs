@@ -19,6 +19,12 @@ pub const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// A daemon. Dropping it ends it.
 pub struct Daemon(Child);
 
+impl From<Child> for Daemon {
+    fn from(child: Child) -> Self {
+        Self(child)
+    }
+}
+
 impl Daemon {
     /// Standard output and error go to `log`.
     pub fn start(mut command: Command, log: &Path) -> Result<Self, Failure> {

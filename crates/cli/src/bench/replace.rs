@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 pub async fn measure() -> Result<Vec<Figure>, Failure> {
     let ground = Ground::make().await?;
-    let instance = ground.start()?;
+    let instance = ground.start().await?;
     let measured = until_interrupted(take_samples(&ground, &instance)).await;
     let cleared = ground.clear(Some(instance)).await;
     let times = measured?;

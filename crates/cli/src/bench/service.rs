@@ -29,7 +29,7 @@ impl Fleet {
         let nodes = nodes.to_string();
         let quotas = ["--services-per-cluster", "100000", "--tasks-per-service", "1000000"];
         let arguments = [&["--simulated-nodes", &nodes][..], &quotas].concat();
-        let instance = Instance::start(&directory.path().join("gantry"), &arguments)?;
+        let instance = Instance::start(&directory.path().join("gantry"), &arguments).await?;
         let client = instance.client()?;
         task::register(&client, "none", IMAGE).await?;
         Ok(Self { instance, client, directory })

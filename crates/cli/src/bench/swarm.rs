@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 pub async fn measure() -> Result<Vec<Figure>, Failure> {
     let ground = Ground::make().await?;
-    let instance = ground.start()?;
+    let instance = ground.start().await?;
     let measured = measure_on(&ground, &instance).await;
     let cleared = ground.clear(Some(instance)).await;
     let figures = measured?;
