@@ -3,6 +3,7 @@
 //!
 //! A patch that does not apply any more fails, too: it is to be renewed with the code that it breaks.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -38,31 +39,59 @@ pub fn catch_all(root: &Path, names: &[&str]) -> Outcome<()> {
     }
 }
 
+/// Writes only what differs.
+fn renew(from: &Path, to: &Path) -> Outcome<()> {
+    let new = std::fs::read(from)?;
+    if std::fs::read(to).is_ok_and(|old| old == new) {
+        return Ok(());
+    }
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::write(to, new)?;
+    Ok(())
+}
+
+/// What is in the copy and not, or no longer, in the tree.
+fn remove_others(copy: &Path, directory: &Path, files: &BTreeSet<&Path>) -> Outcome<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(copy, &path, files)?;
+        } else if !files.contains(path.strip_prefix(copy)?) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 fn name(patch: &Path) -> String {
     patch.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A copy of the sources, with a target directory that is kept from one run to the next.
+/// A copy of the sources below `target`, which is kept from one run to the next, so that only what differs is built anew.
 struct Tree {
-    directory: tempfile::TempDir,
+    directory: PathBuf,
     target: PathBuf,
 }
 
 impl Tree {
     fn copy(root: &Path) -> Outcome<Self> {
-        let directory = tempfile::tempdir()?;
+        let target = root.join("target");
+        let directory = target.join("planted");
         // What git knows, and what it would know: the work at hand is to be tested, not the last commit.
         let listed = Command::new("git")
             .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
             .current_dir(root)
             .output()?;
         let files = String::from_utf8(listed.stdout)?;
-        for file in files.split_terminator('\0').filter(|file| root.join(file).is_file()) {
-            let to = directory.path().join(file);
-            std::fs::create_dir_all(to.parent().unwrap_or(directory.path()))?;
-            std::fs::copy(root.join(file), to)?;
+        let files: BTreeSet<&Path> =
+            files.split_terminator('\0').map(Path::new).filter(|file| root.join(file).is_file()).collect();
+        for file in &files {
+            renew(&root.join(file), &directory.join(file))?;
         }
-        Ok(Self { directory, target: root.join("target/planted") })
+        remove_others(&directory, &directory, &files)?;
+        Ok(Self { directory, target })
     }
 
     /// Does the work with the fault in, and takes it out again.
@@ -78,7 +107,9 @@ impl Tree {
             .args(["apply", "-C1"])
             .args(arguments)
             .arg(patch)
-            .current_dir(self.directory.path())
+            .current_dir(&self.directory)
+            // The copy lies in the repository, whose own files must stay as they are.
+            .env("GIT_CEILING_DIRECTORIES", &self.target)
             .status()?;
         match status.success() {
             true => Ok(()),
@@ -90,7 +121,7 @@ impl Tree {
     fn simulate(&self) -> Outcome<bool> {
         let built = Command::new(env!("CARGO"))
             .args(["build", "--locked", "--quiet", "--profile", "sim", "--package", "sim"])
-            .current_dir(self.directory.path())
+            .current_dir(&self.directory)
             .env("CARGO_TARGET_DIR", &self.target)
             .status()?;
         if !built.success() {

@@ -9,12 +9,22 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub enum Clock {
     System,
-    Tokio { start: Instant },
+    Tokio { start: Instant, epoch: Timestamp },
 }
 
 impl Clock {
     pub fn tokio() -> Self {
-        Self::Tokio { start: Instant::now() }
+        Self::Tokio { start: Instant::now(), epoch: Timestamp::from_millis(TOKIO_EPOCH_MILLIS) }
+    }
+
+    /// That of a node whose clock is ahead by so many milliseconds, or behind. The system's own is as it is.
+    pub fn skewed(self, millis: i64) -> Self {
+        match self {
+            Self::System => self,
+            Self::Tokio { start, epoch } => {
+                Self::Tokio { start, epoch: Timestamp::from_millis(epoch.as_millis() + millis) }
+            }
+        }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -23,7 +33,7 @@ impl Clock {
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp::from_millis(0).plus(since_epoch)
             }
-            Self::Tokio { start } => Timestamp::from_millis(TOKIO_EPOCH_MILLIS).plus(start.elapsed()),
+            Self::Tokio { start, epoch } => epoch.plus(start.elapsed()),
         }
     }
 

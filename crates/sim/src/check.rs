@@ -6,8 +6,10 @@ mod convergence;
 mod exclusive;
 mod machine;
 mod once;
+mod protection;
 mod reason;
 mod status;
+mod time;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +20,7 @@ use model::{NodeId, Task};
 use store::{Commit, Tables};
 use tokio::sync::Notify;
 
+use crate::plane;
 use crate::promise::Promises;
 use crate::trace::Trace;
 
@@ -91,6 +94,8 @@ impl Watcher {
             Box::new(reason::Reason),
             Box::new(acknowledged::Acknowledged::new(promises.clone())),
             Box::new(once::Once),
+            Box::new(protection::Protection::default()),
+            Box::new(time::Time::new(plane::clock())),
             Box::new(machine::Machine),
             Box::new(convergence::Convergence::new(promises.clone())),
         ];

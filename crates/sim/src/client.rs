@@ -1,21 +1,27 @@
 //! The client: asks the control plane through its operations, asks again until it gets an answer, and notes what it was
 //! promised.
 
+mod service;
+mod task;
+mod task_set;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{Arn, NodeId, TaskId};
+use model::{Arn, NodeId};
 use tokio::time::sleep;
 use wire::ecs::{self, Request, Response};
 
+use crate::order::POOL;
 use crate::plane::{Answer, Plane};
-use crate::promise::{Promises, RunTask, Wanted, service_name};
+use crate::promise::Promises;
 use crate::shape::Shape;
-use crate::step::{Ask, Breaker};
+use crate::step::Ask;
 use crate::trace::Trace;
 
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+pub const CLUSTER: &str = "default";
 
 /// Clones are the same client.
 #[derive(Clone)]
@@ -30,6 +36,7 @@ pub struct Client {
 struct State {
     definitions: BTreeMap<Shape, String>,
     runs: usize,
+    sets: usize,
 }
 
 impl Client {
@@ -37,157 +44,44 @@ impl Client {
         Self { plane, promises, trace, state: Arc::default() }
     }
 
+    /// What holds in every run: a cluster with its capacity providers.
+    pub async fn set_up(&self) {
+        let group = ecs::AutoScalingGroupProvider { auto_scaling_group_arn: POOL.to_owned(), ..Default::default() };
+        let request = ecs::CreateCapacityProviderRequest {
+            name: POOL.to_owned(),
+            auto_scaling_group_provider: Some(group),
+            ..Default::default()
+        };
+        self.persist(Request::CreateCapacityProvider(request)).await;
+        self.persist(Request::CreateCluster(ecs::CreateClusterRequest::default())).await;
+        let request = ecs::PutClusterCapacityProvidersRequest {
+            cluster: CLUSTER.to_owned(),
+            capacity_providers: ["FARGATE", "FARGATE_SPOT", POOL].map(str::to_owned).into(),
+            default_capacity_provider_strategy: Vec::new(),
+        };
+        self.persist(Request::PutClusterCapacityProviders(request)).await;
+    }
+
     pub async fn ask(&self, ask: &Ask, nodes: &[NodeId]) {
         match *ask {
-            Ask::Run { shape, count, has_token } => self.run(shape, count, has_token).await,
+            Ask::Run { shape, providers, count, has_token } => self.run(shape, providers, count, has_token).await,
             Ask::Start { shape, node } => self.start(shape, nodes[node]).await,
             Ask::Stop { pick } => self.stop(pick).await,
-            Ask::Create { slot, shape, desired, percent, breaker } => {
-                self.create(slot, shape, desired, percent, breaker).await;
-            }
-            Ask::Deploy { slot, image } => {
-                let Some(wanted) = self.wanted(slot) else { return };
-                let shape = Shape { image, ..wanted.shape };
-                let definition = self.definition(shape).await;
-                let request = ecs::UpdateServiceRequest { task_definition: Some(definition), ..update(slot) };
-                self.change(slot, Request::UpdateService(request), Wanted { shape, ..wanted }).await;
-            }
-            Ask::Renew { slot } => {
-                let Some(wanted) = self.wanted(slot) else { return };
-                let request = ecs::UpdateServiceRequest { force_new_deployment: Some(true), ..update(slot) };
-                self.change(slot, Request::UpdateService(request), wanted).await;
-            }
-            Ask::Scale { slot, desired } => {
-                let Some(wanted) = self.wanted(slot) else { return };
-                let request = ecs::UpdateServiceRequest { desired_count: Some(desired), ..update(slot) };
-                self.change(slot, Request::UpdateService(request), Wanted { desired, ..wanted }).await;
-            }
-            Ask::Delete { slot } => {
-                let Some(wanted) = self.wanted(slot) else { return };
-                let request =
-                    ecs::DeleteServiceRequest { service: service_name(slot), force: Some(true), ..Default::default() };
-                self.change(slot, Request::DeleteService(request), Wanted { is_deleted: true, ..wanted }).await;
-            }
+            Ask::Create { slot, order } => self.create(slot, order).await,
+            Ask::Deploy { slot, image } => self.deploy(slot, image).await,
+            Ask::Renew { slot } => self.renew(slot).await,
+            Ask::Scale { slot, desired } => self.scale(slot, desired).await,
+            Ask::Protect { slot, pick, minutes } => self.protect(slot, pick, minutes).await,
+            Ask::Answer { slot, goes_on } => self.answer(slot, goes_on).await,
+            Ask::StopDeployment { slot, goes_back } => self.stop_deployment(slot, goes_back).await,
+            Ask::Delete { slot } => self.delete(slot).await,
+            Ask::AddSet { slot, image, percent } => self.add_set(slot, image, percent).await,
+            Ask::ScaleSet { slot, pick, percent } => self.scale_set(slot, pick, percent).await,
+            Ask::PromoteSet { slot, pick } => self.promote_set(slot, pick).await,
+            Ask::DropSet { slot, pick } => self.drop_set(slot, pick).await,
             Ask::Drain { node } => self.set_state(nodes[node], ecs::ContainerInstanceStatus::Draining).await,
             Ask::Activate { node } => self.set_state(nodes[node], ecs::ContainerInstanceStatus::Active).await,
             Ask::Deregister { node } => self.deregister(nodes[node]).await,
-        }
-    }
-
-    async fn run(&self, shape: Shape, count: i32, has_token: bool) {
-        let task_definition = self.definition(shape).await;
-        let started_by = self.begin_run(usize::try_from(count).unwrap_or(0));
-        let request = Request::RunTask(ecs::RunTaskRequest {
-            task_definition,
-            count: Some(count),
-            launch_type: Some(shape.launch_type()),
-            network_configuration: shape.network_configuration(),
-            client_token: has_token.then(|| started_by.clone()),
-            started_by: Some(started_by),
-            ..Default::default()
-        });
-        // Without a token it is not safe to ask again.
-        let answer = match has_token {
-            true => self.persist(request).await,
-            false => self.once(request).await,
-        };
-        let Some(Response::RunTask(answer)) = answer else { return };
-        self.note_tasks(shape, answer.tasks);
-    }
-
-    async fn start(&self, shape: Shape, node: NodeId) {
-        let task_definition = self.definition(shape).await;
-        let Some(instance) = self.instance(node) else { return };
-        let started_by = self.begin_run(1);
-        let request = Request::StartTask(ecs::StartTaskRequest {
-            task_definition,
-            container_instances: vec![instance],
-            network_configuration: shape.network_configuration(),
-            started_by: Some(started_by),
-            ..Default::default()
-        });
-        let Some(Response::StartTask(answer)) = self.once(request).await else { return };
-        self.note_tasks(shape, answer.tasks);
-    }
-
-    /// A `startedBy` of its own for each request.
-    fn begin_run(&self, most: usize) -> String {
-        let mut state = self.state();
-        state.runs += 1;
-        let name = format!("run-{}", state.runs);
-        self.promises.all().runs.insert(name.clone(), most);
-        name
-    }
-
-    fn note_tasks(&self, shape: Shape, tasks: Option<Vec<ecs::Task>>) {
-        let ids = tasks.unwrap_or_default().into_iter().filter_map(|task| id_of(&task.task_arn?));
-        let mut promises = self.promises.all();
-        promises.tasks.extend(ids.map(|id| RunTask { id, shape, is_stopped: false }));
-    }
-
-    async fn stop(&self, pick: usize) {
-        let Some(promise) = self.promises.all().tasks.get(pick).copied() else { return };
-        let task = promise.id.to_string();
-        let request = ecs::StopTaskRequest { task, reason: Some("asked to".to_owned()), ..Default::default() };
-        if self.persist(Request::StopTask(request)).await.is_some() {
-            self.promises.all().tasks[pick].is_stopped = true;
-        }
-    }
-
-    async fn create(
-        &self,
-        slot: usize,
-        shape: Shape,
-        desired: i32,
-        (minimum, maximum): (i32, i32),
-        breaker: Option<Breaker>,
-    ) {
-        if self.promises.all().services.get(&slot).is_some_and(|wanted| !wanted.is_deleted) {
-            return;
-        }
-        let circuit_breaker = breaker.map(|breaker| ecs::DeploymentCircuitBreaker {
-            enable: true,
-            rollback: breaker.rollback,
-            ..Default::default()
-        });
-        let configuration = ecs::DeploymentConfiguration {
-            minimum_healthy_percent: Some(minimum),
-            maximum_percent: Some(maximum),
-            deployment_circuit_breaker: circuit_breaker,
-            ..Default::default()
-        };
-        let request = ecs::CreateServiceRequest {
-            service_name: service_name(slot),
-            task_definition: Some(self.definition(shape).await),
-            launch_type: Some(shape.launch_type()),
-            network_configuration: shape.network_configuration(),
-            desired_count: Some(desired),
-            deployment_configuration: Some(configuration),
-            ..Default::default()
-        };
-        let wanted =
-            Wanted { shape, desired, percent: (minimum, maximum), breaker, is_deleted: false, is_doubtful: false };
-        self.change(slot, Request::CreateService(request), wanted).await;
-    }
-
-    fn wanted(&self, slot: usize) -> Option<Wanted> {
-        self.promises.all().services.get(&slot).copied().filter(|wanted| !wanted.is_deleted)
-    }
-
-    /// Asks for a change of a service, which holds from the answer on.
-    async fn change(&self, slot: usize, request: Request, wanted: Wanted) {
-        self.set_doubtful(slot, true);
-        match self.persist(request).await {
-            Some(_) => {
-                self.promises.all().services.insert(slot, wanted);
-            }
-            None => self.set_doubtful(slot, false),
-        }
-    }
-
-    fn set_doubtful(&self, slot: usize, is_doubtful: bool) {
-        if let Some(wanted) = self.promises.all().services.get_mut(&slot) {
-            wanted.is_doubtful = is_doubtful;
         }
     }
 
@@ -259,12 +153,4 @@ impl Client {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn update(slot: usize) -> ecs::UpdateServiceRequest {
-    ecs::UpdateServiceRequest { service: service_name(slot), ..Default::default() }
-}
-
-fn id_of(arn: &str) -> Option<TaskId> {
-    arn.rsplit('/').next()?.parse().ok()
 }

@@ -3,6 +3,8 @@
 //! ```text
 //! commit ──until durable──▶ (a kill here loses it) ▶ durable ──until answered──▶ (a kill here leaves it in doubt) ▶ ok
 //! ```
+//! A [`Fuse`] makes it hang at a chosen commit, on either side of its being durable, so that a kill meets just that.
+//!
 //! Invariant: a process that was killed writes nothing any more, whatever of it still runs in the simulation.
 
 use std::collections::BTreeMap;
@@ -13,16 +15,28 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 use store::log::{Group, TakeRow};
 use store::{Log, LogError, Pace};
+use tokio::sync::Notify;
 
 use crate::random;
 use crate::trace::Trace;
 
 const USUALLY: Duration = Duration::from_millis(3);
+/// Longer than a kill lets a commit wait.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// After so many commits, the next one hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fuse {
+    pub commits: usize,
+    /// Once it is durable.
+    pub is_durable: bool,
+}
 
 /// Outlives the processes that open it. Clones are the same disk.
 #[derive(Clone)]
 pub struct Disk {
     state: Arc<Mutex<State>>,
+    hung: Arc<Notify>,
     trace: Trace,
 }
 
@@ -35,6 +49,9 @@ struct State {
     slowest: Duration,
     failures: u32,
     failures_after_write: u32,
+    fuse: Option<Fuse>,
+    /// The commit that is under way is to hang once it is durable.
+    hangs: bool,
 }
 
 impl Disk {
@@ -47,8 +64,10 @@ impl Disk {
             slowest: USUALLY,
             failures: 0,
             failures_after_write: 0,
+            fuse: None,
+            hangs: false,
         };
-        Self { state: Arc::new(Mutex::new(state)), trace }
+        Self { state: Arc::new(Mutex::new(state)), hung: Arc::default(), trace }
     }
 
     /// For a new process. Earlier ones are cut off.
@@ -77,6 +96,15 @@ impl Disk {
         }
     }
 
+    pub fn set_fuse(&self, fuse: Option<Fuse>) {
+        self.state().fuse = fuse;
+    }
+
+    /// Returns when a commit hangs on the fuse.
+    pub async fn hung(&self) {
+        self.hung.notified().await;
+    }
+
     pub fn heal(&self) {
         let mut state = self.state();
         (state.slowest, state.failures, state.failures_after_write) = (USUALLY, 0, 0);
@@ -98,7 +126,20 @@ impl Log for DiskLog {
         let mut state = self.disk.state();
         let slowest = u64::try_from(state.slowest.as_millis()).expect("a short time");
         let mut wait = || Duration::from_millis(state.random.random_range(0..=slowest));
-        Pace::Simulated { until_durable: wait(), until_answered: wait() }
+        let (until_durable, until_answered) = (wait(), wait());
+        match &mut state.fuse {
+            Some(fuse) if fuse.commits > 0 => fuse.commits -= 1,
+            Some(Fuse { is_durable: true, .. }) => {
+                state.hangs = true;
+                return Pace::Simulated { until_durable, until_answered: HANGS };
+            }
+            Some(Fuse { is_durable: false, .. }) => {
+                self.disk.hung.notify_one();
+                return Pace::Simulated { until_durable: HANGS, until_answered };
+            }
+            None => {}
+        }
+        Pace::Simulated { until_durable, until_answered }
     }
 
     fn load(&mut self, row: &mut TakeRow) -> Result<u64, LogError> {
@@ -128,6 +169,9 @@ impl Log for DiskLog {
             };
         }
         state.revision = group.revision;
+        if std::mem::take(&mut state.hangs) {
+            self.disk.hung.notify_one();
+        }
         if state.failures_after_write > 0 {
             state.failures_after_write -= 1;
             return Err(LogError::Io(std::io::Error::other("fsync failed")));

@@ -19,6 +19,7 @@ mod disk;
 pub mod keys;
 mod line;
 mod machine;
+pub mod order;
 mod plane;
 mod promise;
 mod random;

@@ -9,11 +9,12 @@ use agent::host::Host;
 use agent::simulated::{Behaviour, Fuse, World};
 use agent::{Agent, Config, Data};
 use model::network::Vpc;
-use model::{Attribute, CpuUnits, MemoryMib, NodeId};
+use model::{Attribute, CpuUnits, MemoryMib, NodeId, capacity_provider};
 use rand::rngs::StdRng;
 use tokio::time::{sleep, timeout};
 
 use crate::line::{Dialler, Line};
+use crate::order::POOL;
 use crate::plane::{Plane, scope};
 use crate::random;
 use crate::shape;
@@ -86,6 +87,8 @@ impl Machine {
         let zones = Vpc::default_of(&scope()).subnets.map(|subnet| subnet.zone);
         let zone = Some(zones[self.number % zones.len()].clone());
         host.attributes.push(Attribute { name: "ecs.availability-zone".to_owned(), value: zone });
+        let pool = Some(POOL.to_owned());
+        host.attributes.push(Attribute { name: capacity_provider::ATTRIBUTE.to_owned(), value: pool });
         host
     }
 

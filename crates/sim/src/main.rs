@@ -83,6 +83,9 @@ fn main() -> ExitCode {
 
 fn show(script: &Script, outcome: &Outcome, is_whole: bool) {
     println!("\nseed {}, with {} of its steps:", script.seed, script.steps.len());
+    if script.skews.iter().any(|skew| *skew != 0) {
+        println!("            nodes' clocks are ahead by {:?} ms", script.skews);
+    }
     for (time, step) in &script.steps {
         println!("  {:>8.3}  {step}", time.as_secs_f64());
     }

@@ -66,11 +66,16 @@ pub fn scope() -> Scope {
     Scope::new(ACCOUNT, REGION)
 }
 
+/// The control plane's.
+pub fn clock() -> Clock {
+    Clock::tokio(EPOCH)
+}
+
 impl Plane {
     pub fn new(seed: u64, directory: &Path, disk: Disk, trace: Trace, watcher: Watcher) -> Self {
         let shared = Shared {
             directory: directory.to_owned(),
-            clock: Clock::tokio(EPOCH),
+            clock: clock(),
             disk,
             trace,
             watcher,
@@ -97,8 +102,8 @@ impl Plane {
                 Ok(control) => {
                     self.shared.trace.tell("control plane: started");
                     let commits = control.store.subscribe();
-                    tokio::spawn(watch(self.shared.watcher.clone(), Arc::downgrade(&control), commits));
                     self.shared.watcher.look_at_all(&control.store.view());
+                    tokio::spawn(watch(self.clone(), Arc::downgrade(&control), commits));
                     self.state().control = Some(control);
                     return;
                 }
@@ -151,13 +156,16 @@ fn text(error: Error) -> String {
     format!("{}: {}", failure.code, failure.message)
 }
 
-/// Shows each durable commit to the checks.
-async fn watch(watcher: Watcher, control: Weak<Control>, mut commits: CommitStream) {
+/// Shows each durable commit to the checks. What a killed process still winds up is seen by nobody.
+async fn watch(plane: Plane, process: Weak<Control>, mut commits: CommitStream) {
     loop {
         match commits.next().await {
             Next::Commit(commit) => {
-                let Some(control) = control.upgrade() else { return };
-                watcher.look(&commit, &control.store.view());
+                let Some(control) = plane.control() else { return };
+                if !std::ptr::eq(Arc::as_ptr(&control), process.as_ptr()) {
+                    return;
+                }
+                plane.shared.watcher.look(&commit, &control.store.view());
             }
             Next::Lagged => panic!("a watcher that runs after each commit is never behind"),
             Next::Closed => return,

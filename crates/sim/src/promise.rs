@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::TaskId;
 
+use crate::order::Order;
 use crate::shape::Shape;
-use crate::step::Breaker;
 
 /// Clones are the same promises.
 #[derive(Clone, Default)]
@@ -21,6 +21,8 @@ pub struct All {
     /// How many tasks at most may carry this `startedBy`.
     pub runs: BTreeMap<String, usize>,
     pub services: BTreeMap<usize, Wanted>,
+    /// By service, in the order of the answers.
+    pub sets: BTreeMap<usize, Vec<WantedSet>>,
 }
 
 /// A task of RunTask or StartTask.
@@ -35,13 +37,21 @@ pub struct RunTask {
 /// A service as the last answer has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    pub shape: Shape,
-    pub desired: i32,
-    /// Minimum healthy and maximum.
-    pub percent: (i32, i32),
-    pub breaker: Option<Breaker>,
+    pub order: Order,
     pub is_deleted: bool,
     /// A change was asked for and is not answered yet.
+    pub is_doubtful: bool,
+    /// Its newest deployment was asked to stop or to go back.
+    pub is_stopped: bool,
+}
+
+/// A task set as the last answer has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedSet {
+    pub id: String,
+    pub shape: Shape,
+    pub percent: i32,
+    pub is_dropped: bool,
     pub is_doubtful: bool,
 }
 

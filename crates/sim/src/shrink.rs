@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::script::Script;
+use crate::script::{NODES, Script};
 use crate::simulation::{self, Outcome};
 
 /// Runs that shrinking may take.
@@ -13,7 +13,12 @@ pub fn shrink(script: &Script, outcome: Outcome, directory: &Path) -> (Script, O
     let invariant = |outcome: &Outcome| outcome.violation.as_ref().map(|violation| violation.invariant.clone());
     let wanted = invariant(&outcome);
     let mut best = (script.clone(), outcome);
-    let mut runs = 0;
+    let mut runs = 1;
+    let agreeing = Script { skews: [0; NODES], ..script.clone() };
+    let outcome = simulation::run(&agreeing, directory);
+    if invariant(&outcome) == wanted {
+        best = (agreeing, outcome);
+    }
     let mut length = best.0.steps.len() / 2;
     while length > 0 {
         let mut start = 0;
@@ -35,5 +40,5 @@ pub fn shrink(script: &Script, outcome: Outcome, directory: &Path) -> (Script, O
 fn without(script: &Script, start: usize, length: usize) -> Script {
     let mut steps = script.steps.clone();
     steps.drain(start..(start + length).min(steps.len()));
-    Script { seed: script.seed, steps }
+    Script { steps, ..script.clone() }
 }

@@ -15,12 +15,12 @@ use agent::clock::Clock;
 use model::NodeId;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use wire::ecs::ContainerInstanceStatus;
 
 use crate::check::{End, Violation, Watcher};
 use crate::client::Client;
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::machine::Machine;
 use crate::plane::Plane;
 use crate::promise::Promises;
@@ -36,6 +36,9 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(40 * 60);
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
 /// What is settled must still be so this much later.
 const STAYS: Duration = Duration::from_secs(60);
+
+/// A control plane that makes no further commit is killed at rest.
+const FUSE_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -102,7 +105,7 @@ async fn simulate(script: &Script, directory: &Path) -> Outcome {
     let trace = Trace::start();
     let promises = Promises::default();
     let watcher = Watcher::new(&promises, trace.clone());
-    let system = System::new(script.seed, directory, &promises, &watcher, &trace);
+    let system = System::new(script, directory, &promises, &watcher, &trace);
     tokio::select! {
         biased;
         () = watcher.violated() => {}
@@ -125,11 +128,14 @@ struct System {
 }
 
 impl System {
-    fn new(seed: u64, directory: &Path, promises: &Promises, watcher: &Watcher, trace: &Trace) -> Self {
+    fn new(script: &Script, directory: &Path, promises: &Promises, watcher: &Watcher, trace: &Trace) -> Self {
+        let seed = script.seed;
         let disk = Disk::new(seed, trace.clone());
         let plane = Plane::new(seed, directory, disk.clone(), trace.clone(), watcher.clone());
-        let clock = Clock::tokio();
-        let machine = |number| Machine::new(seed, number, clock, plane.clone(), trace.clone());
+        let machine = |number: usize| {
+            let clock = Clock::tokio().skewed(script.skews[number]);
+            Machine::new(seed, number, clock, plane.clone(), trace.clone())
+        };
         Self {
             machines: (0..NODES).map(machine).collect(),
             client: Client::new(plane.clone(), promises.clone(), trace.clone()),
@@ -145,6 +151,7 @@ impl System {
         for machine in &self.machines {
             machine.start_agent().await;
         }
+        self.client.set_up().await;
         self.play(script).await;
         self.calm().await;
         self.settle().await;
@@ -207,8 +214,14 @@ impl System {
                 sleep(lasts).await;
                 self.machines[node].line.heal();
             }
-            Fault::KillControl { away } => {
+            Fault::KillControl { at_commit, away } => {
+                if let Some((commits, is_durable)) = at_commit {
+                    self.disk.set_fuse(Some(disk::Fuse { commits, is_durable }));
+                    // Without that many commits it is killed at rest.
+                    let _ = timeout(FUSE_LIMIT, self.disk.hung()).await;
+                }
                 self.plane.kill();
+                self.disk.set_fuse(None);
                 sleep(away).await;
                 self.plane.start().await;
             }

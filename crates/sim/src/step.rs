@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::order::{Order, Providers};
 use crate::shape::{Image, Shape};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,7 @@ pub enum Subject {
 pub enum Ask {
     Run {
         shape: Shape,
+        providers: Providers,
         count: i32,
         has_token: bool,
     },
@@ -41,10 +43,7 @@ pub enum Ask {
     },
     Create {
         slot: usize,
-        shape: Shape,
-        desired: i32,
-        percent: (i32, i32),
-        breaker: Option<Breaker>,
+        order: Order,
     },
     /// A new revision, on the same network.
     Deploy {
@@ -58,8 +57,42 @@ pub enum Ask {
         slot: usize,
         desired: i32,
     },
+    /// A task of the service, by its number.
+    Protect {
+        slot: usize,
+        pick: usize,
+        minutes: i32,
+    },
+    /// The hook that waits, if one does.
+    Answer {
+        slot: usize,
+        goes_on: bool,
+    },
+    StopDeployment {
+        slot: usize,
+        goes_back: bool,
+    },
     Delete {
         slot: usize,
+    },
+    AddSet {
+        slot: usize,
+        image: Image,
+        percent: i32,
+    },
+    /// Of the task sets that were added, the one with this number.
+    ScaleSet {
+        slot: usize,
+        pick: usize,
+        percent: i32,
+    },
+    PromoteSet {
+        slot: usize,
+        pick: usize,
+    },
+    DropSet {
+        slot: usize,
+        pick: usize,
     },
     Drain {
         node: usize,
@@ -70,11 +103,6 @@ pub enum Ask {
     Deregister {
         node: usize,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Breaker {
-    pub rollback: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +140,9 @@ pub enum Fault {
         delay: Duration,
         lasts: Duration,
     },
+    /// At rest, or at the commit with this number, which is then durable or not; either way nobody is told of it.
     KillControl {
+        at_commit: Option<(usize, bool)>,
         away: Duration,
     },
     SlowDisk {
@@ -142,7 +172,14 @@ impl Ask {
             | Self::Deploy { slot, .. }
             | Self::Renew { slot }
             | Self::Scale { slot, .. }
-            | Self::Delete { slot } => Subject::Service(slot),
+            | Self::Protect { slot, .. }
+            | Self::Answer { slot, .. }
+            | Self::StopDeployment { slot, .. }
+            | Self::Delete { slot }
+            | Self::AddSet { slot, .. }
+            | Self::ScaleSet { slot, .. }
+            | Self::PromoteSet { slot, .. }
+            | Self::DropSet { slot, .. } => Subject::Service(slot),
             Self::Drain { .. } | Self::Activate { .. } | Self::Deregister { .. } => Subject::Instances,
         }
     }
@@ -174,23 +211,33 @@ impl fmt::Display for Step {
 impl fmt::Display for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Run { shape, count, has_token } => {
-                write!(f, "run {count} of {shape}{}", if *has_token { " with a client token" } else { "" })
+            Self::Run { shape, providers, count, has_token } => {
+                write!(f, "run {count} of {shape}{providers}{}", if *has_token { " with a client token" } else { "" })
             }
             Self::Start { shape, node } => write!(f, "start {shape} on node {node}"),
             Self::Stop { pick } => write!(f, "stop task number {pick}"),
-            Self::Create { slot, shape, desired, percent: (lower, upper), breaker } => {
-                write!(f, "create service {slot}: {desired} of {shape}, {lower} to {upper} %")?;
-                match breaker {
-                    Some(Breaker { rollback: true }) => f.write_str(", circuit breaker with rollback"),
-                    Some(Breaker { rollback: false }) => f.write_str(", circuit breaker"),
-                    None => Ok(()),
-                }
-            }
+            Self::Create { slot, order } => write!(f, "create service {slot}: {order}"),
             Self::Deploy { slot, image } => write!(f, "deploy {} to service {slot}", image.name()),
             Self::Renew { slot } => write!(f, "force a new deployment of service {slot}"),
             Self::Scale { slot, desired } => write!(f, "scale service {slot} to {desired}"),
+            Self::Protect { slot, pick, minutes } => {
+                write!(f, "protect task number {pick} of service {slot} for {minutes} min")
+            }
+            Self::Answer { slot, goes_on } => {
+                write!(f, "let service {slot} go {}", if *goes_on { "on" } else { "back" })
+            }
+            Self::StopDeployment { slot, goes_back } => {
+                write!(f, "{} the deployment of service {slot}", if *goes_back { "roll back" } else { "abort" })
+            }
             Self::Delete { slot } => write!(f, "delete service {slot}"),
+            Self::AddSet { slot, image, percent } => {
+                write!(f, "add a task set of {} at {percent} % to service {slot}", image.name())
+            }
+            Self::ScaleSet { slot, pick, percent } => {
+                write!(f, "scale task set number {pick} of service {slot} to {percent} %")
+            }
+            Self::PromoteSet { slot, pick } => write!(f, "make task set number {pick} of service {slot} PRIMARY"),
+            Self::DropSet { slot, pick } => write!(f, "delete task set number {pick} of service {slot}"),
             Self::Drain { node } => write!(f, "drain node {node}"),
             Self::Activate { node } => write!(f, "activate node {node}"),
             Self::Deregister { node } => write!(f, "deregister node {node} by force"),
@@ -223,7 +270,11 @@ impl fmt::Display for Fault {
             Self::SlowLine { node, delay, lasts } => {
                 write!(f, "delay the line of node {node} by {delay:?} for {lasts:?}")
             }
-            Self::KillControl { away } => write!(f, "kill the control plane for {away:?}"),
+            Self::KillControl { at_commit: None, away } => write!(f, "kill the control plane for {away:?}"),
+            Self::KillControl { at_commit: Some((commit, is_durable)), away } => {
+                let when = if *is_durable { "after" } else { "before" };
+                write!(f, "kill the control plane for {away:?}, {when} commit {commit} is durable")
+            }
             Self::SlowDisk { slowest, lasts } => write!(f, "slow the disk to {slowest:?} for {lasts:?}"),
             Self::FailDisk { commits, is_written: true } => write!(f, "fail {commits} commits after they were written"),
             Self::FailDisk { commits, is_written: false } => write!(f, "fail {commits} commits"),
