@@ -199,7 +199,7 @@ def test_a_listener_is_changed(elbv2, listener, load_balancer, group):
         ({"Name": "a" * 33}, "ValidationError", "cannot be longer than '32' characters"),
         ({"Subnets": ["subnet-1"]}, "SubnetNotFound", "The subnet ID 'subnet-1' does not exist"),
         ({"Subnets": []}, "ValidationError", "At least two subnets in two different Availability Zones"),
-        ({"Type": "network"}, "UnsupportedFeature", "Load balancers of type 'network' are"),
+        ({"Type": "gateway"}, "UnsupportedFeature", "Load balancers of type 'gateway' are"),
         ({"SecurityGroups": ["sg-1"]}, "InvalidSecurityGroup", "The security group 'sg-1' does not exist"),
     ],
 )
@@ -212,7 +212,7 @@ def test_what_cannot_be_a_load_balancer(elbv2, subnets, changes, code, text):
     "changes, code, text",
     [
         ({"TargetType": "instance"}, "UnsupportedFeature", "Targets of type 'instance' are"),
-        ({"Protocol": "TCP"}, "UnsupportedFeature", "Target groups of protocol 'TCP' are"),
+        ({"Protocol": "GENEVE"}, "UnsupportedFeature", "Target groups of protocol 'GENEVE' are"),
         ({"VpcId": "vpc-1"}, "ValidationError", "The VPC ID 'vpc-1' is not found"),
         ({"HealthCheckTimeoutSeconds": 60}, "ValidationError", "must be smaller than the interval"),
         ({"HealthCheckPath": "up"}, "ValidationError", "must begin with a '/' character"),

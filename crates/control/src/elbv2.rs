@@ -1,14 +1,17 @@
-//! Elastic Load Balancing v2: application load balancers with their listeners, and target groups of addresses.
+//! Elastic Load Balancing v2: application and network load balancers with their listeners, and target groups of addresses.
 //!
 //! The operations only write rows; [`traffic`](crate::traffic) makes of them what the data path serves.
 //!
-//! Not built: network and gateway load balancers, targets other than addresses, mutual and other authentication,
+//! Not built: gateway load balancers, targets other than addresses, mutual and other authentication,
 //! transforms. What asks for them is refused.
 
+pub(crate) mod alpn;
+mod attachment;
 mod attribute;
 mod certificate;
 mod convert;
 pub(crate) mod identifier;
+mod limit;
 mod listener;
 mod load_balancer;
 mod rule;
@@ -21,7 +24,9 @@ use rand::Rng;
 use wire::elbv2::{Error, Request, Response};
 
 use crate::{Cx, not_built};
-pub(crate) use attribute::{LOAD_BALANCER, TARGET_GROUP, value};
+pub(crate) use attribute::{
+    LOAD_BALANCER, NETWORK_LISTENER, NETWORK_LOAD_BALANCER, all, table_of_group, table_of_listener, value,
+};
 pub(crate) use rule::in_order;
 
 /// Runs one operation.
@@ -52,6 +57,12 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
             target_group::delete_target_group(cx, request).map(Response::DeleteTargetGroup)
         }
         Request::DeregisterTargets(request) => target::deregister_targets(cx, request).map(Response::DeregisterTargets),
+        Request::DescribeAccountLimits(request) => {
+            limit::describe_account_limits(request).map(Response::DescribeAccountLimits)
+        }
+        Request::DescribeCapacityReservation(request) => {
+            limit::describe_capacity_reservation(cx, request).map(Response::DescribeCapacityReservation)
+        }
         Request::DescribeListenerAttributes(request) => {
             listener::describe_listener_attributes(cx, request).map(Response::DescribeListenerAttributes)
         }
@@ -82,6 +93,9 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
             target::describe_target_health(cx, request).map(Response::DescribeTargetHealth)
         }
         Request::ModifyListener(request) => listener::modify_listener(cx, request).map(Response::ModifyListener),
+        Request::ModifyListenerAttributes(request) => {
+            listener::modify_listener_attributes(cx, request).map(Response::ModifyListenerAttributes)
+        }
         Request::ModifyLoadBalancerAttributes(request) => {
             load_balancer::modify_load_balancer_attributes(cx, request).map(Response::ModifyLoadBalancerAttributes)
         }
@@ -97,13 +111,18 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
             certificate::remove_listener_certificates(cx, request).map(Response::RemoveListenerCertificates)
         }
         Request::RemoveTags(request) => tag::remove_tags(cx, request).map(Response::RemoveTags),
+        Request::SetIpAddressType(request) => {
+            attachment::set_ip_address_type(cx, request).map(Response::SetIpAddressType)
+        }
         Request::SetRulePriorities(request) => rule::set_rule_priorities(cx, request).map(Response::SetRulePriorities),
+        Request::SetSecurityGroups(request) => {
+            attachment::set_security_groups(cx, request).map(Response::SetSecurityGroups)
+        }
+        Request::SetSubnets(request) => attachment::set_subnets(cx, request).map(Response::SetSubnets),
         Request::AddTrustStoreRevocations(_)
         | Request::CreateTrustStore(_)
         | Request::DeleteSharedTrustStoreAssociation(_)
         | Request::DeleteTrustStore(_)
-        | Request::DescribeAccountLimits(_)
-        | Request::DescribeCapacityReservation(_)
         | Request::DescribeTrustStoreAssociations(_)
         | Request::DescribeTrustStoreRevocations(_)
         | Request::DescribeTrustStores(_)
@@ -112,12 +131,8 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::GetTrustStoreRevocationContent(_)
         | Request::ModifyCapacityReservation(_)
         | Request::ModifyIpPools(_)
-        | Request::ModifyListenerAttributes(_)
         | Request::ModifyTrustStore(_)
-        | Request::RemoveTrustStoreRevocations(_)
-        | Request::SetIpAddressType(_)
-        | Request::SetSecurityGroups(_)
-        | Request::SetSubnets(_) => Err(not_built::refuse("elbv2", operation).into()),
+        | Request::RemoveTrustStoreRevocations(_) => Err(not_built::refuse("elbv2", operation).into()),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The one answer for what AWS has and Gantry does not have yet.
 
 use wire::error::Failure;
-use wire::protocol::Protocol;
 use wire::service;
 
 /// A 4xx that says so: after a 5xx SDKs would try again for minutes.
@@ -10,5 +9,5 @@ use wire::service;
 /// If there is no service of that name.
 pub fn refuse(service: &str, operation: &str) -> Failure {
     let service = service::all().find(|known| known.name == service).expect("a known service");
-    Protocol::Json11.not_built(service, operation)
+    service.protocols[0].not_built(service, operation)
 }

@@ -10,20 +10,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use model::edge::{
-    Algorithm, CertificateSpec, ForwardedFor, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, RuleSpec,
-    Snapshot, Stickiness, TargetGroupSpec, TargetHealth, TargetSpec, TlsSpec,
+    Algorithm, AnswerAttributes, CertificateSpec, ConnectionAttributes, ForwardedFor, ListenerSpec,
+    LoadBalancerAttributes, LoadBalancerSpec, RuleSpec, Snapshot, Stickiness, TargetGroupSpec, TargetHealth,
+    TargetSpec, TlsSpec,
 };
-use model::load_balancer::{Listener, ListenerSecurity, LoadBalancer, Target, TargetGroup, TargetKey};
+use model::load_balancer::{
+    Listener, ListenerSecurity, LoadBalancer, LoadBalancerKind, Target, TargetGroup, TargetKey,
+};
+use model::network::Vpc;
 use model::{Certificate, Timestamp};
 use store::{Commit, CommitStream, Next, Tables};
 use tokio::sync::{Notify, watch};
 
-use crate::elbv2::{LOAD_BALANCER, TARGET_GROUP, in_order, value};
+use crate::elbv2::{
+    LOAD_BALANCER, NETWORK_LISTENER, NETWORK_LOAD_BALANCER, all, alpn, in_order, table_of_group, table_of_listener,
+    value,
+};
 use crate::{Clock, Control, acm};
 
 /// Before a removal that could not be written is tried again.
@@ -207,13 +214,25 @@ pub fn snapshot(tables: &Tables) -> Snapshot {
     }
 }
 
+/// Only those of a load balancer whose addresses keep to their zones.
+fn zones(row: &LoadBalancer) -> BTreeMap<Ipv4Addr, String> {
+    if row.kind == LoadBalancerKind::Application
+        || value(NETWORK_LOAD_BALANCER, &row.attributes, "load_balancing.cross_zone.enabled") == "true"
+    {
+        return BTreeMap::new();
+    }
+    row.subnets.iter().map(|subnet| (subnet.address, subnet.zone.clone())).collect()
+}
+
 fn load_balancer(tables: &Tables, row: &LoadBalancer) -> LoadBalancerSpec {
+    // A network one has other attributes, and these mean nothing to its listeners.
     let attribute = |key: &str| value(LOAD_BALANCER, &row.attributes, key);
     let number = |key: &str| attribute(key).parse().expect("judged when it was set");
     LoadBalancerSpec {
         arn: row.arn().to_string(),
         dns_name: row.dns_name.clone(),
         addresses: row.subnets.iter().map(|subnet| subnet.address).collect(),
+        zones: zones(row),
         attributes: LoadBalancerAttributes {
             idle_timeout_seconds: number("idle_timeout.timeout_seconds"),
             client_keep_alive_seconds: number("client_keep_alive.seconds"),
@@ -245,8 +264,25 @@ fn listener(tables: &Tables, row: &Listener) -> ListenerSpec {
         port: row.port,
         protocol: row.protocol,
         tls: row.security.as_ref().map(|security| tls(tables, row, security)),
+        answers: answers(row),
+        tcp_idle_timeout_seconds: value(NETWORK_LISTENER, &row.attributes, "tcp.idle_timeout.seconds")
+            .parse()
+            .expect("judged when it was set"),
         rules: rules.chain([default]).collect(),
     }
+}
+
+/// `routing.http.response.x_frame_options.header_value` sets `x-frame-options`.
+fn answers(row: &Listener) -> AnswerAttributes {
+    if row.kind() == LoadBalancerKind::Network {
+        return AnswerAttributes::default();
+    }
+    let set = all(table_of_listener(row.kind()), &row.attributes).filter_map(|(key, value)| {
+        let name = key.strip_prefix("routing.http.response.")?.strip_suffix(".header_value")?;
+        (!value.is_empty()).then(|| (name.replace('_', "-"), value.to_owned()))
+    });
+    let server = value(table_of_listener(row.kind()), &row.attributes, "routing.http.response.server.enabled");
+    AnswerAttributes { server: server == "true", headers: set.collect() }
 }
 
 fn tls(tables: &Tables, row: &Listener, security: &ListenerSecurity) -> TlsSpec {
@@ -256,38 +292,79 @@ fn tls(tables: &Tables, row: &Listener, security: &ListenerSecurity) -> TlsSpec 
         chain: certificate.whole_chain(),
         private_key: certificate.private_key.clone(),
     };
-    TlsSpec { policy: security.policy.clone(), certificates: certificates.map(certificate).collect() }
+    TlsSpec {
+        policy: security.policy.clone(),
+        protocols: alpn_protocols(tables, row, security).iter().map(|protocol| (*protocol).to_owned()).collect(),
+        certificates: certificates.map(certificate).collect(),
+    }
+}
+
+/// An application load balancer says what it speaks, a network one what its policy says.
+fn alpn_protocols(tables: &Tables, row: &Listener, security: &ListenerSecurity) -> &'static [&'static str] {
+    if row.kind() == LoadBalancerKind::Network {
+        return alpn::protocols(security.alpn_policy.as_deref());
+    }
+    let load_balancer = tables.load_balancers.get(&(row.scope.clone(), row.load_balancer.clone()));
+    let speaks = |load_balancer: &Arc<LoadBalancer>| {
+        value(LOAD_BALANCER, &load_balancer.attributes, "routing.http2.enabled") == "true"
+    };
+    if load_balancer.is_some_and(speaks) { &["h2", "http/1.1"] } else { &["http/1.1"] }
 }
 
 fn target_group(tables: &Tables, row: &TargetGroup) -> TargetGroupSpec {
-    let attribute = |key: &str| value(TARGET_GROUP, &row.attributes, key);
-    let target =
-        |target: &Arc<Target>| TargetSpec { address: address_of(target), draining_since: target.deregistered_at };
+    let attribute = |key: &str| value(table_of_group(row.protocol), &row.attributes, key);
+    let vpc = Vpc::default_of(&row.scope);
+    let target = |target: &Arc<Target>| TargetSpec {
+        address: address_of(target),
+        zone: zone_of(&vpc, target.address),
+        draining_since: target.deregistered_at,
+    };
+    let is_http = row.protocol.is_http();
+    let is_set = |key: &str| attribute(key) == "true";
     TargetGroupSpec {
         arn: row.arn().to_string(),
         protocol: row.protocol,
         protocol_version: row.protocol_version,
-        algorithm: match attribute("load_balancing.algorithm.type") {
-            "least_outstanding_requests" => Algorithm::LeastOutstandingRequests,
-            "weighted_random" => Algorithm::WeightedRandom,
-            _ => Algorithm::RoundRobin,
-        },
-        stickiness: (attribute("stickiness.enabled") == "true").then(|| match attribute("stickiness.type") {
+        algorithm: if is_http { algorithm(attribute("load_balancing.algorithm.type")) } else { Algorithm::RoundRobin },
+        stickiness: is_set("stickiness.enabled").then(|| match attribute("stickiness.type") {
+            "source_ip" => Stickiness::SourceIp,
             "app_cookie" => Stickiness::AppCookie {
                 name: attribute("stickiness.app_cookie.cookie_name").to_owned(),
                 seconds: number(row, "stickiness.app_cookie.duration_seconds"),
             },
             _ => Stickiness::LbCookie { seconds: number(row, "stickiness.lb_cookie.duration_seconds") },
         }),
-        slow_start_seconds: number(row, "slow_start.duration_seconds"),
+        slow_start_seconds: if is_http { number(row, "slow_start.duration_seconds") } else { 0 },
         deregistration_delay_seconds: number(row, "deregistration_delay.timeout_seconds"),
+        connections: if is_http {
+            ConnectionAttributes::default()
+        } else {
+            ConnectionAttributes {
+                proxy_protocol_v2: is_set("proxy_protocol_v2.enabled"),
+                cut_when_deregistered: is_set("deregistration_delay.connection_termination.enabled"),
+                cut_when_unhealthy: is_set("target_health_state.unhealthy.connection_termination.enabled"),
+            }
+        },
         health_check: row.health_check.clone(),
         targets: tables.targets_of(&row.key()).map(target).collect(),
     }
 }
 
+fn algorithm(name: &str) -> Algorithm {
+    match name {
+        "least_outstanding_requests" => Algorithm::LeastOutstandingRequests,
+        "weighted_random" => Algorithm::WeightedRandom,
+        _ => Algorithm::RoundRobin,
+    }
+}
+
+/// Of the subnet that the address is in.
+fn zone_of(vpc: &Vpc, address: Ipv4Addr) -> Option<String> {
+    vpc.subnets.iter().find(|subnet| subnet.contains(address)).map(|subnet| subnet.zone.clone())
+}
+
 fn number(group: &TargetGroup, key: &str) -> u32 {
-    value(TARGET_GROUP, &group.attributes, key).parse().expect("judged when it was set")
+    value(table_of_group(group.protocol), &group.attributes, key).parse().expect("judged when it was set")
 }
 
 fn address_of(target: &Target) -> SocketAddr {

@@ -5,8 +5,9 @@ use std::net::{SocketAddr, SocketAddrV4};
 
 use edge::{Config, CookieKey, Edge};
 use model::edge::{
-    Action, Algorithm, Forward, HealthCheckSpec, ListenerProtocol, ListenerSpec, LoadBalancerAttributes,
-    LoadBalancerSpec, Matcher, ProtocolVersion, RuleSpec, Snapshot, TargetGroupSpec, TargetProtocol, TargetSpec,
+    Action, Algorithm, AnswerAttributes, CheckProtocol, ConnectionAttributes, Forward, HealthCheckSpec,
+    ListenerProtocol, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, Matcher, ProtocolVersion, RuleSpec,
+    Snapshot, TargetGroupSpec, TargetProtocol, TargetSpec,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -33,12 +34,15 @@ fn snapshot(listen: SocketAddrV4, targets: Vec<SocketAddr>) -> Snapshot {
         port: listen.port(),
         protocol: ListenerProtocol::Http,
         tls: None,
+        tcp_idle_timeout_seconds: 350,
+        answers: AnswerAttributes::default(),
         rules: vec![rule],
     };
     let load_balancer = LoadBalancerSpec {
         arn: "load-balancer".to_owned(),
         dns_name: "lb.localhost".to_owned(),
         addresses: vec![*listen.ip()],
+        zones: Default::default(),
         attributes: LoadBalancerAttributes::default(),
         listeners: vec![listener],
     };
@@ -50,8 +54,9 @@ fn snapshot(listen: SocketAddrV4, targets: Vec<SocketAddr>) -> Snapshot {
         stickiness: None,
         slow_start_seconds: 0,
         deregistration_delay_seconds: 30,
+        connections: ConnectionAttributes::default(),
         health_check: HealthCheckSpec {
-            protocol: TargetProtocol::Http,
+            protocol: CheckProtocol::Http,
             port: None,
             path: "/".to_owned(),
             interval_seconds: 5,
@@ -60,7 +65,7 @@ fn snapshot(listen: SocketAddrV4, targets: Vec<SocketAddr>) -> Snapshot {
             unhealthy_threshold: 2,
             matcher: Matcher::HttpCode(vec![(200, 399)]),
         },
-        targets: targets.into_iter().map(|address| TargetSpec { address, draining_since: None }).collect(),
+        targets: targets.into_iter().map(|address| TargetSpec { address, zone: None, draining_since: None }).collect(),
     };
     Snapshot { revision: 1, load_balancers: vec![load_balancer], target_groups: vec![group] }
 }

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use model::edge::{HealthCheckSpec, Matcher, ProtocolVersion, TargetProtocol};
+use model::edge::{CheckProtocol, HealthCheckSpec, Matcher, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -32,8 +32,9 @@ async fn ask(address: SocketAddr, check: &HealthCheckSpec, way: Way) -> Outcome 
     let Ok(stream) = dial::connect(address, way.source).await else { return Outcome::Refused };
     let Some(request) = request(address, check, way.version) else { return Outcome::Broken };
     let answered = match check.protocol {
-        TargetProtocol::Http => ask_over(stream, request, check, way.version).await,
-        TargetProtocol::Https => match tls::connect(stream, way.version != ProtocolVersion::Http1).await {
+        CheckProtocol::Tcp => return Outcome::Passed,
+        CheckProtocol::Http => ask_over(stream, request, check, way.version).await,
+        CheckProtocol::Https => match tls::connect(stream, way.version != ProtocolVersion::Http1).await {
             Ok(stream) => ask_over(stream, request, check, way.version).await,
             Err(_) => return Outcome::Broken,
         },

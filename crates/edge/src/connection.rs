@@ -1,4 +1,5 @@
-//! One client's connection: secured or not, HTTP/1, or HTTP/2 when it begins with its preface.
+//! One client's connection: secured or not; HTTP/1, or HTTP/2 when it begins with its preface, or whatever a network load
+//! balancer passes on.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use crate::activity::{Activity, Metered};
 use crate::limits::{HEAD_BYTES_MAX, RESET_STREAMS_MAX, STREAMS_MAX, TICK};
 use crate::listener::Listener;
 use crate::proxy::{self, Origin};
+use crate::stream::Caller;
 use crate::tls::{self, Agreed};
 
 pub type Builder = auto::Builder<TokioExecutor>;
@@ -48,24 +50,27 @@ pub struct Client {
 /// Until the client or the time-outs end it, or, once it is idle, its age, its listener's end or `shutdown`.
 pub async fn serve(builder: &Builder, worker: usize, client: Client, shutdown: &AtomicBool) {
     let Client { stream, address, listener, permit } = client;
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "a connection was lost at once");
-        return;
-    }
+    let local = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
+        Ok(local) => local,
+        Err(error) => return debug!(%error, "a connection was lost at once"),
+    };
     let served = listener.served();
-    let serving = Serving { worker, listener, address, permit, agreed: None };
-    let Some(acceptor) = &served.tls else { return serving.run(builder, stream, shutdown).await };
+    let Some(acceptor) = &served.tls else {
+        let serving = Serving { worker, listener, address, permit, agreed: None };
+        return serving.run(builder, stream, local, shutdown).await;
+    };
     match tls::accept(acceptor, stream).await {
         Ok(stream) => {
             let agreed = tls::agreed(stream.get_ref().1);
             drop(served);
-            Serving { agreed, ..serving }.run(builder, stream, shutdown).await;
+            let serving = Serving { worker, listener, address, permit, agreed };
+            serving.run(builder, stream, local, shutdown).await;
         }
         Err(error) => debug!(%error, "a connection could not be secured"),
     }
 }
 
-/// A connection that requests can come on.
+/// A connection that is secured, where it is to be.
 struct Serving {
     worker: usize,
     listener: Arc<Listener>,
@@ -76,6 +81,20 @@ struct Serving {
 
 impl Serving {
     async fn run(
+        self,
+        builder: &Builder,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        local: SocketAddr,
+        shutdown: &AtomicBool,
+    ) {
+        if self.listener.served().spec.protocol.is_http() {
+            return self.answer(builder, stream, shutdown).await;
+        }
+        let Self { worker, listener, address, permit, .. } = self;
+        Caller { worker, listener, client: address, local, permit }.serve(stream).await;
+    }
+
+    async fn answer(
         self,
         builder: &Builder,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,

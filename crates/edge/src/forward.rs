@@ -217,6 +217,7 @@ fn sticky_target<'a>(members: &'a Members, headers: &HeaderMap) -> Option<&'a Ar
             cookie::find(headers, name)?;
             cookie::find(headers, cookie::APPLICATION)?
         }
+        Stickiness::SourceIp => return None,
     };
     members.tagged(tag)
 }

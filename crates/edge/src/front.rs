@@ -31,6 +31,13 @@ pub async fn run(mut table: Table, mut commands: mpsc::Receiver<Command>) {
     }
 }
 
+/// Where a listener takes something in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Door {
+    Connections(SocketAddr),
+    Datagrams(SocketAddr),
+}
+
 /// What accepting needs.
 #[derive(Clone)]
 pub struct Doors {
@@ -45,15 +52,32 @@ impl Doors {
         Self { workers, next: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)), shared }
     }
 
-    /// Accepts on `address` until what is returned is aborted.
-    pub fn open(&self, arn: String, address: SocketAddr, listener: Arc<Listener>) -> AbortHandle {
+    /// Takes what comes there until what is returned is aborted.
+    pub fn open(&self, arn: String, door: Door, listener: Arc<Listener>) -> AbortHandle {
         let doors = self.clone();
-        tokio::spawn(async move { doors.accept(arn, address, listener).await }).abort_handle()
+        let opened = async move {
+            match door {
+                Door::Connections(address) => doors.accept(arn, address, listener).await,
+                Door::Datagrams(address) => doors.receive(arn, address, listener).await,
+            }
+        };
+        tokio::spawn(opened).abort_handle()
+    }
+
+    /// One worker has all of an address: their order is kept.
+    async fn receive(&self, arn: String, address: SocketAddr, listener: Arc<Listener>) {
+        let socket = until_bound(address, || bind_datagrams(address)).await;
+        let _bound = Bound::new(&self.shared, arn, address, socket.local_addr().unwrap_or(address));
+        let worker = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        let (_open, closed) = oneshot::channel();
+        let _ = self.workers[worker].send(Work::Datagrams { socket, listener, closed }).await;
+        // The worker goes on for as long as this is kept.
+        std::future::pending::<()>().await;
     }
 
     async fn accept(&self, arn: String, address: SocketAddr, listener: Arc<Listener>) {
-        let socket = bind(address).await;
-        let _bound = Bound::new(&self.shared, arn, address, &socket);
+        let socket = until_bound(address, || try_bind(address)).await;
+        let _bound = Bound::new(&self.shared, arn, address, socket.local_addr().unwrap_or(address));
         loop {
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
             match socket.accept().await {
@@ -83,11 +107,11 @@ impl Doors {
 }
 
 /// Tries until it can be: the address may come to the machine later, and its last user may yet go.
-async fn bind(address: SocketAddr) -> TcpListener {
+async fn until_bound<T>(address: SocketAddr, bind: impl Fn() -> std::io::Result<T>) -> T {
     let mut told = None;
     loop {
-        match try_bind(address) {
-            Ok(listener) => return listener,
+        match bind() {
+            Ok(socket) => return socket,
             Err(error) if told == Some(error.kind()) => {}
             Err(error) => {
                 warn!(%address, %error, "a listener's address cannot be listened on");
@@ -105,6 +129,12 @@ fn try_bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+fn bind_datagrams(address: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind(address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
 /// Says where a listener listens, as long as it does.
 struct Bound<'a> {
     shared: &'a Shared,
@@ -113,8 +143,7 @@ struct Bound<'a> {
 }
 
 impl<'a> Bound<'a> {
-    fn new(shared: &'a Shared, arn: String, address: SocketAddr, socket: &TcpListener) -> Self {
-        let local = socket.local_addr().unwrap_or(address);
+    fn new(shared: &'a Shared, arn: String, address: SocketAddr, local: SocketAddr) -> Self {
         shared.bound.send_modify(|bound| {
             bound.entry(arn.clone()).or_insert_with(BTreeMap::new).insert(address, local);
         });

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use model::Timestamp;
-use model::edge::{Algorithm, TargetGroupSpec, TargetState};
+use model::edge::{Algorithm, Stickiness, TargetGroupSpec, TargetState};
 use tokio::sync::Notify;
 
 use crate::balance::{self, Candidate};
+use crate::flow;
 use crate::target::Target;
 use crate::upstream::Way;
 
@@ -46,6 +47,20 @@ impl Members {
 
     pub fn way(&self) -> Way {
         Way { protocol: self.spec.protocol, version: self.spec.protocol_version, source: self.source }
+    }
+
+    pub fn is_sticky_by_source(&self) -> bool {
+        self.spec.stickiness == Some(Stickiness::SourceIp)
+    }
+
+    /// The serving target that has a flow, but for those that were tried: one of the zone, if there is one there.
+    pub fn of_flow(&self, flow: u64, zone: Option<&str>, tried: &[Arc<Target>]) -> Option<Arc<Target>> {
+        let is_tried = |target: &Arc<Target>| tried.iter().any(|tried| Arc::ptr_eq(tried, target));
+        let left = || self.serving.iter().filter(|target| !is_tried(target));
+        let is_near = |target: &&Arc<Target>| target.zone.as_deref() == zone;
+        let near: Vec<&Arc<Target>> = left().filter(is_near).collect();
+        let from = if zone.is_none() || near.is_empty() { left().collect() } else { near };
+        flow::choose(from.iter().map(|target| target.seed), flow).map(|index| from[index].clone())
     }
 
     /// The serving target that a cookie names.

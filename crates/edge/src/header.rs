@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, SERVER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use model::edge::{ForwardedFor, LoadBalancerAttributes};
+use model::edge::{AnswerAttributes, ForwardedFor, LoadBalancerAttributes};
 
 use crate::tls::Agreed;
 
@@ -152,6 +152,30 @@ fn append_forwarded_for(headers: &mut HeaderMap, hop: &Hop) {
         brought => HeaderValue::from_bytes(&[&brought.join(&b", "[..]), client.as_bytes()].join(&b", "[..])),
     };
     headers.insert(FORWARDED_FOR, value.expect("made of values and an address"));
+}
+
+/// What every answer of a listener gets, whoever has answered.
+#[derive(Debug, Default)]
+pub struct AnswerHeaders {
+    hides_server: bool,
+    set: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl AnswerHeaders {
+    /// What is no header is left out.
+    pub fn new(attributes: &AnswerAttributes) -> Self {
+        let header = |(name, value): &(String, String)| Some((name.parse().ok()?, value.parse().ok()?));
+        Self { hides_server: !attributes.server, set: attributes.headers.iter().filter_map(header).collect() }
+    }
+
+    pub fn put(&self, headers: &mut HeaderMap) {
+        if self.hides_server {
+            headers.remove(SERVER);
+        }
+        for (name, value) in &self.set {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
 }
 
 /// The host that a request is for, with its port as it came; empty when HTTP/1.0 names none.

@@ -148,7 +148,7 @@ mod tests {
 
     fn spec() -> HealthCheckSpec {
         HealthCheckSpec {
-            protocol: model::edge::TargetProtocol::Http,
+            protocol: model::edge::CheckProtocol::Http,
             port: None,
             path: "/".to_owned(),
             interval_seconds: 30,

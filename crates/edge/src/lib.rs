@@ -7,17 +7,18 @@
 //!   front: one thread. table ── listeners (accept) ── checks of targets
 //!               │ connections, in turn
 //!               ▼
-//!   workers: a thread each. tls ── connection ── proxy (framing, rule, action) ── forward (group, target) ── upstream
+//!   workers: a thread each. tls ─┬─ connection ── proxy (framing, rule, action) ── forward (group, target) ── upstream
+//!                                └─ stream, datagram (flow, target)
 //! ```
 //! A worker has its own runtime, its own clients and its own connections to targets, so a request never changes threads.
 //! What it reads of the table is swapped whole: a request sees one state of its listener and one of its group.
 //!
-//! Pure, with time and randomness passed in: `pattern`, `rule`, `redirect`, `balance`, `certificate`, `cookie`, `health`, `framing`,
-//! `header`, `trace_id`. All else does I/O.
+//! Pure, with time and randomness passed in: `pattern`, `rule`, `redirect`, `balance`, `certificate`, `cookie`, `flow`,
+//! `health`, `framing`, `header`, `proxy_protocol`, `trace_id`. All else does I/O.
 //!
 //! The name server of tasks is a part of it too, apart from the rest: see [`dns`].
 //!
-//! What it does not do: network load balancers; it judges no configuration and remembers nothing.
+//! What it does not do: keep a client's address towards targets; it judges no configuration and remembers nothing.
 //!
 //! Invariants
 //! - A request's bytes go to at most one target, unless the request is one that may be repeated (see `forward`).
@@ -33,10 +34,12 @@ mod check;
 mod clock;
 mod connection;
 pub mod cookie;
+mod datagram;
 mod dial;
 pub mod dns;
 mod edge;
 mod facts;
+pub mod flow;
 mod forward;
 pub mod framing;
 mod front;
@@ -48,10 +51,12 @@ mod listener;
 mod page;
 pub mod pattern;
 mod proxy;
+pub mod proxy_protocol;
 mod random;
 pub mod redirect;
 pub mod rule;
 pub mod simulated;
+mod stream;
 mod table;
 mod target;
 mod tls;

@@ -20,6 +20,12 @@ pub const URI_BYTES_MAX: usize = 16 << 10;
 pub const ANSWER_HEAD_BYTES_MAX: usize = 32 << 10;
 /// Addresses in X-Forwarded-For.
 pub const FORWARDED_FOR_MAX: usize = 30;
+/// Flows of datagrams of one listener on one address.
+pub const FLOWS_MAX: usize = 16_384;
+/// After which a flow in which nothing happens is over, as AWS has it.
+pub const FLOW_IDLE_LIMIT: Duration = Duration::from_secs(120);
+/// The largest datagram that there can be.
+pub const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// From a head's first byte to its last; the idle time-out when that is shorter.
 pub const HEAD_LIMIT: Duration = Duration::from_secs(20);
 /// To agree with a client on how its connection is secured.

@@ -1,18 +1,20 @@
 //! A listener as requests see it: rules ready to be asked, and what each of them does.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use model::edge::{Action, Forward, ListenerSpec, LoadBalancerAttributes, Redirect, TargetGroupSpec};
+use model::edge::{Action, Forward, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, Redirect, TargetGroupSpec};
 use tokio_rustls::TlsAcceptor;
 
 use crate::cookie::CookieKey;
-use crate::group::Group;
+use crate::group::{Group, Members};
+use crate::header::AnswerHeaders;
 use crate::rule::Rules;
-use crate::tls;
+use crate::{balance, random, tls};
 
 /// Stays the same while its rules change, so that connections need not be opened anew.
 #[derive(Debug)]
@@ -25,6 +27,9 @@ pub struct Listener {
 pub struct Served {
     pub spec: ListenerSpec,
     pub attributes: LoadBalancerAttributes,
+    /// Of the addresses whose connections stay in their zone.
+    pub zones: BTreeMap<IpAddr, String>,
+    pub headers: AnswerHeaders,
     /// Of a secured one.
     pub tls: Option<TlsAcceptor>,
     pub rules: Rules,
@@ -77,11 +82,10 @@ impl Listener {
 }
 
 /// As before when it can be, so that clients can resume what they have agreed on.
-fn tls_of(spec: &ListenerSpec, attributes: &LoadBalancerAttributes, before: Option<&Served>) -> Option<TlsAcceptor> {
-    let is_same = |before: &&Served| before.spec.tls == spec.tls && before.attributes.http2 == attributes.http2;
-    match before.filter(is_same) {
+fn tls_of(spec: &ListenerSpec, before: Option<&Served>) -> Option<TlsAcceptor> {
+    match before.filter(|before| before.spec.tls == spec.tls) {
         Some(before) => before.tls.clone(),
-        None => spec.tls.as_ref().map(|tls| tls::acceptor(tls, attributes.http2)),
+        None => spec.tls.as_ref().map(tls::acceptor),
     }
 }
 
@@ -94,22 +98,36 @@ impl std::fmt::Debug for Served {
 impl Served {
     pub fn new(
         spec: &ListenerSpec,
-        attributes: &LoadBalancerAttributes,
+        load_balancer: &LoadBalancerSpec,
         groups: &BTreeMap<String, Arc<Group>>,
         key: &CookieKey,
         before: Option<&Self>,
     ) -> Self {
         Self {
-            tls: tls_of(spec, attributes, before),
+            zones: load_balancer.zones.iter().map(|(ip, zone)| (IpAddr::V4(*ip), zone.clone())).collect(),
+            headers: AnswerHeaders::new(&spec.answers),
+            tls: tls_of(spec, before),
             rules: Rules::new(spec.rules.iter().map(|rule| rule.conditions.as_slice())),
             routes: spec.rules.iter().map(|rule| Route::new(&rule.arn, &rule.action, groups, key)).collect(),
-            attributes: attributes.clone(),
+            attributes: load_balancer.attributes.clone(),
             spec: spec.clone(),
         }
     }
 
     pub fn idle_limit(&self) -> Duration {
         Duration::from_secs(self.attributes.idle_timeout_seconds.max(1).into())
+    }
+
+    /// Of connections that are passed on as they are.
+    pub fn stream_idle_limit(&self) -> Duration {
+        Duration::from_secs(self.spec.tcp_idle_timeout_seconds.max(1).into())
+    }
+
+    /// Where a connection or a flow goes that begins now: no rule but the default one looks at it.
+    pub fn members(&self) -> Option<Arc<Members>> {
+        let Some(Route::Forward(forwarding)) = self.routes.last() else { return None };
+        let index = balance::group(forwarding.choices.iter().map(|choice| choice.weight), random::next())?;
+        Some(forwarding.choices[index].group.members())
     }
 
     pub fn age_limit(&self) -> Duration {
@@ -150,8 +168,9 @@ fn nobody(arn: &str) -> Arc<Group> {
         stickiness: None,
         slow_start_seconds: 0,
         deregistration_delay_seconds: 0,
+        connections: model::edge::ConnectionAttributes::default(),
         health_check: model::edge::HealthCheckSpec {
-            protocol: model::edge::TargetProtocol::Http,
+            protocol: model::edge::CheckProtocol::Http,
             port: None,
             path: "/".to_owned(),
             interval_seconds: 30,

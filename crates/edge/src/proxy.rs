@@ -37,10 +37,16 @@ pub async fn answer(origin: Arc<Origin>, request: Request<Incoming>) -> Response
     }
     let request = Request::from_parts(parts, incoming);
     let served = origin.listener.served();
-    match find(&served, &request, origin.client) {
-        Some(Route::Forward(forwarding)) => forward(&origin, &served, forwarding, request).await,
+    let mut response = act(&origin, &served, request).await;
+    served.headers.put(response.headers_mut());
+    response
+}
+
+async fn act(origin: &Origin, served: &Served, request: Request<Incoming>) -> Response<Body> {
+    match find(served, &request, origin.client) {
+        Some(Route::Forward(forwarding)) => forward(origin, served, forwarding, request).await,
         Some(Route::Redirect(to)) => {
-            page::redirect(to.status, &location(to, &served, &request, origin.agreed.is_some()))
+            page::redirect(to.status, &location(to, served, &request, origin.agreed.is_some()))
         }
         Some(Route::FixedResponse { status, content_type, body }) => {
             page::fixed(*status, content_type.as_deref(), body)

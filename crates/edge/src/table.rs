@@ -14,11 +14,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::cookie::CookieKey;
 use crate::edge::Shared;
 use crate::facts::Facts;
-use crate::front::Doors;
+use crate::front::{Door, Doors};
 use crate::group::Group;
 use crate::listener::{Listener, Served};
 use crate::target::Target;
-use crate::watch::{Role, Watch};
+use crate::watch::{self, Role, Watch};
 
 pub struct Table {
     revision: Option<u64>,
@@ -48,8 +48,9 @@ struct ListenerEntry {
     listener: Arc<Listener>,
     spec: ListenerSpec,
     attributes: LoadBalancerAttributes,
-    /// Accepting, by address.
-    doors: BTreeMap<SocketAddr, AbortHandle>,
+    zones: BTreeMap<Ipv4Addr, String>,
+    /// What is open.
+    doors: BTreeMap<Door, AbortHandle>,
 }
 
 impl Table {
@@ -101,13 +102,13 @@ impl Table {
         }
         entry.spec = spec.clone();
         let mut before = std::mem::take(&mut entry.targets);
-        for TargetSpec { address, draining_since } in targets {
+        for TargetSpec { address, zone, draining_since } in targets {
             let role = role(source.is_some(), draining_since);
             let put = match before.remove(&address) {
                 Some(same) if same.role == role => same,
                 found => {
                     let target = found.map(TargetEntry::release).unwrap_or_else(|| {
-                        Target::new(address, self.key.tag_of_target(&spec.arn, address), self.workers)
+                        Target::new(address, zone, self.key.tag_of_target(&spec.arn, address), self.workers)
                     });
                     TargetEntry::start(target, role, &entry.group, &self.shared.facts, &mut self.watches)
                 }
@@ -115,7 +116,8 @@ impl Table {
             entry.targets.insert(address, put);
         }
         entry.group.set(spec, source.flatten(), entry.targets.values().map(|entry| entry.target.clone()).collect());
-        before.into_values().for_each(TargetEntry::end);
+        let cuts = watch::cuts_deregistered(&entry.spec);
+        before.into_values().for_each(|gone| if cuts { gone.end() } else { drop(gone.release()) });
     }
 
     fn put_listeners(&mut self, load_balancers: &[LoadBalancerSpec], groups_changed: bool) {
@@ -129,13 +131,12 @@ impl Table {
             stays
         });
         for (load_balancer, spec) in listeners(load_balancers) {
-            let attributes = &load_balancer.attributes;
-            let is_same = self
-                .listeners
-                .get(&spec.arn)
-                .is_some_and(|entry| entry.spec == *spec && entry.attributes == *attributes && !groups_changed);
+            let is_same = self.listeners.get(&spec.arn).is_some_and(|entry| {
+                let LoadBalancerSpec { attributes, zones, .. } = load_balancer;
+                entry.spec == *spec && entry.attributes == *attributes && entry.zones == *zones && !groups_changed
+            });
             if !is_same {
-                self.put_listener(spec, attributes, &groups);
+                self.put_listener(spec, load_balancer, &groups);
             }
             self.put_doors(load_balancer, spec);
         }
@@ -144,22 +145,25 @@ impl Table {
     fn put_listener(
         &mut self,
         spec: &ListenerSpec,
-        attributes: &LoadBalancerAttributes,
+        load_balancer: &LoadBalancerSpec,
         groups: &BTreeMap<String, Arc<Group>>,
     ) {
+        let LoadBalancerSpec { attributes, zones, .. } = load_balancer;
         let before = self.listeners.get(&spec.arn).map(|entry| entry.listener.served());
-        let served = Served::new(spec, attributes, groups, &self.key, before.as_deref());
+        let served = Served::new(spec, load_balancer, groups, &self.key, before.as_deref());
         match self.listeners.get_mut(&spec.arn) {
             Some(entry) => {
                 entry.listener.set(served);
                 entry.spec = spec.clone();
                 entry.attributes = attributes.clone();
+                entry.zones = zones.clone();
             }
             None => {
                 let entry = ListenerEntry {
                     listener: Listener::new(served),
                     spec: spec.clone(),
                     attributes: attributes.clone(),
+                    zones: zones.clone(),
                     doors: BTreeMap::new(),
                 };
                 self.listeners.insert(spec.arn.clone(), entry);
@@ -170,17 +174,24 @@ impl Table {
     fn put_doors(&mut self, load_balancer: &LoadBalancerSpec, spec: &ListenerSpec) {
         let Some(entry) = self.listeners.get_mut(&spec.arn) else { return };
         let addresses = load_balancer.addresses.iter().map(|ip| SocketAddr::from((*ip, spec.port)));
-        let wanted: BTreeSet<SocketAddr> = addresses.collect();
-        entry.doors.retain(|address, door| {
-            let stays = wanted.contains(address);
+        let doors = addresses.flat_map(|address| {
+            let kinds = [
+                (spec.protocol.has_connections(), Door::Connections(address)),
+                (spec.protocol.has_datagrams(), Door::Datagrams(address)),
+            ];
+            kinds.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, door)| door)
+        });
+        let wanted: BTreeSet<Door> = doors.collect();
+        entry.doors.retain(|door, opened| {
+            let stays = wanted.contains(door);
             if !stays {
-                door.abort();
+                opened.abort();
             }
             stays
         });
-        for address in wanted {
-            let open = || self.doors.open(spec.arn.clone(), address, entry.listener.clone());
-            entry.doors.entry(address).or_insert_with(open);
+        for door in wanted {
+            let open = || self.doors.open(spec.arn.clone(), door, entry.listener.clone());
+            entry.doors.entry(door).or_insert_with(open);
         }
     }
 

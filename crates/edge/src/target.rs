@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::body::RequestBody;
+use crate::flow;
 use crate::limits::{IDLE_CONNECTION_LIMIT, IDLE_CONNECTIONS_MAX, STREAMS_PER_CONNECTION};
 
 const NOT_WARMING: i64 = i64::MIN;
@@ -19,6 +20,9 @@ const NOT_WARMING: i64 = i64::MIN;
 #[derive(Debug)]
 pub struct Target {
     pub address: SocketAddr,
+    pub zone: Option<String>,
+    /// What flows find it by.
+    pub seed: u64,
     /// What a cookie that leads here holds.
     pub tag: String,
     state: AtomicU8,
@@ -42,9 +46,11 @@ struct Connections {
 }
 
 impl Target {
-    pub fn new(address: SocketAddr, tag: String, workers: usize) -> Arc<Self> {
+    pub fn new(address: SocketAddr, zone: Option<String>, tag: String, workers: usize) -> Arc<Self> {
         Arc::new(Self {
             address,
+            zone,
+            seed: flow::seed(address),
             tag,
             state: AtomicU8::new(TargetState::Initial as u8),
             warming_since: AtomicI64::new(NOT_WARMING),
@@ -101,9 +107,14 @@ impl Target {
         }
     }
 
-    /// Ends whatever is under way.
+    /// Ends whatever is under way, and whatever would come yet.
     pub fn cut(&self) {
         self.is_cut.store(true, Ordering::SeqCst);
+        self.sever();
+    }
+
+    /// Ends whatever is under way.
+    pub fn sever(&self) {
         for connections in &self.connections {
             let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
             connections.tasks.drain(..).for_each(|task| task.abort());

@@ -44,8 +44,8 @@ pub struct Agreed {
     pub cipher: &'static str,
 }
 
-/// What a listener does with a client's first bytes. `http2`: it is offered besides HTTP/1.1.
-pub fn acceptor(spec: &TlsSpec, http2: bool) -> TlsAcceptor {
+/// What a listener does with a client's first bytes.
+pub fn acceptor(spec: &TlsSpec) -> TlsAcceptor {
     let policy = ssl_policy::find(&spec.policy).or_else(|| ssl_policy::find(ssl_policy::DEFAULT));
     let policy = policy.expect("the default policy is served");
     let builder = ServerConfig::builder_with_provider(Arc::new(provider(policy)));
@@ -53,7 +53,7 @@ pub fn acceptor(spec: &TlsSpec, http2: bool) -> TlsAcceptor {
     let certificates = Arc::new(Certificates::new(&spec.certificates));
     let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
     config.ignore_client_order = true;
-    config.alpn_protocols = if http2 { vec![HTTP2.to_vec(), HTTP1.to_vec()] } else { vec![HTTP1.to_vec()] };
+    config.alpn_protocols = spec.protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     // Without one, clients that come back do a whole handshake.
     if let Ok(ticketer) = aws_lc_rs::Ticketer::new() {
         config.ticketer = ticketer;
@@ -96,22 +96,31 @@ async fn within<T>(limit: Duration, shaking: impl Future<Output = io::Result<T>>
     timeout(limit, shaking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Secures a connection to a target. Its own limit is the caller's matter.
+/// Secures a connection to a target for requests. Its own limit is the caller's matter.
 pub async fn connect(stream: TcpStream, http2: bool) -> io::Result<client::TlsStream<TcpStream>> {
-    static HTTP1_ONLY: LazyLock<TlsConnector> = LazyLock::new(|| connector(HTTP1));
-    static HTTP2_ONLY: LazyLock<TlsConnector> = LazyLock::new(|| connector(HTTP2));
-    let connector = if http2 { &HTTP2_ONLY } else { &HTTP1_ONLY };
+    static HTTP1_ONLY: LazyLock<TlsConnector> = LazyLock::new(|| connector(&[HTTP1]));
+    static HTTP2_ONLY: LazyLock<TlsConnector> = LazyLock::new(|| connector(&[HTTP2]));
+    connect_with(if http2 { &HTTP2_ONLY } else { &HTTP1_ONLY }, stream).await
+}
+
+/// The same for bytes of which nobody here knows what they mean.
+pub async fn connect_raw(stream: TcpStream) -> io::Result<client::TlsStream<TcpStream>> {
+    static RAW: LazyLock<TlsConnector> = LazyLock::new(|| connector(&[]));
+    connect_with(&RAW, stream).await
+}
+
+async fn connect_with(connector: &TlsConnector, stream: TcpStream) -> io::Result<client::TlsStream<TcpStream>> {
     let name = ServerName::IpAddress(stream.peer_addr()?.ip().into());
     connector.connect(name, stream).await
 }
 
-fn connector(protocol: &[u8]) -> TlsConnector {
+fn connector(protocols: &[&[u8]]) -> TlsConnector {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone());
     let builder = builder.with_safe_default_protocol_versions().expect("the provider has ciphers of each version");
     let mut config =
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     TlsConnector::from(Arc::new(config))
 }
 

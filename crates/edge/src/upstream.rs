@@ -64,13 +64,11 @@ impl Link {
     pub async fn open(target: &Arc<Target>, way: Way, worker: usize) -> Result<Self, Error> {
         let opening = async {
             let stream = dial::connect(target.address, way.source).await?;
-            match way.protocol {
-                TargetProtocol::Http => Self::over(target, stream, way.version, worker).await,
-                TargetProtocol::Https => {
-                    let stream = tls::connect(stream, way.version != ProtocolVersion::Http1).await?;
-                    Self::over(target, stream, way.version, worker).await
-                }
+            if !way.protocol.is_secured() {
+                return Self::over(target, stream, way.version, worker).await;
             }
+            let stream = tls::connect(stream, way.version != ProtocolVersion::Http1).await?;
+            Self::over(target, stream, way.version, worker).await
         };
         timeout(CONNECT_LIMIT, opening).await.map_err(|_| Error::TimedOut)?
     }

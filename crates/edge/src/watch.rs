@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::Timestamp;
-use model::edge::{TargetHealth, TargetReason, TargetState};
+use model::edge::{TargetGroupSpec, TargetHealth, TargetReason, TargetState};
 use tokio::time::{sleep, timeout};
 
 use crate::facts::Facts;
@@ -30,6 +30,11 @@ pub struct Watch {
     pub group: Arc<Group>,
     pub target: Arc<Target>,
     pub facts: Arc<Facts>,
+}
+
+/// Whether what a deregistered target has yet to do ends with its delay: requests do, connections only where asked.
+pub fn cuts_deregistered(group: &TargetGroupSpec) -> bool {
+    group.protocol.is_http() || group.connections.cut_when_deregistered
 }
 
 impl Watch {
@@ -61,6 +66,9 @@ impl Watch {
             if health.state != before.state {
                 let warms = health.state == TargetState::Healthy && self.is_after_others();
                 self.turn(health.state, warms.then_some(now));
+                if health.state == TargetState::Unhealthy && spec.connections.cut_when_unhealthy {
+                    self.target.sever();
+                }
             }
             if (health.state, health.explain()) != (before.state, before.explain()) {
                 self.tell_health(&health);
@@ -94,7 +102,8 @@ impl Watch {
         tell(false);
         let delay = self.group.members().spec.deregistration_delay_seconds;
         let rest = Duration::from_secs(delay.into()).saturating_sub(clock::now().since(since));
-        if timeout(rest, self.target.empty()).await.is_err() {
+        let is_over = timeout(rest, self.target.empty()).await.is_err();
+        if is_over && cuts_deregistered(&self.group.members().spec) {
             self.target.cut();
             self.target.empty().await;
         }

@@ -15,6 +15,7 @@ use tracing::debug;
 use crate::activity::Activity;
 use crate::body::Body;
 use crate::connection::{self, Client};
+use crate::datagram::Datagrams;
 use crate::limits::{SHUTDOWN_LIMIT, WORK_QUEUE};
 use crate::listener::Listener;
 use crate::proxy::{self, Origin};
@@ -26,6 +27,8 @@ pub enum Work {
         listener: Arc<Listener>,
         permit: OwnedSemaphorePermit,
     },
+    /// A socket on which datagrams come, until it is closed.
+    Datagrams { socket: std::net::UdpSocket, listener: Arc<Listener>, closed: oneshot::Receiver<()> },
     /// From another server's connection.
     Request {
         request: Box<Request<Incoming>>,
@@ -73,6 +76,10 @@ async fn run(index: usize, mut work: mpsc::Receiver<Work>, shutdown: Arc<AtomicB
                     drop(alive);
                 });
             }
+            Work::Datagrams { socket, listener, closed } => match Datagrams::new(index, listener, socket) {
+                Ok(datagrams) => drop(tokio::spawn(datagrams.serve(closed))),
+                Err(error) => debug!(%error, "a socket was lost on its way to a worker"),
+            },
             Work::Request { request, address, listener, answer } => {
                 let origin = Arc::new(Origin {
                     worker: index,

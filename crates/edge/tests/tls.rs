@@ -10,8 +10,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::certificate::PrivateKey;
 use model::edge::{
-    CertificateSpec, ListenerProtocol, ListenerSpec, LoadBalancerSpec, ProtocolVersion, RuleSpec, Snapshot,
-    TargetProtocol, TargetState, TlsSpec,
+    CertificateSpec, CheckProtocol, ListenerProtocol, ListenerSpec, LoadBalancerSpec, ProtocolVersion, RuleSpec,
+    Snapshot, TargetProtocol, TargetState, TlsSpec,
 };
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -46,7 +46,11 @@ fn secured(policy: &str, certificates: &[&CertificateSpec], rules: Vec<RuleSpec>
     let certificates = certificates.iter().copied().cloned().collect();
     ListenerSpec {
         protocol: ListenerProtocol::Https,
-        tls: Some(TlsSpec { policy: policy.to_owned(), certificates }),
+        tls: Some(TlsSpec {
+            policy: policy.to_owned(),
+            protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
+            certificates,
+        }),
         ..listener(LISTENER, rules)
     }
 }
@@ -158,7 +162,10 @@ async fn http2_is_spoken_where_it_is_agreed_on_and_allowed() {
     let own = certificate(&["a.com"]);
     let check = async |is_allowed: bool, offered: &[&str], expected: Option<&str>| {
         let mut snapshot = answering(POLICY, &[&own]);
-        snapshot.load_balancers[0].attributes.http2 = is_allowed;
+        if !is_allowed {
+            let tls = snapshot.load_balancers[0].listeners[0].tls.as_mut().expect("it is secured");
+            tls.protocols = vec!["http/1.1".to_owned()];
+        }
         let site = Site::start(snapshot).await;
         let trusted = [&own];
         let offer = Offer { protocols: offered, ..Offer::to("a.com", &trusted) };
@@ -271,7 +278,7 @@ async fn targets_may_be_secured_by_certificates_that_nobody_knows() {
         let mut spec = group("group/a", &[]);
         spec.protocol = TargetProtocol::Https;
         spec.protocol_version = version;
-        spec.health_check.protocol = TargetProtocol::Https;
+        spec.health_check.protocol = CheckProtocol::Https;
         let address = tunnel_to(backend.address, &own, protocol).await;
         spec.targets = vec![support::target(address)];
         let site = Site::healthy(plain(1, spec)).await;

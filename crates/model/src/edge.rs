@@ -11,6 +11,7 @@
 //!
 //! AWS's words throughout; what an attribute does is said where it is not plain from its name.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
@@ -27,7 +28,7 @@ pub struct Snapshot {
     pub target_groups: Vec<TargetGroupSpec>,
 }
 
-/// An application load balancer.
+/// A load balancer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadBalancerSpec {
     pub arn: String,
@@ -35,6 +36,9 @@ pub struct LoadBalancerSpec {
     pub dns_name: String,
     /// That its listeners bind. They are on an interface of this machine already.
     pub addresses: Vec<Ipv4Addr>,
+    /// The zones of the addresses, when what comes to an address stays in its zone.
+    pub zones: BTreeMap<Ipv4Addr, String>,
+    /// Of an application load balancer.
     pub attributes: LoadBalancerAttributes,
     pub listeners: Vec<ListenerSpec>,
 }
@@ -93,7 +97,12 @@ pub struct ListenerSpec {
     pub protocol: ListenerProtocol,
     /// Of those protocols that are secured.
     pub tls: Option<TlsSpec>,
-    /// In the order of their priority. The last one is the default rule, without conditions.
+    /// `tcp.idle_timeout.seconds`, of a network load balancer.
+    pub tcp_idle_timeout_seconds: u32,
+    /// Of an application load balancer.
+    pub answers: AnswerAttributes,
+    /// In the order of their priority. The last one is the default rule, without conditions. The listeners of a network
+    /// load balancer have that one only, and it forwards.
     pub rules: Vec<RuleSpec>,
 }
 
@@ -102,6 +111,10 @@ pub enum ListenerProtocol {
     #[default]
     Http,
     Https,
+    Tcp,
+    Tls,
+    Udp,
+    TcpUdp,
 }
 
 impl ListenerProtocol {
@@ -110,11 +123,54 @@ impl ListenerProtocol {
         match self {
             Self::Http => "HTTP",
             Self::Https => "HTTPS",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Udp => "UDP",
+            Self::TcpUdp => "TCP_UDP",
         }
     }
 
     pub const fn is_secured(self) -> bool {
-        matches!(self, Self::Https)
+        matches!(self, Self::Https | Self::Tls)
+    }
+
+    /// It has requests, so that each can go another way: what application load balancers speak.
+    pub const fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    /// Whether it passes on to targets that speak `target`, as AWS pairs them.
+    pub const fn takes(self, target: TargetProtocol) -> bool {
+        match self {
+            Self::Http | Self::Https => target.is_http(),
+            Self::Tcp => matches!(target, TargetProtocol::Tcp),
+            Self::Tls => matches!(target, TargetProtocol::Tcp | TargetProtocol::Tls),
+            Self::Udp => matches!(target, TargetProtocol::Udp),
+            Self::TcpUdp => matches!(target, TargetProtocol::TcpUdp),
+        }
+    }
+
+    pub const fn has_connections(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+
+    pub const fn has_datagrams(self) -> bool {
+        matches!(self, Self::Udp | Self::TcpUdp)
+    }
+}
+
+/// What becomes of the headers of answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerAttributes {
+    /// `routing.http.response.server.enabled`: they tell what has answered.
+    pub server: bool,
+    /// `routing.http.response.….header_value`: set whatever the target says, by name in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Default for AnswerAttributes {
+    fn default() -> Self {
+        Self { server: true, headers: Vec::new() }
     }
 }
 
@@ -123,6 +179,8 @@ impl ListenerProtocol {
 pub struct TlsSpec {
     /// The name of a policy of [`ssl_policy`](crate::ssl_policy).
     pub policy: String,
+    /// What may be spoken over it (ALPN), in order of preference. With none, that is nobody's matter.
+    pub protocols: Vec<String>,
     /// The first one is the default, for clients that name no host or none that another one is for.
     pub certificates: Vec<CertificateSpec>,
 }
@@ -222,6 +280,8 @@ pub struct TargetGroupSpec {
     /// Zero: off.
     pub slow_start_seconds: u32,
     pub deregistration_delay_seconds: u32,
+    /// Of groups of network load balancers.
+    pub connections: ConnectionAttributes,
     pub health_check: HealthCheckSpec,
     pub targets: Vec<TargetSpec>,
 }
@@ -232,6 +292,10 @@ pub enum TargetProtocol {
     #[default]
     Http,
     Https,
+    Tcp,
+    Tls,
+    Udp,
+    TcpUdp,
 }
 
 impl TargetProtocol {
@@ -240,6 +304,40 @@ impl TargetProtocol {
         match self {
             Self::Http => "HTTP",
             Self::Https => "HTTPS",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Udp => "UDP",
+            Self::TcpUdp => "TCP_UDP",
+        }
+    }
+
+    /// What application load balancers speak.
+    pub const fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    pub const fn is_secured(self) -> bool {
+        matches!(self, Self::Https | Self::Tls)
+    }
+}
+
+/// How a target is asked for its health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CheckProtocol {
+    #[default]
+    Http,
+    Https,
+    /// It takes a connection.
+    Tcp,
+}
+
+impl CheckProtocol {
+    /// In AWS's words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "HTTP",
+            Self::Https => "HTTPS",
+            Self::Tcp => "TCP",
         }
     }
 }
@@ -261,16 +359,36 @@ pub enum Algorithm {
     WeightedRandom,
 }
 
+/// What becomes of connections that are passed on as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionAttributes {
+    /// `proxy_protocol_v2.enabled`: a target is told first who the client is.
+    pub proxy_protocol_v2: bool,
+    /// `deregistration_delay.connection_termination.enabled`: a target's connections are cut when the delay is over;
+    /// otherwise they go on until one end closes them.
+    pub cut_when_deregistered: bool,
+    /// `target_health_state.unhealthy.connection_termination.enabled`: a target's connections are cut when it turns
+    /// unhealthy.
+    pub cut_when_unhealthy: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stickiness {
-    LbCookie { seconds: u32 },
-    AppCookie { name: String, seconds: u32 },
+    LbCookie {
+        seconds: u32,
+    },
+    AppCookie {
+        name: String,
+        seconds: u32,
+    },
+    /// Of connections: those of one client go to one target.
+    SourceIp,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthCheckSpec {
     #[serde(default)]
-    pub protocol: TargetProtocol,
+    pub protocol: CheckProtocol,
     /// `None`: `traffic-port`.
     pub port: Option<u16>,
     pub path: String,
@@ -291,6 +409,7 @@ pub enum Matcher {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetSpec {
     pub address: SocketAddr,
+    pub zone: Option<String>,
     /// Deregistered at that time. It gets no new requests; those that it has may go on for the group's deregistration
     /// delay, then they are cut off. It leaves the snapshot after that, or sooner when it is [`TargetHealth::drained`].
     pub draining_since: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! Application load balancers: listeners, rules, target groups and their targets (Elastic Load Balancing v2).
+//! Load balancers: listeners, rules, target groups and their targets (Elastic Load Balancing v2).
 //!
 //! ```text
 //! LoadBalancer ─┬─ Listener (a port) ─┬─ Rule (by priority) ─▶ Action ─▶ TargetGroup ─┬─ Target (address and port)
@@ -27,11 +27,31 @@ pub type RuleKey = (Scope, String, String, String);
 /// Scope, name of the target group, address, port.
 pub type TargetKey = (Scope, String, Ipv4Addr, u16);
 
+/// What a load balancer balances: an application one requests, a network one connections and datagrams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoadBalancerKind {
+    #[default]
+    Application,
+    Network,
+}
+
+impl LoadBalancerKind {
+    /// As ARNs have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Application => "app",
+            Self::Network => "net",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadBalancer {
     pub scope: Scope,
     pub name: String,
     pub id: String,
+    #[serde(default)]
+    pub kind: LoadBalancerKind,
     /// Of scheme `internal`; else `internet-facing`. Both have an address in the VPC only.
     pub is_internal: bool,
     pub dns_name: String,
@@ -58,7 +78,7 @@ impl LoadBalancer {
     }
 
     pub fn arn(&self) -> Arn {
-        arn(&self.scope, format!("loadbalancer/app/{}/{}", self.name, self.id))
+        arn(&self.scope, format!("loadbalancer/{}/{}/{}", self.kind.as_str(), self.name, self.id))
     }
 }
 
@@ -76,6 +96,9 @@ pub struct Listener {
     /// Of a secured one.
     #[serde(default)]
     pub security: Option<ListenerSecurity>,
+    /// Those that differ from their defaults.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
     /// What is done with a request that no rule is for.
     pub action: Action,
     pub tags: Vec<Tag>,
@@ -90,6 +113,9 @@ pub struct ListenerSecurity {
     pub certificate: String,
     /// ARNs of those besides the default one.
     pub more_certificates: Vec<String>,
+    /// Name of the policy on what is spoken over it (ALPN), of a network load balancer.
+    #[serde(default)]
+    pub alpn_policy: Option<String>,
 }
 
 impl ListenerSecurity {
@@ -106,13 +132,19 @@ impl Listener {
 
     pub fn arn(&self) -> Arn {
         let Self { load_balancer, load_balancer_id, id, .. } = self;
-        arn(&self.scope, format!("listener/app/{load_balancer}/{load_balancer_id}/{id}"))
+        arn(&self.scope, format!("listener/{}/{load_balancer}/{load_balancer_id}/{id}", self.kind().as_str()))
     }
 
     /// Of the rule that stands for the default action.
     pub fn default_rule_arn(&self) -> Arn {
         let Self { load_balancer, load_balancer_id, id, .. } = self;
-        arn(&self.scope, format!("listener-rule/app/{load_balancer}/{load_balancer_id}/{id}/{id}"))
+        let kind = self.kind().as_str();
+        arn(&self.scope, format!("listener-rule/{kind}/{load_balancer}/{load_balancer_id}/{id}/{id}"))
+    }
+
+    /// Of its load balancer.
+    pub fn kind(&self) -> LoadBalancerKind {
+        if self.protocol.is_http() { LoadBalancerKind::Application } else { LoadBalancerKind::Network }
     }
 }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use edge::{Config, CookieKey, Edge};
 use model::edge::{
-    Action, Algorithm, Condition, Forward, HealthCheckSpec, ListenerProtocol, ListenerSpec, LoadBalancerAttributes,
-    LoadBalancerSpec, Matcher, Pattern, ProtocolVersion, RuleSpec, Snapshot, TargetGroupSpec, TargetProtocol,
-    TargetSpec, TargetState,
+    Action, Algorithm, AnswerAttributes, CheckProtocol, Condition, ConnectionAttributes, Forward, HealthCheckSpec,
+    ListenerProtocol, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, Matcher, Pattern, ProtocolVersion,
+    RuleSpec, Snapshot, TargetGroupSpec, TargetProtocol, TargetSpec, TargetState,
 };
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -151,12 +151,15 @@ fn snapshot(targets: &[SocketAddr]) -> Snapshot {
         port: 0,
         protocol: ListenerProtocol::Http,
         tls: None,
+        tcp_idle_timeout_seconds: 350,
+        answers: AnswerAttributes::default(),
         rules,
     };
     let balancer = |listener| LoadBalancerSpec {
         arn: "load-balancer".to_owned(),
         dns_name: "bench.localhost".to_owned(),
         addresses: vec![Ipv4Addr::LOCALHOST],
+        zones: Default::default(),
         attributes: LoadBalancerAttributes::default(),
         listeners: vec![listener],
     };
@@ -168,8 +171,9 @@ fn snapshot(targets: &[SocketAddr]) -> Snapshot {
         stickiness: None,
         slow_start_seconds: 0,
         deregistration_delay_seconds: 0,
+        connections: ConnectionAttributes::default(),
         health_check: HealthCheckSpec {
-            protocol: TargetProtocol::Http,
+            protocol: CheckProtocol::Http,
             port: None,
             path: "/".to_owned(),
             interval_seconds: 30,
@@ -178,7 +182,10 @@ fn snapshot(targets: &[SocketAddr]) -> Snapshot {
             unhealthy_threshold: 2,
             matcher: Matcher::HttpCode(vec![(200, 200)]),
         },
-        targets: targets.iter().map(|address| TargetSpec { address: *address, draining_since: None }).collect(),
+        targets: targets
+            .iter()
+            .map(|address| TargetSpec { address: *address, zone: None, draining_since: None })
+            .collect(),
     };
     Snapshot {
         revision: 1,

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use model::edge::TargetProtocol;
+use model::load_balancer::LoadBalancerKind;
 use wire::elbv2::Error;
 
 use super::{invalid, unbuilt};
 
 /// Attributes that one call changes.
 pub const ATTRIBUTES_MAX: usize = 20;
+const HEADER_VALUE_LENGTH_MAX: usize = 1024;
 
 /// One attribute that AWS has.
 pub struct Attribute {
@@ -26,6 +29,8 @@ pub enum Kind {
     NumberOrOff(u32, u32),
     OneOf(&'static [&'static str]),
     Name,
+    /// What a header of an answer can hold.
+    HeaderValue,
     /// Nothing here acts on it, so nothing but its default is accepted.
     Fixed,
 }
@@ -57,7 +62,37 @@ pub const LOAD_BALANCER: &[Attribute] = &[
     attribute("zonal_shift.config.enabled", "false", Kind::Fixed),
 ];
 
-/// Of a target group.
+/// Of a network load balancer.
+pub const NETWORK_LOAD_BALANCER: &[Attribute] = &[
+    attribute("access_logs.s3.bucket", "", Kind::Fixed),
+    attribute("access_logs.s3.enabled", "false", Kind::Fixed),
+    attribute("access_logs.s3.prefix", "", Kind::Fixed),
+    attribute("deletion_protection.enabled", "false", Kind::Flag),
+    attribute("dns_record.client_routing_policy", "any_availability_zone", Kind::Fixed),
+    attribute("ipv6.deny_all_igw_traffic", "false", Kind::Fixed),
+    attribute("load_balancing.cross_zone.enabled", "false", Kind::Flag),
+    attribute("zonal_shift.config.enabled", "false", Kind::Fixed),
+];
+
+/// Of a listener of an application load balancer.
+pub const LISTENER: &[Attribute] = &[
+    attribute("routing.http.response.access_control_allow_credentials.header_value", "", Kind::HeaderValue),
+    attribute("routing.http.response.access_control_allow_headers.header_value", "", Kind::HeaderValue),
+    attribute("routing.http.response.access_control_allow_methods.header_value", "", Kind::HeaderValue),
+    attribute("routing.http.response.access_control_allow_origin.header_value", "", Kind::HeaderValue),
+    attribute("routing.http.response.access_control_expose_headers.header_value", "", Kind::HeaderValue),
+    attribute("routing.http.response.access_control_max_age.header_value", "", Kind::HeaderValue),
+    attribute("routing.http.response.content_security_policy.header_value", "", Kind::HeaderValue),
+    attribute("routing.http.response.server.enabled", "true", Kind::Flag),
+    attribute("routing.http.response.strict_transport_security.header_value", "", Kind::HeaderValue),
+    attribute("routing.http.response.x_content_type_options.header_value", "", Kind::HeaderValue),
+    attribute("routing.http.response.x_frame_options.header_value", "", Kind::HeaderValue),
+];
+
+/// Of a listener of a network load balancer.
+pub const NETWORK_LISTENER: &[Attribute] = &[attribute("tcp.idle_timeout.seconds", "350", Kind::Number(60, 6000))];
+
+/// Of a target group of an application load balancer.
 pub const TARGET_GROUP: &[Attribute] = &[
     attribute("deregistration_delay.timeout_seconds", "300", Kind::Number(0, 3600)),
     attribute("load_balancing.algorithm.anomaly_mitigation", "off", Kind::Fixed),
@@ -78,6 +113,41 @@ pub const TARGET_GROUP: &[Attribute] = &[
     attribute("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1", Kind::Fixed),
     attribute("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage", "off", Kind::Fixed),
 ];
+
+/// Of a target group of a network load balancer.
+pub const NETWORK_TARGET_GROUP: &[Attribute] = &[
+    attribute("deregistration_delay.connection_termination.enabled", "false", Kind::Flag),
+    attribute("deregistration_delay.timeout_seconds", "300", Kind::Number(0, 3600)),
+    attribute("load_balancing.cross_zone.enabled", "use_load_balancer_configuration", Kind::Fixed),
+    attribute("preserve_client_ip.enabled", "false", Kind::Fixed),
+    attribute("proxy_protocol_v2.enabled", "false", Kind::Flag),
+    attribute("stickiness.enabled", "false", Kind::Flag),
+    attribute("stickiness.type", "source_ip", Kind::Fixed),
+    attribute("target_group_health.dns_failover.minimum_healthy_targets.count", "1", Kind::Fixed),
+    attribute("target_group_health.dns_failover.minimum_healthy_targets.percentage", "off", Kind::Fixed),
+    attribute("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "1", Kind::Fixed),
+    attribute("target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage", "off", Kind::Fixed),
+    attribute("target_health_state.unhealthy.connection_termination.enabled", "true", Kind::Flag),
+    attribute("target_health_state.unhealthy.draining_interval_seconds", "0", Kind::Fixed),
+];
+
+pub fn table_of_load_balancer(kind: LoadBalancerKind) -> &'static [Attribute] {
+    match kind {
+        LoadBalancerKind::Application => LOAD_BALANCER,
+        LoadBalancerKind::Network => NETWORK_LOAD_BALANCER,
+    }
+}
+
+pub fn table_of_listener(kind: LoadBalancerKind) -> &'static [Attribute] {
+    match kind {
+        LoadBalancerKind::Application => LISTENER,
+        LoadBalancerKind::Network => NETWORK_LISTENER,
+    }
+}
+
+pub fn table_of_group(protocol: TargetProtocol) -> &'static [Attribute] {
+    if protocol.is_http() { TARGET_GROUP } else { NETWORK_TARGET_GROUP }
+}
 
 /// The value of one that is in the table.
 pub fn value<'a>(table: &'a [Attribute], set: &'a BTreeMap<String, String>, key: &str) -> &'a str {
@@ -131,6 +201,9 @@ impl Kind {
             }
             Self::OneOf(values) => values.contains(&value),
             Self::Name => is_cookie_name(value),
+            Self::HeaderValue => {
+                value.len() <= HEADER_VALUE_LENGTH_MAX && value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+            }
             Self::Fixed => false,
         }
     }
@@ -181,7 +254,9 @@ mod tests {
 
     #[test]
     fn tables_are_in_order_so_that_answers_are() {
-        for table in [LOAD_BALANCER, TARGET_GROUP] {
+        for table in
+            [LOAD_BALANCER, NETWORK_LOAD_BALANCER, LISTENER, NETWORK_LISTENER, TARGET_GROUP, NETWORK_TARGET_GROUP]
+        {
             assert!(table.is_sorted_by_key(|attribute| attribute.key));
         }
     }

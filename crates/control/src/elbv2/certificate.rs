@@ -9,16 +9,18 @@ use wire::elbv2::{
     DescribeListenerCertificatesOutput, Error, RemoveListenerCertificatesInput, RemoveListenerCertificatesOutput,
 };
 
-use super::{identifier, invalid, unbuilt};
+use super::{alpn, identifier, invalid, unbuilt};
 use crate::{Cx, acm, page};
 
 /// Of one load balancer, besides the default ones.
-const CERTIFICATES_MAX: usize = 25;
+pub(super) const CERTIFICATES_MAX: usize = 25;
 
 /// What a request says of it; what it does not say stays as it is.
 pub struct Given {
     pub certificates: Option<Vec<Certificate>>,
     pub policy: Option<String>,
+    /// Of TLS listeners: a list of one.
+    pub alpn_policy: Option<Vec<String>>,
 }
 
 impl Given {
@@ -31,6 +33,16 @@ impl Given {
         protocol: ListenerProtocol,
         present: Option<ListenerSecurity>,
     ) -> Result<Option<ListenerSecurity>, Error> {
+        let alpn_policy = match (protocol, self.alpn_policy) {
+            (ListenerProtocol::Tls, Some(given)) => Some(alpn_policy(given)?),
+            (ListenerProtocol::Tls, None) => present.as_ref().and_then(|present| present.alpn_policy.clone()),
+            (_, None) => None,
+            (_, Some(given)) if given.is_empty() => None,
+            (_, Some(_)) => {
+                let text = format!("ALPN policies cannot be specified for '{}' listeners", protocol.as_str());
+                return Err(Error::alpn_policy_not_supported(text));
+            }
+        };
         if !protocol.is_secured() {
             let is_given =
                 self.certificates.is_some_and(|certificates| !certificates.is_empty()) || self.policy.is_some();
@@ -53,8 +65,16 @@ impl Given {
             None => present.as_ref().map_or_else(|| ssl_policy::DEFAULT.to_owned(), |present| present.policy.clone()),
         };
         let more_certificates = present.map(|present| present.more_certificates).unwrap_or_default();
-        Ok(Some(ListenerSecurity { policy, certificate, more_certificates }))
+        Ok(Some(ListenerSecurity { policy, certificate, more_certificates, alpn_policy }))
     }
+}
+
+fn alpn_policy(given: Vec<String>) -> Result<String, Error> {
+    let [given] = <[String; 1]>::try_from(given).map_err(|_| invalid("You must specify exactly one ALPN policy"))?;
+    if !alpn::is_known(&given) {
+        return Err(Error::alpn_policy_not_supported(format!("ALPN policy '{given}' is not supported")));
+    }
+    Ok(given)
 }
 
 /// The one certificate of a list of one.

@@ -10,11 +10,11 @@ use super::identifier;
 use super::{invalid, unbuilt};
 
 /// Target groups of one action.
-const FORWARD_GROUPS_MAX: usize = 5;
+pub(super) const FORWARD_GROUPS_MAX: usize = 5;
 const WEIGHT_MAX: i32 = 999;
 const STICKINESS_SECONDS_MAX: i32 = 604_800;
 /// Values of all conditions of a rule; and how long one is.
-const VALUES_MAX: usize = 5;
+pub(super) const VALUES_MAX: usize = 5;
 const VALUE_LENGTH_MAX: usize = 128;
 const FIXED_BODY_LENGTH_MAX: usize = 1024;
 const CONTENT_TYPES: [&str; 5] = ["text/plain", "text/css", "text/html", "application/javascript", "application/json"];

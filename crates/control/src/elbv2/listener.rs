@@ -1,28 +1,35 @@
 //! Listeners: Create, Describe, Modify, Delete.
 
+use std::collections::BTreeMap;
+
 use model::Scope;
 use model::edge::{Action, ListenerProtocol};
-use model::load_balancer::{Listener, ListenerKey, LoadBalancer, Rule};
+use model::load_balancer::{Listener, ListenerKey, LoadBalancer, LoadBalancerKind, Rule};
 use store::{Tables, Txn};
 use wire::elbv2::{
     self, CreateListenerInput, CreateListenerOutput, DeleteListenerInput, DeleteListenerOutput,
     DescribeListenerAttributesInput, DescribeListenerAttributesOutput, DescribeListenersInput, DescribeListenersOutput,
-    Error, ModifyListenerInput, ModifyListenerOutput, MutualAuthenticationAttributes, ProtocolEnum,
+    Error, ListenerAttribute, ModifyListenerAttributesInput, ModifyListenerAttributesOutput, ModifyListenerInput,
+    ModifyListenerOutput, MutualAuthenticationAttributes, ProtocolEnum,
 };
 
-use super::{certificate, convert, identifier, invalid, new_id, tag, unbuilt};
+use super::{attribute, certificate, convert, identifier, invalid, new_id, tag, unbuilt};
 use crate::{Cx, page};
 
 /// Of one load balancer, as AWS has it.
-const LISTENERS_MAX: usize = 50;
+pub(super) const LISTENERS_MAX: usize = 50;
 const MUTUAL_OFF: &str = "off";
 
 pub fn create_listener(cx: &mut Cx<'_>, request: CreateListenerInput) -> Result<CreateListenerOutput, Error> {
-    refuse_unbuilt(request.mutual_authentication.as_ref(), request.alpn_policy.is_some())?;
+    refuse_unbuilt(request.mutual_authentication.as_ref())?;
     let load_balancer = identifier::load_balancer(cx.txn, cx.scope(), &request.load_balancer_arn)?;
     let protocol = request.protocol.ok_or_else(|| invalid("A listener protocol must be specified"))?;
-    let protocol = listener_protocol(&protocol)?;
-    let given = certificate::Given { certificates: request.certificates, policy: request.ssl_policy };
+    let protocol = listener_protocol(load_balancer.kind, &protocol)?;
+    let given = certificate::Given {
+        certificates: request.certificates,
+        policy: request.ssl_policy,
+        alpn_policy: request.alpn_policy,
+    };
     let security = given.over(cx.txn, cx.scope(), protocol, None)?;
     let port = port(request.port)?.ok_or_else(|| invalid("A listener port must be specified"))?;
     check_port(cx.txn, &load_balancer, port, None)?;
@@ -31,6 +38,7 @@ pub fn create_listener(cx: &mut Cx<'_>, request: CreateListenerInput) -> Result<
     }
     let action = convert::action(cx.txn, cx.scope(), request.default_actions)?;
     check_association(cx.txn, cx.scope(), &load_balancer.key(), &action)?;
+    check_protocols(cx.txn, cx.scope(), protocol, &action)?;
     let row = Listener {
         scope: cx.scope().clone(),
         load_balancer: load_balancer.name.clone(),
@@ -39,6 +47,7 @@ pub fn create_listener(cx: &mut Cx<'_>, request: CreateListenerInput) -> Result<
         port,
         protocol,
         security,
+        attributes: BTreeMap::new(),
         action,
         tags: tag::from_wire(request.tags)?,
     };
@@ -47,20 +56,58 @@ pub fn create_listener(cx: &mut Cx<'_>, request: CreateListenerInput) -> Result<
 }
 
 /// Mutual authentication may be named when it is off, as clients do that show every setting.
-fn refuse_unbuilt(mutual: Option<&MutualAuthenticationAttributes>, alpn: bool) -> Result<(), Error> {
+fn refuse_unbuilt(mutual: Option<&MutualAuthenticationAttributes>) -> Result<(), Error> {
     let mode = mutual.and_then(|mutual| mutual.mode.as_deref()).unwrap_or(MUTUAL_OFF);
-    if mode != MUTUAL_OFF {
-        return Err(unbuilt(&format!("Mutual authentication with the mode '{mode}' is")));
+    match mode == MUTUAL_OFF {
+        true => Ok(()),
+        false => Err(unbuilt(&format!("Mutual authentication with the mode '{mode}' is"))),
     }
-    if alpn { Err(unbuilt("ALPN policies are")) } else { Ok(()) }
 }
 
-fn listener_protocol(given: &ProtocolEnum) -> Result<ListenerProtocol, Error> {
-    match given {
-        ProtocolEnum::Http => Ok(ListenerProtocol::Http),
-        ProtocolEnum::Https => Ok(ListenerProtocol::Https),
-        _ => Err(invalid("Listener protocol must be one of 'HTTP, HTTPS'")),
+/// What listeners of a load balancer can speak.
+fn listener_protocol(kind: LoadBalancerKind, given: &ProtocolEnum) -> Result<ListenerProtocol, Error> {
+    use ListenerProtocol::{Http, Https, Tcp, TcpUdp, Tls, Udp};
+    let can_be: &[ListenerProtocol] = match kind {
+        LoadBalancerKind::Application => &[Http, Https],
+        LoadBalancerKind::Network => &[Tcp, Tls, Udp, TcpUdp],
+    };
+    if matches!(given, ProtocolEnum::Quic | ProtocolEnum::TcpQuic) && kind == LoadBalancerKind::Network {
+        return Err(unbuilt(&format!("Listeners of protocol '{}' are", given.as_str())));
     }
+    let found = can_be.iter().find(|protocol| protocol.as_str() == given.as_str());
+    found.copied().ok_or_else(|| {
+        let names: Vec<&str> = can_be.iter().map(|protocol| protocol.as_str()).collect();
+        invalid(format!("Listener protocol must be one of '{}'", names.join(", ")))
+    })
+}
+
+/// A listener passes on to groups that speak what it takes; a network load balancer does nothing but pass on.
+pub(super) fn check_protocols(
+    tables: &Tables,
+    scope: &Scope,
+    protocol: ListenerProtocol,
+    action: &Action,
+) -> Result<(), Error> {
+    let Action::Forward(forward) = action else {
+        return match protocol.is_http() {
+            true => Ok(()),
+            false => Err(Error::invalid_load_balancer_action(format!(
+                "Listeners of protocol '{}' only have forward actions",
+                protocol.as_str()
+            ))),
+        };
+    };
+    for (arn, _) in &forward.groups {
+        let group = identifier::target_group(tables, scope, arn)?;
+        if !protocol.takes(group.protocol) {
+            return Err(Error::incompatible_protocols(format!(
+                "Listener protocol '{}' is not supported with a target group with the protocol '{}'",
+                protocol.as_str(),
+                group.protocol.as_str()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn port(given: Option<i32>) -> Result<Option<u16>, Error> {
@@ -101,14 +148,18 @@ pub(super) fn check_association(
 }
 
 pub fn modify_listener(cx: &mut Cx<'_>, request: ModifyListenerInput) -> Result<ModifyListenerOutput, Error> {
-    refuse_unbuilt(request.mutual_authentication.as_ref(), request.alpn_policy.is_some())?;
+    refuse_unbuilt(request.mutual_authentication.as_ref())?;
     let mut row = identifier::listener(cx.txn, cx.scope(), &request.listener_arn)?.as_ref().clone();
     let load_balancer = cx.txn.load_balancers.get(&(row.scope.clone(), row.load_balancer.clone())).cloned();
     let load_balancer = load_balancer.expect("a listener has its load balancer");
     if let Some(given) = &request.protocol {
-        row.protocol = listener_protocol(given)?;
+        row.protocol = listener_protocol(load_balancer.kind, given)?;
     }
-    let given = certificate::Given { certificates: request.certificates, policy: request.ssl_policy };
+    let given = certificate::Given {
+        certificates: request.certificates,
+        policy: request.ssl_policy,
+        alpn_policy: request.alpn_policy,
+    };
     row.security = given.over(cx.txn, cx.scope(), row.protocol, row.security)?;
     if let Some(port) = port(request.port)? {
         check_port(cx.txn, &load_balancer, port, Some(&row))?;
@@ -118,6 +169,7 @@ pub fn modify_listener(cx: &mut Cx<'_>, request: ModifyListenerInput) -> Result<
         row.action = convert::action(cx.txn, cx.scope(), actions)?;
         check_association(cx.txn, cx.scope(), &load_balancer.key(), &row.action)?;
     }
+    check_protocols(cx.txn, cx.scope(), row.protocol, &row.action)?;
     cx.txn.put(row.clone());
     Ok(ModifyListenerOutput { listeners: Some(vec![show(&load_balancer, &row)]) })
 }
@@ -172,19 +224,36 @@ fn show(load_balancer: &LoadBalancer, row: &Listener) -> elbv2::Listener {
         certificates: row.security.as_ref().map(|security| {
             vec![elbv2::Certificate { certificate_arn: Some(security.certificate.clone()), is_default: None }]
         }),
-        mutual_authentication: row
-            .security
-            .is_some()
+        alpn_policy: row.security.as_ref().and_then(|security| security.alpn_policy.clone()).map(|policy| vec![policy]),
+        mutual_authentication: (row.protocol == ListenerProtocol::Https)
             .then(|| MutualAuthenticationAttributes { mode: Some(MUTUAL_OFF.to_owned()), ..Default::default() }),
-        ..Default::default()
     }
 }
 
-/// DescribeListenerAttributes: an HTTP listener has none that could be changed here.
 pub fn describe_listener_attributes(
     cx: &mut Cx<'_>,
     request: DescribeListenerAttributesInput,
 ) -> Result<DescribeListenerAttributesOutput, Error> {
-    identifier::listener(cx.txn, cx.scope(), &request.listener_arn)?;
-    Ok(DescribeListenerAttributesOutput { attributes: Some(Vec::new()) })
+    let row = identifier::listener(cx.txn, cx.scope(), &request.listener_arn)?;
+    Ok(DescribeListenerAttributesOutput { attributes: Some(attributes(&row)) })
+}
+
+pub fn modify_listener_attributes(
+    cx: &mut Cx<'_>,
+    request: ModifyListenerAttributesInput,
+) -> Result<ModifyListenerAttributesOutput, Error> {
+    let mut row = identifier::listener(cx.txn, cx.scope(), &request.listener_arn)?.as_ref().clone();
+    if request.attributes.len() > attribute::ATTRIBUTES_MAX {
+        return Err(invalid(format!("At most {} attributes can be changed at once", attribute::ATTRIBUTES_MAX)));
+    }
+    for given in request.attributes {
+        attribute::set(attribute::table_of_listener(row.kind()), &mut row.attributes, given.key, given.value)?;
+    }
+    cx.txn.put(row.clone());
+    Ok(ModifyListenerAttributesOutput { attributes: Some(attributes(&row)) })
+}
+
+fn attributes(row: &Listener) -> Vec<ListenerAttribute> {
+    let all = attribute::all(attribute::table_of_listener(row.kind()), &row.attributes);
+    all.map(|(key, value)| ListenerAttribute { key: Some(key.to_owned()), value: Some(value.to_owned()) }).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::load_balancer::{LoadBalancer, LoadBalancerSubnet};
+use model::load_balancer::{LoadBalancer, LoadBalancerKind, LoadBalancerSubnet};
 use model::network::{Subnet, Vpc};
 use model::{NetworkInterface, Scope};
 use rand::Rng;
@@ -16,14 +16,13 @@ use wire::elbv2::{
 };
 use wire::value::Timestamp;
 
-use super::{attribute, identifier, invalid, new_id, tag, unbuilt};
-use crate::ecs::task::network::{free_addresses, new_interface};
+use super::{attachment, attribute, identifier, invalid, new_id, tag, unbuilt};
 use crate::serve::front::DNS_SUFFIX;
 use crate::{Cx, page};
 
 const NAME_LENGTH_MAX: usize = 32;
 /// Per region, as AWS has it.
-const LOAD_BALANCERS_MAX: usize = 50;
+pub(super) const LOAD_BALANCERS_MAX: usize = 50;
 const SECURITY_GROUPS_MAX: usize = 5;
 /// Clients that write DNS records ask for one; it is the zone of application load balancers in us-east-1.
 const HOSTED_ZONE_ID: &str = "Z35SXDOTRQ7X7K";
@@ -36,8 +35,13 @@ pub fn create_load_balancer(
     refuse_unbuilt(&request)?;
     check_name(&request.name)?;
     let vpc = Vpc::default_of(cx.scope());
-    let subnets = subnets(&vpc, request.subnets, request.subnet_mappings)?;
-    let security_groups = security_groups(&vpc, request.security_groups.unwrap_or_default())?;
+    let kind = kind(request.r#type.as_ref())?;
+    let subnets = subnets(&vpc, kind, request.subnets, request.subnet_mappings)?;
+    let security_groups = match request.security_groups.unwrap_or_default() {
+        // A network load balancer without groups takes everybody.
+        ids if ids.is_empty() && kind == LoadBalancerKind::Network => Vec::new(),
+        ids => security_groups(&vpc, ids)?,
+    };
     let is_internal = match request.scheme {
         None | Some(LoadBalancerSchemeEnum::InternetFacing) => false,
         Some(LoadBalancerSchemeEnum::Internal) => true,
@@ -49,7 +53,11 @@ pub fn create_load_balancer(
     if let Some(present) = cx.txn.load_balancers.get(&(cx.scope().clone(), request.name.clone())).cloned() {
         let asked: Vec<&str> = subnets.iter().map(|subnet| subnet.id.as_str()).collect();
         let has: Vec<&str> = present.subnets.iter().map(|subnet| subnet.id.as_str()).collect();
-        if asked != has || present.is_internal != is_internal || present.security_groups != security_groups {
+        if asked != has
+            || present.kind != kind
+            || present.is_internal != is_internal
+            || present.security_groups != security_groups
+        {
             return Err(Error::duplicate_load_balancer_name(format!(
                 "A load balancer with the same name '{}' exists, but with different settings",
                 request.name
@@ -69,6 +77,7 @@ pub fn create_load_balancer(
         dns_name: format!("{prefix}{}-{number}.{}{DNS_SUFFIX}", request.name, cx.scope().region).to_lowercase(),
         name: request.name,
         id,
+        kind,
         is_internal,
         vpc_id: vpc.id.clone(),
         subnets: Vec::new(),
@@ -78,31 +87,26 @@ pub fn create_load_balancer(
         created_at: cx.now,
     };
     for subnet in &subnets {
-        let address = free_addresses(cx.txn, cx.random, subnet, 1).pop();
-        let address = address.ok_or_else(|| Error::invalid_subnet("Not enough IP space available"))?;
-        let interface = NetworkInterface {
-            load_balancer: Some(row.arn().to_string()),
-            security_groups: row.security_groups.clone(),
-            ..new_interface(cx, subnet, address)
-        };
-        cx.txn.put(interface);
-        row.subnets.push(LoadBalancerSubnet { id: subnet.id.clone(), zone: subnet.zone.clone(), address });
+        attachment::attach(cx, &mut row, subnet)?;
     }
     cx.txn.put(row.clone());
     Ok(CreateLoadBalancerOutput { load_balancers: Some(vec![show(&row)]) })
 }
 
 fn refuse_unbuilt(request: &CreateLoadBalancerInput) -> Result<(), Error> {
-    if let Some(kind) = request.r#type.as_ref().filter(|kind| **kind != LoadBalancerTypeEnum::Application) {
-        return Err(unbuilt(&format!("Load balancers of type '{}' are", kind.as_str())));
-    }
-    if request.ip_address_type.as_ref().is_some_and(|kind| *kind != IpAddressType::Ipv4) {
-        return Err(unbuilt("IPv6 addresses of load balancers are"));
-    }
+    attachment::refuse_ipv6(request.ip_address_type.as_ref())?;
     let asks = request.customer_owned_ipv4_pool.is_some()
         || request.ipam_pools.is_some()
         || request.enable_prefix_for_ipv6_source_nat.is_some();
     if asks { Err(unbuilt("Address pools of load balancers are")) } else { Ok(()) }
+}
+
+fn kind(given: Option<&LoadBalancerTypeEnum>) -> Result<LoadBalancerKind, Error> {
+    match given {
+        None | Some(LoadBalancerTypeEnum::Application) => Ok(LoadBalancerKind::Application),
+        Some(LoadBalancerTypeEnum::Network) => Ok(LoadBalancerKind::Network),
+        Some(other) => Err(unbuilt(&format!("Load balancers of type '{}' are", other.as_str()))),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
@@ -124,8 +128,9 @@ fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn subnets(
+pub(super) fn subnets(
     vpc: &Vpc,
+    kind: LoadBalancerKind,
     ids: Option<Vec<String>>,
     mappings: Option<Vec<elbv2::SubnetMapping>>,
 ) -> Result<Vec<Subnet>, Error> {
@@ -145,13 +150,16 @@ fn subnets(
         }
         subnets.push(subnet.clone());
     }
-    if subnets.len() < 2 {
-        return Err(invalid("At least two subnets in two different Availability Zones must be specified"));
+    match kind {
+        LoadBalancerKind::Application if subnets.len() < 2 => {
+            Err(invalid("At least two subnets in two different Availability Zones must be specified"))
+        }
+        LoadBalancerKind::Network if subnets.is_empty() => Err(invalid("At least one subnet must be specified")),
+        LoadBalancerKind::Application | LoadBalancerKind::Network => Ok(subnets),
     }
-    Ok(subnets)
 }
 
-fn security_groups(vpc: &Vpc, ids: Vec<String>) -> Result<Vec<String>, Error> {
+pub(super) fn security_groups(vpc: &Vpc, ids: Vec<String>) -> Result<Vec<String>, Error> {
     if ids.len() > SECURITY_GROUPS_MAX {
         return Err(invalid(format!("A load balancer can have at most {SECURITY_GROUPS_MAX} security groups")));
     }
@@ -194,15 +202,19 @@ pub fn describe_load_balancers(
     Ok(DescribeLoadBalancersOutput { load_balancers: Some(shown), next_marker })
 }
 
-fn show(row: &LoadBalancer) -> elbv2::LoadBalancer {
+pub(super) fn zones(row: &LoadBalancer) -> Vec<elbv2::AvailabilityZone> {
     let zone = |subnet: &LoadBalancerSubnet| elbv2::AvailabilityZone {
         zone_name: Some(subnet.zone.clone()),
         subnet_id: Some(subnet.id.clone()),
         load_balancer_addresses: Some(Vec::new()),
         ..Default::default()
     };
+    row.subnets.iter().map(zone).collect()
+}
+
+fn show(row: &LoadBalancer) -> elbv2::LoadBalancer {
     elbv2::LoadBalancer {
-        availability_zones: Some(row.subnets.iter().map(zone).collect()),
+        availability_zones: Some(zones(row)),
         canonical_hosted_zone_id: Some(HOSTED_ZONE_ID.to_owned()),
         created_time: Some(Timestamp(row.created_at.as_millis())),
         dns_name: Some(row.dns_name.clone()),
@@ -213,9 +225,12 @@ fn show(row: &LoadBalancer) -> elbv2::LoadBalancer {
             true => LoadBalancerSchemeEnum::Internal,
             false => LoadBalancerSchemeEnum::InternetFacing,
         }),
-        security_groups: Some(row.security_groups.clone()),
+        security_groups: Some(row.security_groups.clone()).filter(|groups| !groups.is_empty()),
         state: Some(elbv2::LoadBalancerState { code: Some(LoadBalancerStateEnum::Active), reason: None }),
-        r#type: Some(LoadBalancerTypeEnum::Application),
+        r#type: Some(match row.kind {
+            LoadBalancerKind::Application => LoadBalancerTypeEnum::Application,
+            LoadBalancerKind::Network => LoadBalancerTypeEnum::Network,
+        }),
         vpc_id: Some(row.vpc_id.clone()),
         ..Default::default()
     }
@@ -232,7 +247,9 @@ pub fn delete_load_balancer(
         Err(Error::LoadBalancerNotFoundException(_)) => return Ok(DeleteLoadBalancerOutput::default()),
         Err(error) => return Err(error),
     };
-    if attribute::value(attribute::LOAD_BALANCER, &row.attributes, "deletion_protection.enabled") == "true" {
+    if attribute::value(attribute::table_of_load_balancer(row.kind), &row.attributes, "deletion_protection.enabled")
+        == "true"
+    {
         return Err(Error::operation_not_permitted(format!(
             "Load balancer '{arn}' cannot be deleted because deletion protection is enabled"
         )));
@@ -241,11 +258,8 @@ pub fn delete_load_balancer(
     for key in &listeners {
         super::listener::remove(cx.txn, key);
     }
-    let held = |interface: &&Arc<NetworkInterface>| interface.load_balancer.as_ref() == Some(&arn);
-    let interfaces: Vec<_> =
-        cx.txn.interfaces_in_scope(cx.scope()).filter(held).map(|interface| interface.id.clone()).collect();
-    for id in &interfaces {
-        cx.txn.remove::<NetworkInterface>(id);
+    for interface in attachment::interfaces(cx, &row) {
+        cx.txn.remove::<NetworkInterface>(&interface.id);
     }
     cx.txn.remove::<LoadBalancer>(&row.key());
     Ok(DeleteLoadBalancerOutput::default())
@@ -268,13 +282,13 @@ pub fn modify_load_balancer_attributes(
         return Err(invalid(format!("At most {} attributes can be changed at once", attribute::ATTRIBUTES_MAX)));
     }
     for given in request.attributes {
-        attribute::set(attribute::LOAD_BALANCER, &mut row.attributes, given.key, given.value)?;
+        attribute::set(attribute::table_of_load_balancer(row.kind), &mut row.attributes, given.key, given.value)?;
     }
     cx.txn.put(row.clone());
     Ok(ModifyLoadBalancerAttributesOutput { attributes: Some(attributes(&row)) })
 }
 
 fn attributes(row: &LoadBalancer) -> Vec<LoadBalancerAttribute> {
-    let all = attribute::all(attribute::LOAD_BALANCER, &row.attributes);
+    let all = attribute::all(attribute::table_of_load_balancer(row.kind), &row.attributes);
     all.map(|(key, value)| LoadBalancerAttribute { key: Some(key.to_owned()), value: Some(value.to_owned()) }).collect()
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use model::edge::ListenerProtocol;
 use model::load_balancer::{Listener, Rule};
 use store::Tables;
 use wire::elbv2::{
@@ -11,12 +12,12 @@ use wire::elbv2::{
 };
 
 use super::identifier::{self, FoundRule};
-use super::listener::check_association;
+use super::listener::{check_association, check_protocols};
 use super::{convert, invalid, new_id, tag, unbuilt};
 use crate::{Cx, page};
 
 /// Of one load balancer, default rules apart, as AWS has it.
-const RULES_MAX: usize = 100;
+pub(super) const RULES_MAX: usize = 100;
 const PRIORITY_MAX: i32 = 50_000;
 
 pub fn create_rule(cx: &mut Cx<'_>, request: CreateRuleInput) -> Result<CreateRuleOutput, Error> {
@@ -24,6 +25,9 @@ pub fn create_rule(cx: &mut Cx<'_>, request: CreateRuleInput) -> Result<CreateRu
         return Err(unbuilt("Transforms are"));
     }
     let listener = identifier::listener(cx.txn, cx.scope(), &request.listener_arn)?;
+    if !listener.protocol.is_http() {
+        return Err(Error::operation_not_permitted("Rules are unsupported for Network Load Balancer listeners"));
+    }
     let priority = priority(request.priority)?;
     check_priority(cx.txn, &listener, priority, None)?;
     let load_balancer = (listener.scope.clone(), listener.load_balancer.clone());
@@ -33,6 +37,7 @@ pub fn create_rule(cx: &mut Cx<'_>, request: CreateRuleInput) -> Result<CreateRu
     }
     let action = convert::action(cx.txn, cx.scope(), request.actions)?;
     check_association(cx.txn, cx.scope(), &load_balancer, &action)?;
+    check_protocols(cx.txn, cx.scope(), listener.protocol, &action)?;
     let row = Rule {
         scope: listener.scope.clone(),
         load_balancer: listener.load_balancer.clone(),
@@ -81,6 +86,8 @@ pub fn modify_rule(cx: &mut Cx<'_>, request: ModifyRuleInput) -> Result<ModifyRu
     if let Some(actions) = request.actions {
         row.action = convert::action(cx.txn, cx.scope(), actions)?;
         check_association(cx.txn, cx.scope(), &(row.scope.clone(), row.load_balancer.clone()), &row.action)?;
+        // Only listeners that take HTTP have rules.
+        check_protocols(cx.txn, cx.scope(), ListenerProtocol::Http, &row.action)?;
     }
     cx.txn.put(row.clone());
     Ok(ModifyRuleOutput { rules: Some(vec![show(&row)]) })

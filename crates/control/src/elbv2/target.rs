@@ -15,7 +15,7 @@ use super::{identifier, invalid, unbuilt};
 use crate::Cx;
 
 /// Of one target group, as AWS has it.
-const TARGETS_MAX: usize = 1000;
+pub(super) const TARGETS_MAX: usize = 1000;
 
 /// RegisterTargets: one that is there already stays, one that was to go is there anew.
 pub fn register_targets(cx: &mut Cx<'_>, request: RegisterTargetsInput) -> Result<RegisterTargetsOutput, Error> {

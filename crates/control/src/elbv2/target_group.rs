@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::Scope;
-use model::edge::{HealthCheckSpec, Matcher, ProtocolVersion, TargetProtocol};
+use model::edge::{CheckProtocol, HealthCheckSpec, Matcher, ProtocolVersion, TargetProtocol};
 use model::load_balancer::{LoadBalancer, Target, TargetGroup};
 use model::network::Vpc;
 use store::Tables;
@@ -21,7 +21,7 @@ use crate::{Cx, page};
 
 const NAME_LENGTH_MAX: usize = 32;
 /// Per region, as AWS has it.
-const TARGET_GROUPS_MAX: usize = 3000;
+pub(super) const TARGET_GROUPS_MAX: usize = 3000;
 const PATH_LENGTH_MAX: usize = 1024;
 const TRAFFIC_PORT: &str = "traffic-port";
 
@@ -29,7 +29,7 @@ const TRAFFIC_PORT: &str = "traffic-port";
 pub fn create_target_group(cx: &mut Cx<'_>, request: CreateTargetGroupInput) -> Result<CreateTargetGroupOutput, Error> {
     refuse_unbuilt(&request)?;
     let protocol = request.protocol.as_ref().ok_or_else(|| invalid("A protocol must be specified"))?;
-    let protocol = target_protocol(protocol, "Target groups")?;
+    let protocol = target_protocol(protocol)?;
     check_name(&request.name)?;
     let vpc = Vpc::default_of(cx.scope());
     match request.vpc_id.as_deref() {
@@ -40,6 +40,10 @@ pub fn create_target_group(cx: &mut Cx<'_>, request: CreateTargetGroupInput) -> 
     let port = request.port.ok_or_else(|| invalid("A port must be specified"))?;
     let port = u16::try_from(port).ok().filter(|port| *port > 0);
     let port = port.ok_or_else(|| invalid("A port must be between 1 and 65535"))?;
+    if request.protocol_version.is_some() && !protocol.is_http() {
+        let text = format!("Protocol version is not supported for target groups with protocol '{}'", protocol.as_str());
+        return Err(invalid(text));
+    }
     let protocol_version = match request.protocol_version.as_deref() {
         None | Some("HTTP1") => ProtocolVersion::Http1,
         Some("HTTP2") => ProtocolVersion::Http2,
@@ -65,7 +69,7 @@ pub fn create_target_group(cx: &mut Cx<'_>, request: CreateTargetGroupInput) -> 
         port,
         protocol,
         protocol_version,
-        health_check: given.over(default_health_check(protocol, protocol_version), protocol_version)?,
+        health_check: given.over(default_health_check(protocol, protocol_version), protocol, protocol_version)?,
         attributes: BTreeMap::new(),
         tags: tag::from_wire(request.tags)?,
         created_at: cx.now,
@@ -99,11 +103,28 @@ fn refuse_unbuilt(request: &CreateTargetGroupInput) -> Result<(), Error> {
     if request.target_control_port.is_some() { Err(unbuilt("Target control ports are")) } else { Ok(()) }
 }
 
-fn target_protocol(given: &ProtocolEnum, what: &str) -> Result<TargetProtocol, Error> {
+fn target_protocol(given: &ProtocolEnum) -> Result<TargetProtocol, Error> {
     match given {
         ProtocolEnum::Http => Ok(TargetProtocol::Http),
         ProtocolEnum::Https => Ok(TargetProtocol::Https),
-        other => Err(unbuilt(&format!("{what} of protocol '{}' are", other.as_str()))),
+        ProtocolEnum::Tcp => Ok(TargetProtocol::Tcp),
+        ProtocolEnum::Tls => Ok(TargetProtocol::Tls),
+        ProtocolEnum::Udp => Ok(TargetProtocol::Udp),
+        ProtocolEnum::TcpUdp => Ok(TargetProtocol::TcpUdp),
+        other => Err(unbuilt(&format!("Target groups of protocol '{}' are", other.as_str()))),
+    }
+}
+
+fn check_protocol(given: &ProtocolEnum, group: TargetProtocol) -> Result<CheckProtocol, Error> {
+    match given {
+        ProtocolEnum::Http => Ok(CheckProtocol::Http),
+        ProtocolEnum::Https => Ok(CheckProtocol::Https),
+        ProtocolEnum::Tcp if !group.is_http() => Ok(CheckProtocol::Tcp),
+        other => Err(invalid(format!(
+            "Health check protocol '{}' is not supported for target groups with protocol '{}'",
+            other.as_str(),
+            group.as_str()
+        ))),
     }
 }
 
@@ -128,8 +149,20 @@ fn default_health_check(protocol: TargetProtocol, version: ProtocolVersion) -> H
         ProtocolVersion::Http1 | ProtocolVersion::Http2 => ("/", Matcher::HttpCode(vec![(200, 200)])),
         ProtocolVersion::Grpc => ("/AWS.ALB/healthcheck", Matcher::GrpcCode(vec![(12, 12)])),
     };
+    if !protocol.is_http() {
+        return HealthCheckSpec {
+            protocol: CheckProtocol::Tcp,
+            port: None,
+            path: path.to_owned(),
+            interval_seconds: 30,
+            timeout_seconds: 10,
+            healthy_threshold: 5,
+            unhealthy_threshold: 2,
+            matcher: Matcher::HttpCode(vec![(200, 399)]),
+        };
+    }
     HealthCheckSpec {
-        protocol,
+        protocol: if protocol == TargetProtocol::Https { CheckProtocol::Https } else { CheckProtocol::Http },
         port: None,
         path: path.to_owned(),
         interval_seconds: 30,
@@ -156,7 +189,12 @@ struct HealthCheckGiven {
 
 impl HealthCheckGiven {
     /// What is not given stays.
-    fn over(self, present: HealthCheckSpec, version: ProtocolVersion) -> Result<HealthCheckSpec, Error> {
+    fn over(
+        self,
+        present: HealthCheckSpec,
+        group: TargetProtocol,
+        version: ProtocolVersion,
+    ) -> Result<HealthCheckSpec, Error> {
         if self.enabled == Some(false) {
             return Err(invalid("Health check enabled must be true for target groups with target type 'ip'"));
         }
@@ -173,7 +211,7 @@ impl HealthCheckGiven {
         if is_grpc != (version == ProtocolVersion::Grpc) {
             return Err(invalid("Only target groups of protocol version GRPC match gRPC codes"));
         }
-        let protocol = self.protocol.as_ref().map(|given| target_protocol(given, "Health checks")).transpose()?;
+        let protocol = self.protocol.as_ref().map(|given| check_protocol(given, group)).transpose()?;
         Ok(HealthCheckSpec {
             protocol: protocol.unwrap_or(present.protocol),
             port: match self.port.as_deref() {
@@ -267,24 +305,24 @@ fn show(tables: &Tables, row: &TargetGroup) -> elbv2::TargetGroup {
     elbv2::TargetGroup {
         health_check_enabled: Some(true),
         health_check_interval_seconds: number(check.interval_seconds),
-        health_check_path: Some(check.path.clone()),
+        health_check_path: (check.protocol != CheckProtocol::Tcp).then(|| check.path.clone()),
         health_check_port: Some(check.port.map_or(TRAFFIC_PORT.to_owned(), |port| port.to_string())),
         health_check_protocol: Some(ProtocolEnum::from(check.protocol.as_str())),
         health_check_timeout_seconds: number(check.timeout_seconds),
         healthy_threshold_count: number(check.healthy_threshold),
         ip_address_type: Some(TargetGroupIpAddressTypeEnum::Ipv4),
         load_balancer_arns: Some(load_balancers.into_iter().filter_map(load_balancer).collect()),
-        matcher: Some(convert::matcher_to_wire(&check.matcher)),
+        matcher: (check.protocol != CheckProtocol::Tcp).then(|| convert::matcher_to_wire(&check.matcher)),
         port: Some(i32::from(row.port)),
         protocol: Some(ProtocolEnum::from(row.protocol.as_str())),
-        protocol_version: Some(
+        protocol_version: row.protocol.is_http().then(|| {
             match row.protocol_version {
                 ProtocolVersion::Http1 => "HTTP1",
                 ProtocolVersion::Http2 => "HTTP2",
                 ProtocolVersion::Grpc => "GRPC",
             }
-            .to_owned(),
-        ),
+            .to_owned()
+        }),
         target_control_port: None,
         target_group_arn: Some(arn),
         target_group_name: Some(row.name.clone()),
@@ -308,7 +346,7 @@ pub fn modify_target_group(cx: &mut Cx<'_>, request: ModifyTargetGroupInput) -> 
         unhealthy_threshold: request.unhealthy_threshold_count,
         matcher: request.matcher,
     };
-    row.health_check = given.over(row.health_check, row.protocol_version)?;
+    row.health_check = given.over(row.health_check, row.protocol, row.protocol_version)?;
     cx.txn.put(row.clone());
     Ok(ModifyTargetGroupOutput { target_groups: Some(vec![show(cx.txn, &row)]) })
 }
@@ -350,9 +388,13 @@ pub fn modify_target_group_attributes(
         return Err(invalid(format!("At most {} attributes can be changed at once", attribute::ATTRIBUTES_MAX)));
     }
     for given in request.attributes {
-        attribute::set(attribute::TARGET_GROUP, &mut row.attributes, given.key, given.value)?;
+        attribute::set(attribute::table_of_group(row.protocol), &mut row.attributes, given.key, given.value)?;
     }
-    let value = |key: &str| attribute::value(attribute::TARGET_GROUP, &row.attributes, key);
+    let value = |key: &str| attribute::value(attribute::table_of_group(row.protocol), &row.attributes, key);
+    let has_datagrams = matches!(row.protocol, TargetProtocol::Udp | TargetProtocol::TcpUdp);
+    if has_datagrams && value("proxy_protocol_v2.enabled") == "true" {
+        return Err(unbuilt("The PROXY protocol for target groups that take datagrams is"));
+    }
     let is_app_cookie = value("stickiness.enabled") == "true" && value("stickiness.type") == "app_cookie";
     if is_app_cookie && value("stickiness.app_cookie.cookie_name").is_empty() {
         return Err(invalid("Stickiness of type 'app_cookie' needs 'stickiness.app_cookie.cookie_name'"));
@@ -362,6 +404,6 @@ pub fn modify_target_group_attributes(
 }
 
 fn attributes(row: &TargetGroup) -> Vec<TargetGroupAttribute> {
-    let all = attribute::all(attribute::TARGET_GROUP, &row.attributes);
+    let all = attribute::all(attribute::table_of_group(row.protocol), &row.attributes);
     all.map(|(key, value)| TargetGroupAttribute { key: Some(key.to_owned()), value: Some(value.to_owned()) }).collect()
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use edge::{Config, CookieKey, Edge};
 use model::edge::{
-    Action, Algorithm, Condition, Forward, HealthCheckSpec, ListenerProtocol, ListenerSpec, LoadBalancerAttributes,
-    LoadBalancerSpec, Matcher, Pattern, ProtocolVersion, RuleSpec, Snapshot, TargetGroupSpec, TargetHealth,
-    TargetProtocol, TargetSpec, TargetState,
+    Action, Algorithm, AnswerAttributes, CheckProtocol, Condition, ConnectionAttributes, Forward, HealthCheckSpec,
+    ListenerProtocol, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, Matcher, Pattern, ProtocolVersion,
+    RuleSpec, Snapshot, TargetGroupSpec, TargetHealth, TargetProtocol, TargetSpec, TargetState,
 };
 use tokio::time::timeout;
 
@@ -33,8 +33,9 @@ pub fn group(arn: &str, backends: &[&Backend]) -> TargetGroupSpec {
         stickiness: None,
         slow_start_seconds: 0,
         deregistration_delay_seconds: 300,
+        connections: ConnectionAttributes::default(),
         health_check: HealthCheckSpec {
-            protocol: TargetProtocol::Http,
+            protocol: CheckProtocol::Http,
             port: None,
             path: "/health".to_owned(),
             interval_seconds: 1,
@@ -48,7 +49,7 @@ pub fn group(arn: &str, backends: &[&Backend]) -> TargetGroupSpec {
 }
 
 pub fn target(address: SocketAddr) -> TargetSpec {
-    TargetSpec { address, draining_since: None }
+    TargetSpec { address, zone: None, draining_since: None }
 }
 
 pub fn to(groups: &[(&str, u32)]) -> Action {
@@ -69,7 +70,15 @@ pub fn path(pattern: &str) -> Condition {
 }
 
 pub fn listener(arn: &str, rules: Vec<RuleSpec>) -> ListenerSpec {
-    ListenerSpec { arn: arn.to_owned(), port: 0, protocol: ListenerProtocol::Http, tls: None, rules }
+    ListenerSpec {
+        arn: arn.to_owned(),
+        port: 0,
+        protocol: ListenerProtocol::Http,
+        tls: None,
+        tcp_idle_timeout_seconds: 350,
+        answers: AnswerAttributes::default(),
+        rules,
+    }
 }
 
 pub fn load_balancer(listeners: Vec<ListenerSpec>) -> LoadBalancerSpec {
@@ -77,6 +86,7 @@ pub fn load_balancer(listeners: Vec<ListenerSpec>) -> LoadBalancerSpec {
         arn: "loadbalancer/a".to_owned(),
         dns_name: "a.elb.localhost".to_owned(),
         addresses: vec![Ipv4Addr::LOCALHOST],
+        zones: BTreeMap::new(),
         attributes: LoadBalancerAttributes::default(),
         listeners,
     }
