@@ -16,7 +16,7 @@ release: ## Build target/release/gantry
 	@scripts/need build
 	cargo build --locked --release --package gantry
 
-demo: ## Start gantry, run a task on it through the API, show its page and its logs
+demo: ## Start gantry, run a service behind a load balancer on it, and update it under load
 	@scripts/need run
 	cargo build --locked --package gantry
 	@$(GANTRY) up --detach

@@ -35,7 +35,10 @@ class Service:
             container, requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256", memory="512"
         )
 
-    def create(self, definition, count=COUNT, groups=(), **configuration):
+    def create(self, definition, count=COUNT, groups=(), advanced=None, **configuration):
+        balancers = [{"targetGroupArn": group, "containerName": "web", "containerPort": 80} for group in groups]
+        if advanced:
+            balancers = [{**balancer, "advancedConfiguration": advanced} for balancer in balancers]
         self.ecs.create_service(
             cluster=self.name,
             serviceName=self.name,
@@ -43,7 +46,7 @@ class Service:
             desiredCount=count,
             launchType="FARGATE",
             networkConfiguration=self.network,
-            loadBalancers=[{"targetGroupArn": group, "containerName": "web", "containerPort": 80} for group in groups],
+            loadBalancers=balancers,
             deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}, **configuration},
         )
 

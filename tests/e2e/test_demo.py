@@ -11,16 +11,27 @@ from leftovers import leftovers
 
 
 def test_the_demo_runs_again_and_again(gantry):
-    for _ in range(2):
-        shown = gantry.command("demo").stdout
-        assert re.search(r"Page http://172\.31\.\d+\.\d+/", shown), shown
-        assert "serving the page on 0.0.0.0:80" in shown
+    shown = gantry.command("demo").stdout
+    url = re.search(r"URL (http://gantry-demo-\d+\.us-east-1\.elb\.localhost:(\d+)/)", shown)
+    assert url and gantry.address.endswith(f":{url[2]}"), shown
+    assert len(set(re.findall(r"^ +\d+  task ([0-9a-f]{32})  version 1$", shown, re.MULTILINE))) == 3, shown
+    assert re.search(r"[1-9]\d+ requests, 0 failed", shown), shown
+
     machine = json.loads(gantry.command("--output", "json", "demo").stdout)
-    assert machine["address"] in machine["page"] and machine["logMessages"]
-    task = machine["taskArn"]
-    ecs = gantry.endpoint.client("ecs")
-    ecs.stop_task(task=task)
-    wait_for(lambda: ecs.describe_tasks(tasks=[task])["tasks"][0]["lastStatus"] == "STOPPED", "the demo's task stops", 30)
+    assert machine["url"] == url[1], "another load balancer"
+    assert len(machine["answers"]) == 10 and len({answer["task"] for answer in machine["answers"]}) == 3
+    update = machine["update"]
+    assert (update["failed"], update["firstFailure"]) == (0, None)
+    assert set(update["byVersion"]) == {"1", "2"}
+    assert sum(update["byVersion"].values()) == update["requests"]
+
+    ecs, elbv2 = gantry.endpoint.client("ecs"), gantry.endpoint.client("elbv2")
+    ecs.delete_service(cluster="gantry-demo", service="gantry-demo", force=True)
+    (balancer,) = elbv2.describe_load_balancers(Names=["gantry-demo"])["LoadBalancers"]
+    (group,) = elbv2.describe_target_groups(Names=["gantry-demo"])["TargetGroups"]
+    elbv2.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
+    elbv2.delete_target_group(TargetGroupArn=group["TargetGroupArn"])
+    wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry), 60)
 
 
 def tour():

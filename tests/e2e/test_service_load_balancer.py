@@ -1,11 +1,12 @@
 """Services behind load balancers, of real containers: an update that no request notices, a target that fails, a request
-that takes long."""
+that takes long, a canary that is taken back."""
 
 import http.client
 import threading
 
 import pytest
 
+from conftest import CHECK
 from gantry import wait_for
 from services import Service, fetch
 
@@ -137,3 +138,55 @@ def test_a_request_that_takes_long_is_waited_for(cgi, address):
         asking.join()
     assert answers == ["slow"]
     wait_for(lambda: busy()["lastStatus"] == "STOPPED", busy, 60)
+
+
+@pytest.fixture
+def pair(gantry, elbv2, balancer, group):
+    """A second target group, and the rule that leads to both."""
+    vpc = gantry.endpoint.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+    name = balancer["LoadBalancerName"] + "-b"
+    made = elbv2.create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=vpc, TargetType="ip", **CHECK)
+    other = made["TargetGroups"][0]["TargetGroupArn"]
+    both = [{"TargetGroupArn": group, "Weight": 1}, {"TargetGroupArn": other, "Weight": 0}]
+    forward = {"Type": "forward", "ForwardConfig": {"TargetGroups": both}}
+    elbv2.modify_listener(ListenerArn=balancer["listener"], DefaultActions=[forward])
+    (rule,) = elbv2.describe_rules(ListenerArn=balancer["listener"])["Rules"]
+    yield {"alternateTargetGroupArn": other, "productionListenerRule": rule["RuleArn"], "roleArn": "arn:aws:iam::0:role/r"}
+    only = {"Type": "forward", "TargetGroupArn": group}
+    elbv2.modify_listener(ListenerArn=balancer["listener"], DefaultActions=[only])
+    elbv2.delete_target_group(TargetGroupArn=other)
+
+
+def test_a_canary_that_is_taken_back(pair, service, elbv2, group, address, balancer):
+    canary = {"canaryPercent": 20.0, "canaryBakeTimeInMinutes": 10}
+    service.create(
+        service.revision("one", healthCheck=None),
+        groups=[group],
+        advanced=pair,
+        strategy="CANARY",
+        canaryConfiguration=canary,
+        bakeTimeInMinutes=0,
+    )
+    service.ended("SUCCESSFUL")
+
+    def weights():
+        (rule,) = elbv2.describe_rules(ListenerArn=balancer["listener"])["Rules"]
+        groups = rule["Actions"][0]["ForwardConfig"]["TargetGroups"]
+        return {row["TargetGroupArn"]: row["Weight"] for row in groups}
+
+    blue, green = group, pair["alternateTargetGroupArn"]
+    assert weights() == {blue: 100, green: 0}
+    wait_for(lambda: fetch(address) == "one", lambda: fetch(address))
+    with Client(address) as client:
+        service.update(service.revision("two", healthCheck=None))
+        wait_for(lambda: weights() == {blue: 80, green: 20}, service.deployment, 60)
+        seen = len(client.answers)
+        wait_for(lambda: len(client.answers) > seen + 500, "the client is answered")
+        share = client.answers[seen:].count("two") / len(client.answers[seen:])
+        assert 0.1 < share < 0.3, share
+        service.ecs.stop_service_deployment(serviceDeploymentArn=service.deployment()["serviceDeploymentArn"])
+        service.ended("ROLLBACK_SUCCESSFUL")
+        assert weights() == {blue: 100, green: 0}
+        wait_for(lambda: client.answers[-50:] == ["one"] * 50, lambda: client.answers[-50:])
+        wait_for(lambda: len(service.running()) == 2, service.running, 60)
+    assert client.failures == []

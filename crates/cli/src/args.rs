@@ -45,7 +45,7 @@ pub enum Command {
     /// Bring images onto this machine and list them
     #[command(subcommand)]
     Image(Image),
-    /// Run a web page as a task, through the public API
+    /// Run a service behind a load balancer through the public API, and update it under load
     Demo,
     /// Measure this gantry, against docker, ctr and moto, on instances of its own
     Bench(Bench),

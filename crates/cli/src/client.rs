@@ -1,5 +1,5 @@
-//! The public API, as any AWS client calls it: AWS JSON over HTTP, signed with SigV4. For the demo, `status`, `down` and
-//! the benches.
+//! The public API, as any AWS client calls it: AWS JSON, or Query for load balancers, over HTTP, signed with SigV4. For
+//! the demo, `status`, `down` and the benches.
 
 use std::net::SocketAddr;
 
@@ -16,6 +16,8 @@ use crate::http;
 
 /// The service that calls of gantry's own paths are signed for.
 const OWN_SERVICE: &str = "gantry";
+const BALANCING_SERVICE: &str = "elasticloadbalancing";
+const BALANCING_VERSION: &str = "2015-12-01";
 /// DescribeTasks and DescribeContainerInstances take no more.
 const DESCRIBED_PER_CALL: usize = 100;
 
@@ -29,21 +31,18 @@ pub struct Client {
 #[derive(Clone, Copy)]
 pub enum Service {
     Ecs,
-    Logs,
 }
 
 impl Service {
     const fn name(self) -> &'static str {
         match self {
             Self::Ecs => "ecs",
-            Self::Logs => "logs",
         }
     }
 
     const fn target(self) -> &'static str {
         match self {
             Self::Ecs => "AmazonEC2ContainerServiceV20141113",
-            Self::Logs => "Logs_20140328",
         }
     }
 }
@@ -69,6 +68,26 @@ impl Client {
     pub async fn call(&self, service: Service, operation: &str, input: &Value) -> Result<Value, Failure> {
         let request = self.sign(service, operation, input.to_string().into_bytes());
         self.send(operation, request).await
+    }
+
+    /// Calls Elastic Load Balancing with a form's names and values. Answers XML, of which [`value_of`] takes what is
+    /// wanted.
+    pub async fn balance(&self, operation: &str, input: Vec<(String, String)>) -> Result<String, Failure> {
+        let what = || format!("{operation} failed");
+        let mut form = format!("Action={operation}&Version={BALANCING_VERSION}");
+        for (name, value) in input {
+            form += &format!("&{}={}", escape(&name), escape(&value));
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let request = self.sign_for(BALANCING_SERVICE, "/", headers, form.into_bytes()).context(what)?;
+        let answer = http::send(&self.address.to_string(), request).await?;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        if answer.status == 200 {
+            return Ok(text);
+        }
+        let why = value_of(&text, "Message").unwrap_or(text);
+        Err(Failure::new(format!("{operation} was refused")).because(why))
     }
 
     /// Calls one of gantry's own paths.
@@ -172,5 +191,34 @@ impl Client {
         };
         request.headers_mut().insert("authorization", authorization.parse()?);
         Ok(request.map(|()| Full::new(Bytes::from(body))))
+    }
+}
+
+/// Everything but what may stand in a form as it is.
+fn escape(text: &str) -> String {
+    let escaped = text.bytes().map(|byte| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    });
+    escaped.collect()
+}
+
+/// The text of the first element of this name in an answer of gantry's own. For ARNs and names, which XML writes as they
+/// are.
+pub fn value_of(xml: &str, name: &str) -> Result<String, Failure> {
+    let from = xml.split_once(&format!("<{name}>")).and_then(|(_, rest)| rest.split_once("</"));
+    from.map(|(text, _)| text.to_owned()).ok_or_else(|| Failure::new(format!("the answer has no {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_and_their_answers() {
+        assert_eq!(escape("arn:aws:a/b c-1_~."), "arn%3Aaws%3Aa%2Fb%20c-1_~.");
+        let xml = "<A><member><Arn>arn:1</Arn><Arn>arn:2</Arn></member></A>";
+        assert_eq!(value_of(xml, "Arn").ok().as_deref(), Some("arn:1"));
+        assert!(value_of(xml, "Name").is_err());
     }
 }

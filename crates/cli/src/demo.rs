@@ -1,26 +1,35 @@
-//! `gantry demo`: a page served by a FARGATE task, through the public API, with nothing from outside the machine.
+//! `gantry demo`: a service of three tasks behind a load balancer, through the public API, with nothing from outside the
+//! machine: who answers, and an update that no request notices.
+//!
+//! ```text
+//! image ▶ cluster ▶ load balancer, target group, listener ▶ service ▶ ten requests ▶ a new revision, under load
+//! ```
+//! What it made stays, so that it can be looked at; the next demo begins with a new service on the same load balancer.
 
+mod balancer;
 pub mod image;
+mod load;
+mod service;
 
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use model::Scope;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use crate::args::Output;
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::{Context, Failure};
-use crate::home::{Home, Running};
-use crate::{http, output};
+use crate::home::Home;
+use crate::output;
+use balancer::Balancer;
+use load::{Load, Tally};
 
-const FAMILY: &str = "gantry-demo";
-const LOG_GROUP: &str = "/gantry/demo";
-const CONTAINER: &str = "page";
-const START_LIMIT: Duration = Duration::from_secs(60);
-const PAGE_LIMIT: Duration = Duration::from_secs(20);
+/// Of the cluster, the service, the load balancer, its target group.
+const NAME: &str = "gantry-demo";
+const TASKS: u32 = 3;
+const REQUESTS: usize = 10;
+/// How long the load goes on once the update is over.
+const AFTERGLOW: Duration = Duration::from_secs(1);
 /// The API has no event for a client to wait on; AWS's own waiters poll too.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -38,176 +47,107 @@ pub async fn run(home: &Home, format: Output) -> Result<(), Failure> {
     image::write(archive.path())?;
     crate::image::import_file(home, &running, archive.path()).await?;
 
-    steps.say("registering the task definition");
-    let definition = client.call(Service::Ecs, "RegisterTaskDefinition", &task_definition(&running.region)).await?;
-    let revision = string(&definition, "/taskDefinition/taskDefinitionArn")?;
+    steps.say("making a cluster, without what an earlier demo left in it");
+    service::prepare(&client).await?;
+    steps.say("making an application load balancer");
+    let balancer = Balancer::make(&client, &running).await?;
 
-    steps.say("stopping what an earlier demo left");
-    stop_earlier(&client).await?;
-
-    steps.say("running the task");
+    steps.say("starting a service of three tasks behind it");
     let started = Instant::now();
-    let answer = client.call(Service::Ecs, "RunTask", &run_task(&running, &revision)).await?;
-    if let Some(failure) = answer.pointer("/failures/0") {
-        return Err(Failure::new("the task could not be placed").because(failure.to_string()));
-    }
-    let task = string(&answer, "/tasks/0/taskArn")?;
-    let address = wait_until_running(&client, &task).await?;
-    let took = started.elapsed();
+    service::create(&client, &running, &balancer).await?;
+    service::wait_until_complete(&client).await?;
+    let ready_after_millis = started.elapsed().as_millis();
 
-    steps.say("fetching its page");
-    let page = fetch_page(address).await?;
-    let log_messages = wait_for_logs(&client, &task).await?;
+    steps.say("asking ten times");
+    let mut answers = Vec::with_capacity(REQUESTS);
+    for _ in 0..REQUESTS {
+        answers.push(balancer.ask().await?);
+    }
+
+    steps.say("updating it under load");
+    let (load, started) = (Load::begin(&balancer), Instant::now());
+    let updated = update(&client, &running).await;
+    let update_millis = started.elapsed().as_millis();
+    let tally = load.end().await;
+    updated?;
     steps.done();
-    let running_after_millis = took.as_millis();
-    let shown = Shown { task_arn: task, address, running_after_millis, page, log_group: LOG_GROUP, log_messages };
+    let shown = Shown {
+        cluster: NAME,
+        service: NAME,
+        url: balancer.url(),
+        ready_after_millis,
+        answers,
+        update: Update { millis: update_millis, tally },
+    };
     output::print(format, &shown, || render(home, &shown));
     Ok(())
 }
 
-fn task_definition(region: &str) -> Value {
-    json!({
-        "family": FAMILY,
-        "requiresCompatibilities": ["FARGATE"],
-        "networkMode": "awsvpc",
-        "cpu": "256",
-        "memory": "512",
-        "executionRoleArn": "ecsTaskExecutionRole",
-        "containerDefinitions": [{
-            "name": CONTAINER,
-            "image": image::REFERENCE,
-            "command": ["page", "--listen", "0.0.0.0:80"],
-            "portMappings": [{"containerPort": 80}],
-            "readonlyRootFilesystem": true,
-            "stopTimeout": 5,
-            "logConfiguration": {
-                "logDriver": "awslogs",
-                "options": {
-                    "awslogs-group": LOG_GROUP,
-                    "awslogs-region": region,
-                    "awslogs-stream-prefix": "demo",
-                    "awslogs-create-group": "true",
-                },
-            },
-        }],
-    })
-}
-
-fn run_task(running: &Running, definition: &str) -> Value {
-    let scope = Scope::new(&running.account_id, &running.region);
-    let subnets: Vec<String> =
-        model::network::Vpc::default_of(&scope).subnets.into_iter().map(|subnet| subnet.id).collect();
-    json!({
-        "taskDefinition": definition,
-        "launchType": "FARGATE",
-        "networkConfiguration": {"awsvpcConfiguration": {"subnets": subnets}},
-    })
-}
-
-async fn stop_earlier(client: &Client) -> Result<(), Failure> {
-    let listed = client.call(Service::Ecs, "ListTasks", &json!({"family": FAMILY})).await?;
-    for task in listed["taskArns"].as_array().into_iter().flatten() {
-        client.call(Service::Ecs, "StopTask", &json!({"task": task, "reason": "A new demo starts"})).await?;
-    }
+async fn update(client: &Client, running: &crate::home::Running) -> Result<(), Failure> {
+    service::update(client, running).await?;
+    service::wait_until_complete(client).await?;
+    tokio::time::sleep(AFTERGLOW).await;
     Ok(())
 }
 
-async fn wait_until_running(client: &Client, task: &str) -> Result<Ipv4Addr, Failure> {
-    let deadline = Instant::now() + START_LIMIT;
-    loop {
-        let answer = client.call(Service::Ecs, "DescribeTasks", &json!({"tasks": [task]})).await?;
-        let described = &answer["tasks"][0];
-        match described["lastStatus"].as_str() {
-            Some("RUNNING") => {
-                let address = string(described, "/containers/0/networkInterfaces/0/privateIpv4Address")?;
-                return address.parse().context(|| format!("the task's address '{address}' is none"));
-            }
-            Some("STOPPED") => {
-                return Err(Failure::new("the task stopped").because(format!(
-                    "{} {}",
-                    described["stoppedReason"].as_str().unwrap_or_default(),
-                    described["containers"][0]["reason"].as_str().unwrap_or_default()
-                )));
-            }
-            _ if Instant::now() > deadline => {
-                return Err(
-                    Failure::new("the task did not start").because(format!("it is {}", described["lastStatus"]))
-                );
-            }
-            _ => tokio::time::sleep(POLL_INTERVAL).await,
-        }
-    }
-}
-
-async fn fetch_page(address: Ipv4Addr) -> Result<String, Failure> {
-    let deadline = Instant::now() + PAGE_LIMIT;
-    loop {
-        match http::get(&format!("http://{address}/")).await {
-            Ok(answer) if answer.status == 200 => return Ok(String::from_utf8_lossy(&answer.body).into_owned()),
-            Err(failure) if Instant::now() > deadline => return Err(failure),
-            _ => tokio::time::sleep(POLL_INTERVAL).await,
-        }
-    }
-}
-
-async fn wait_for_logs(client: &Client, task: &str) -> Result<Vec<String>, Failure> {
-    let stream = format!("demo/{CONTAINER}/{}", task.rsplit('/').next().unwrap_or_default());
-    let query = json!({"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": true});
-    let deadline = Instant::now() + PAGE_LIMIT;
-    loop {
-        let answer = client.call(Service::Logs, "GetLogEvents", &query).await;
-        let events =
-            answer.as_ref().ok().and_then(|answer| answer["events"].as_array()).filter(|events| events.len() > 1);
-        if let Some(events) = events {
-            return Ok(events.iter().filter_map(|event| event["message"].as_str()).map(str::to_owned).collect());
-        }
-        if Instant::now() > deadline {
-            answer?;
-            return Err(Failure::new(format!("no log lines arrived in {LOG_GROUP} {stream}")));
-        }
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
+/// What a task says of itself, at [`page::TASK_PATH`](crate::page::TASK_PATH).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Its id.
+    pub task: String,
+    pub version: String,
 }
 
 /// What the demo found.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown {
-    task_arn: String,
-    address: Ipv4Addr,
-    running_after_millis: u128,
-    page: String,
-    log_group: &'static str,
-    log_messages: Vec<String>,
+    cluster: &'static str,
+    service: &'static str,
+    url: String,
+    ready_after_millis: u128,
+    answers: Vec<Answer>,
+    update: Update,
+}
+
+#[derive(Serialize)]
+struct Update {
+    millis: u128,
+    #[serde(flatten)]
+    tally: Tally,
 }
 
 fn render(home: &Home, shown: &Shown) -> String {
-    let Shown { task_arn, address, running_after_millis, page, log_group, log_messages } = shown;
-    let mut text = format!("\n{} {task_arn}\n", output::bold("Task"));
-    text += &format!("{} http://{address}/  (RUNNING {running_after_millis} ms after RunTask)\n", output::bold("Page"));
-    for row in page.lines().filter(|line| line.starts_with("<tr>")) {
-        let cells: Vec<String> = row.replace("<tr><th>", "").split("<td>").map(str::to_owned).collect();
-        let line = cells.iter().map(|cell| format!("{cell:18}")).collect::<String>();
-        text += &format!("  {}\n", line.trim_end());
+    let Shown { url, ready_after_millis, answers, update, .. } = shown;
+    let mut text = format!(
+        "\n{} {NAME}: {TASKS} tasks behind an application load balancer, ready after {ready_after_millis} ms\n",
+        output::bold("Service")
+    );
+    text += &format!("{} {url}\n\n", output::bold("URL"));
+    text += &format!("{}\n", output::bold("Ten requests, and the task that answered each"));
+    for (number, Answer { task, version }) in answers.iter().enumerate() {
+        text += &format!("  {:2}  task {task}  version {version}\n", number + 1);
     }
-    text += &format!("{} {log_group}\n", output::bold("Logs"));
-    for message in log_messages {
-        text += &format!("  {message}\n");
+    let Tally { requests, failed, by_version, first_failure } = &update.tally;
+    let failures = format!("{failed} failed");
+    let failures = if *failed == 0 { output::green(&failures) } else { output::red(&failures) };
+    text += &format!("\n{}\n", output::bold("A new revision, under load"));
+    text += &format!("  {requests} requests, {failures}, while it was rolled out in {} ms\n", update.millis);
+    for (version, count) in by_version {
+        text += &format!("  version {version} answered {count}\n");
     }
-    let id = task_arn.rsplit('/').next().unwrap_or_default();
+    if let Some(failure) = first_failure {
+        text += &format!("  the first failure: {failure}\n");
+    }
     let data_dir = home.option();
     text += &format!(
-        "\n{}\n  eval \"$(gantry env{data_dir})\"\n  aws ecs describe-tasks --tasks {id}\n  \
-         aws logs filter-log-events --log-group-name {log_group}\n  curl http://{address}/\n  \
-         aws ecs stop-task --task {id}",
-        output::bold("Try next")
+        "\n{}\n  eval \"$(gantry env{data_dir})\"\n  curl {url}\n  aws ecs describe-services --cluster {NAME} \
+         --services {NAME}\n  aws ecs update-service --cluster {NAME} --service {NAME} --desired-count 5\n  aws logs \
+         filter-log-events --log-group-name {}\n  gantry events{data_dir} --follow\n  gantry down{data_dir} --tasks",
+        output::bold("Try next"),
+        service::LOG_GROUP,
     );
     text
-}
-
-fn string(value: &Value, pointer: &str) -> Result<String, Failure> {
-    let found = value.pointer(pointer).and_then(Value::as_str);
-    found.map(str::to_owned).ok_or_else(|| Failure::new(format!("the answer has no {pointer}")))
 }
 
 /// A spinner that says what is being done.

@@ -26,9 +26,14 @@ pub async fn get(url: &str) -> Result<Answer, Failure> {
     let uri: Uri = url.parse().context(|| format!("'{url}' is not a URL"))?;
     let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let request = Request::get(path).header("host", &authority).body(Full::default());
-    let host = if uri.port().is_some() { authority } else { format!("{authority}:80") };
-    send(&host, request.context(|| format!("no request can be made for '{url}'"))?).await
+    let address = if uri.port().is_some() { authority.clone() } else { format!("{authority}:80") };
+    get_from(&address, &authority, &path).await
+}
+
+/// Asks `address`, whoever it is by name.
+pub async fn get_from(address: &str, host: &str, path: &str) -> Result<Answer, Failure> {
+    let request = Request::get(path).header("host", host).body(Full::default());
+    send(address, request.context(|| format!("no request can be made for '{path}' of '{host}'"))?).await
 }
 
 /// Sends a request to `host:port`.

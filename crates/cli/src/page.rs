@@ -1,4 +1,5 @@
-//! The demo's container: one page that shows the task it runs in, from the task metadata endpoint.
+//! The demo's container: a page that shows the task it runs in, from the task metadata endpoint, and the same in a few
+//! words for who asks often.
 //!
 //! It runs inside a container, so it trusts nothing that it is sent and shows only what the endpoint says of itself.
 
@@ -13,10 +14,15 @@ use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 
 use crate::failure::{Context, Failure};
-use crate::{http, output};
+use crate::{demo, http, output};
 
+/// Where it says only which task it is.
+pub const TASK_PATH: &str = "/task";
+/// What it calls itself there.
+pub const VERSION_VARIABLE: &str = "PAGE_VERSION";
 const METADATA_VARIABLE: &str = "ECS_CONTAINER_METADATA_URI_V4";
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
 /// Open connections; a further one waits.
@@ -49,12 +55,32 @@ pub async fn serve(listen: SocketAddr) -> Result<(), Failure> {
 }
 
 async fn answer(request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() == TASK_PATH {
+        let text = serde_json::to_string(&identity().await).expect("plain data");
+        return Ok(Response::new(Full::new(Bytes::from(text))));
+    }
     output::say(&format!("{} {} {}", peer.ip(), request.method(), request.uri().path()));
     let (task, container) = tokio::join!(metadata("/task"), metadata(""));
     let page = render(task.as_ref(), container.as_ref());
     let mut response = Response::new(Full::new(Bytes::from(page)));
     response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static("text/html; charset=utf-8"));
     Ok(response)
+}
+
+/// Never another one, so it is asked for once; without metadata it has no name.
+async fn identity() -> demo::Answer {
+    static TASK: OnceCell<String> = OnceCell::const_new();
+    let task = TASK.get_or_try_init(|| async {
+        let task = metadata("/task").await.ok_or(())?;
+        let arn = task["TaskARN"].as_str().ok_or(())?;
+        Ok::<_, ()>(arn.rsplit('/').next().unwrap_or_default().to_owned())
+    });
+    let task = task.await.cloned().unwrap_or_default();
+    demo::Answer { task, version: version().unwrap_or_default() }
+}
+
+fn version() -> Option<String> {
+    std::env::var(VERSION_VARIABLE).ok()
 }
 
 async fn metadata(path: &str) -> Option<Value> {
@@ -72,6 +98,7 @@ fn render(task: Option<&Value>, container: Option<&Value>) -> String {
     };
     let rows = [
         ("Task", text(task, "/TaskARN")),
+        ("Version", task.and_then(|_| version())),
         ("Cluster", text(task, "/Cluster")),
         ("Task definition", text(task, "/Family").zip(text(task, "/Revision")).map(|(f, r)| format!("{f}:{r}"))),
         ("Launch type", text(task, "/LaunchType")),

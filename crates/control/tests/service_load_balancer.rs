@@ -6,10 +6,11 @@ mod support;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use model::edge::{TargetHealth, TargetState};
+use model::edge::{Action, TargetHealth, TargetState};
 use model::link::ReportedStatus;
 use model::load_balancer::Target;
 use model::service::ServiceStatus;
+use model::service_deployment::ServiceDeploymentStatus;
 use model::task_target::TaskTargetStatus;
 use model::{DesiredStatus, NodeId, Service, Task, TaskId, TaskStatus};
 use serde_json::{Value, json};
@@ -319,6 +320,88 @@ async fn other_load_balancers_are_another_deployment() {
     world.until("the old one goes", |tables| is_leaving(tables, first)).await;
     let none = world.call("UpdateService", json!({"service": "web", "loadBalancers": []})).await;
     assert_eq!(none["service"]["loadBalancers"], json!([]));
+}
+
+/// What the default rule of the listener on this port forwards to.
+fn weights(tables: &Tables, port: u16) -> Vec<(String, u32)> {
+    let listener = tables.listeners.iter().find(|listener| listener.port == port).expect("a listener");
+    match &listener.action {
+        Action::Forward(forward) => forward.groups.clone(),
+        other => panic!("not forward: {other:?}"),
+    }
+}
+
+fn rule(world: &World, port: u16) -> String {
+    let view = world.view();
+    let listener = view.listeners.iter().find(|listener| listener.port == port).expect("a listener");
+    listener.default_rule_arn().to_string()
+}
+
+async fn until_over(world: &World, status: ServiceDeploymentStatus) {
+    let is_over = |tables: &Tables| {
+        let newest = service(tables).service_deployment.unwrap();
+        tables.service_deployments.iter().any(|row| row.id == newest && row.status == status)
+    };
+    world.until("the deployment is over", is_over).await;
+}
+
+#[tokio::test]
+async fn a_pair_of_groups_takes_turns() {
+    let (world, groups) = world(2).await;
+    let advanced = json!({
+        "alternateTargetGroupArn": groups[1], "productionListenerRule": rule(&world, 80),
+        "testListenerRule": rule(&world, 81), "roleArn": "arn:aws:iam::000000000000:role/r",
+    });
+    let mut load_balancers = behind(&groups[..1]);
+    load_balancers[0]["advancedConfiguration"] = advanced;
+    let subnet = model::network::Vpc::default_of(&world.scope()).subnets[0].id.clone();
+    let request = json!({
+        "serviceName": "web", "taskDefinition": "web", "desiredCount": 1, "launchType": "FARGATE",
+        "networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnet]}}, "loadBalancers": load_balancers,
+        "deploymentConfiguration": {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5},
+    });
+    let created = world.call("CreateService", request).await["service"].clone();
+    assert_eq!(created["loadBalancers"], load_balancers);
+    world.until("blue is registered", |tables| registered(tables) == 1).await;
+    assert_eq!(weights(&world.view(), 80), [(groups[0].clone(), 1)], "as it was made");
+    say_of_all(&world, &groups[0], TargetState::Healthy);
+    until_over(&world, ServiceDeploymentStatus::Successful).await;
+    let all_to = |group: usize| [(groups[0].clone(), [100, 0][group]), (groups[1].clone(), [0, 100][group])];
+    assert_eq!(weights(&world.view(), 80), all_to(0));
+
+    for (kind, status, left) in
+        [("stop", ServiceDeploymentStatus::RollbackSuccessful, 0), ("", ServiceDeploymentStatus::Successful, 1)]
+    {
+        world.call("UpdateService", json!({"service": "web", "forceNewDeployment": true})).await;
+        world.until("green is registered", |tables| registered(tables) == 2).await;
+        assert_eq!(weights(&world.view(), 80), all_to(0));
+        say_of_all(&world, &groups[1], TargetState::Healthy);
+        world.until("green gets all", |tables| weights(tables, 80) == all_to(1)).await;
+        assert_eq!(weights(&world.view(), 81), all_to(1));
+        if kind == "stop" {
+            let arn = world.call("DescribeServices", json!({"services": ["web"]})).await["services"][0]
+                ["currentServiceDeployment"]
+                .clone();
+            world.call("StopServiceDeployment", json!({"serviceDeploymentArn": arn})).await;
+        } else {
+            world.clock.advance(Duration::from_secs(300));
+        }
+        until_over(&world, status).await;
+        assert_eq!(
+            (weights(&world.view(), 80), weights(&world.view(), 81)),
+            (all_to(left).into(), all_to(left).into())
+        );
+        world.until("the others drain", |tables| registered(tables) == 1).await;
+        groups.iter().for_each(|group| say_of_all(&world, group, TargetState::Draining));
+        world.until("they are gone", |tables| tables.targets.len() == 1).await;
+    }
+    let shown = world.call("DescribeServices", json!({"services": ["web"]})).await["services"][0].clone();
+    let revisions = json!({"serviceRevisionArns": [shown["currentServiceRevisions"][0]["arn"]]});
+    let revision = world.call("DescribeServiceRevisions", revisions).await["serviceRevisions"][0].clone();
+    assert_eq!(
+        revision["resolvedConfiguration"]["loadBalancers"],
+        json!([{"targetGroupArn": groups[1], "productionListenerRule": rule(&world, 80)}])
+    );
 }
 
 #[tokio::test]

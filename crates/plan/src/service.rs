@@ -29,6 +29,7 @@ pub mod record;
 mod replica;
 pub mod rollout;
 mod share;
+pub mod shift;
 mod site;
 pub mod stage;
 mod staged;
@@ -49,6 +50,7 @@ use model::{
 
 pub use daemon::Host;
 use event::Event;
+use shift::Shift;
 pub use site::Site;
 use stage::HookResult;
 pub use victim::spread_attribute;
@@ -204,6 +206,8 @@ pub struct ServicePlan {
     pub counted: Vec<TaskId>,
     pub stop: Vec<Stop>,
     pub start: Vec<Start>,
+    /// How listener rules are to be, of a deployment that shifts traffic.
+    pub shifts: Vec<Shift>,
     /// In their order.
     pub events: Vec<Event>,
     /// When to plan again though nothing has changed.
@@ -256,6 +260,7 @@ pub fn reconcile(input: &ServiceInput<'_>, now: Timestamp) -> ServicePlan {
         counted: Vec::new(),
         stop: Vec::new(),
         start: Vec::new(),
+        shifts: Vec::new(),
         events: Vec::new(),
         wake_at: None,
         has_met: false,
@@ -281,6 +286,7 @@ fn keep(plan: &mut ServicePlan, input: &ServiceInput<'_>, now: Timestamp) {
         Scheduling::Replica if staged::holds(plan) => {
             rebalance::end(plan);
             staged::keep(plan, input.tasks, &input.signals, now);
+            plan.shifts = shift::of(&plan.service);
         }
         Scheduling::Replica => replica::keep(plan, input, now),
     }

@@ -15,6 +15,7 @@
 //! balanced N                 tasks are in so many target groups; they are registered when they run
 //! failing N WHY, missing N   what load balancers say of so many running tasks
 //! serving N, faulty N WHY    what they say of so many new ones
+//! paired                     new deployments take turns in the target groups blue and green
 //! drained                    nothing that was asked to stop has requests any more
 //! grace SECONDS
 //! end                        all tasks that were asked to stop have stopped
@@ -30,6 +31,7 @@
 //! external DESIRED           a new service whose controller is EXTERNAL
 //! set ID SCALE, scale ID SCALE, primary ID, delete-set ID
 //!
+//! rolling                    for the next deployment
 //! strategy blue-green BAKE | linear STEP STEP-BAKE BAKE | canary PERCENT CANARY-BAKE BAKE    for the next deployment
 //! hook pause|lambda STAGE MINUTES rollback|continue [now]    for the next deployment, or for this one too
 //! answer continue|rollback   to the hook that waits
@@ -132,6 +134,7 @@ fn execute(world: &mut World, command: &str, arguments: &[&str]) {
         "broken" => world.break_one(arguments[0]),
         "end" => world.end(),
         "balanced" => world.groups = number(0),
+        "paired" => (world.groups, world.is_paired) = (1, true),
         "serving" => world.judge_new(number(0), TaskTargetStatus::Healthy, ""),
         "faulty" => world.judge_new(number(0), TaskTargetStatus::Unhealthy, &arguments[1..].join(" ")),
         "failing" => world.judge(number(0), TaskTargetStatus::Unhealthy, &arguments[1..].join(" ")),
@@ -184,6 +187,10 @@ fn execute_deployment(world: &mut World, command: &str, arguments: &[&str]) {
     let configuration = &mut world.service.configuration;
     match command {
         "strategy" => set_strategy(world, arguments),
+        "rolling" => {
+            configuration.strategy = DeploymentStrategy::Rolling;
+            configuration.hooks.clear();
+        }
         "hook" => {
             let hook = LifecycleHook {
                 target: match arguments[0] {
@@ -269,6 +276,9 @@ fn settle(world: &mut World, output: &mut String) {
             writeln!(output, "| {}", world.show()).unwrap();
             if let Some(stage) = world.show_stage() {
                 writeln!(output, "| {stage}").unwrap();
+            }
+            if let Some(shifts) = world.show_shifts() {
+                writeln!(output, "| {shifts}").unwrap();
             }
             if let Some(at) = plan.wake_at {
                 writeln!(output, "| again in {} s", at.since(world.now).as_secs()).unwrap();

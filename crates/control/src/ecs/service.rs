@@ -11,6 +11,7 @@ pub(crate) mod event;
 mod load_balancer;
 pub mod round;
 mod scheduling;
+mod shift;
 mod site;
 mod zone;
 
@@ -23,6 +24,7 @@ use model::task_set::Controller;
 use model::{
     Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, ServiceLoadBalancer, TaskDefinition, Timestamp,
 };
+use plan::service::shift::choose_groups;
 use plan::task_definition::is_name;
 use store::{Tables, Txn};
 use wire::ecs;
@@ -463,6 +465,7 @@ impl Change {
         };
         if self.force || runs(&new) != runs(&present) {
             service.deployments.insert(0, new);
+            choose_groups(service);
             service.steady_at = None;
             service.obstacle = None;
             service_deployment::begin(cx, service, &definition);

@@ -137,6 +137,11 @@ pub fn unhealthy_target(service: &str, task: TaskId, target: &TaskTarget) -> Eve
     ))
 }
 
+/// A listener rule that a deployment is to change is not there. AWS has no words for it that are known.
+pub fn unshifted(service: &str, rule: &str) -> Event {
+    Event::told(format!("(service {service}) was unable to shift traffic: (listener-rule {rule}) was not found."))
+}
+
 /// Somebody else took the target, or its group, away.
 pub fn missing_target(service: &str, deployment: &str, task: TaskId, target: &TaskTarget) -> Event {
     let TaskTarget { target_group, reason, .. } = target;

@@ -9,12 +9,15 @@ use model::service::{
     CircuitBreaker, Deployment, DeploymentConfiguration, PropagateTags, Rollout, Scheduling, Service, ServiceStatus,
 };
 use model::service_deployment::{HookStatus, Progress};
+use model::service_load_balancer::AdvancedConfiguration;
 use model::task_set::{Controller, Stability, TaskSet, TaskSetStatus};
 use model::task_target::TaskTargetStatus;
 use model::{
-    HealthStatus, InstanceStatus, LaunchType, NodeId, Scope, ServiceDeployment, TaskId, TaskTarget, Timestamp,
+    HealthStatus, InstanceStatus, LaunchType, NodeId, Scope, ServiceDeployment, ServiceLoadBalancer, TaskId,
+    TaskTarget, Timestamp,
 };
 use plan::service::event::{self, Event};
+use plan::service::shift::{Shift, choose_groups};
 use plan::service::stage::HookResult;
 use plan::service::{
     Host, Life, Places, ServiceInput, ServicePlan, ServiceTask, Signals, Site, begin, bounds, reconcile, record,
@@ -53,6 +56,10 @@ pub struct World {
     pub has_health_check: bool,
     /// Target groups that new deployments have.
     pub groups: usize,
+    /// New deployments have a pair of target groups.
+    pub is_paired: bool,
+    /// What the rules of load balancers forward to, as was said last.
+    pub rules: Vec<Shift>,
     next_task: u128,
 }
 
@@ -124,6 +131,8 @@ impl World {
             now,
             has_health_check: false,
             groups: 0,
+            is_paired: false,
+            rules: Vec::new(),
             next_task: 1,
         };
         world.deploy("a");
@@ -148,8 +157,10 @@ impl World {
             record::supersede(row, self.now);
         }
         let new = begin(id.to_owned(), ("f".to_owned(), 1), None, None, self.now);
-        let new = Deployment { service_revision: Some(format!("revision-{id}")), ..new };
+        let load_balancers = self.load_balancers();
+        let new = Deployment { service_revision: Some(format!("revision-{id}")), load_balancers, ..new };
         self.service.deployments.insert(0, new);
+        choose_groups(&mut self.service);
         self.service.steady_at = None;
         self.deployment = Some(record::begin(&self.service, format!("record-{id}"), self.now));
     }
@@ -271,6 +282,9 @@ impl World {
         let mut events = plan.events.clone();
         self.service = plan.service.clone();
         self.deployment = plan.deployment.clone();
+        if !plan.shifts.is_empty() {
+            self.rules = plan.shifts.clone();
+        }
         self.tasks.retain(|task| !plan.counted.contains(&task.id));
         for task in &mut self.tasks {
             if plan.stop.iter().any(|stop| stop.task == task.id) {
@@ -333,6 +347,34 @@ impl World {
             provider: None,
         });
         id
+    }
+
+    fn load_balancers(&self) -> Vec<ServiceLoadBalancer> {
+        let pair = ServiceLoadBalancer {
+            target_group: "blue".to_owned(),
+            container: "app".to_owned(),
+            container_port: 80,
+            advanced: Some(AdvancedConfiguration {
+                alternate_target_group: "green".to_owned(),
+                production_listener_rule: "production".to_owned(),
+                test_listener_rule: Some("test".to_owned()),
+                role_arn: None,
+            }),
+            is_alternate: false,
+        };
+        if self.is_paired { vec![pair] } else { Vec::new() }
+    }
+
+    /// The groups that the tasks of a deployment are in, and what the rules forward to.
+    pub fn show_shifts(&self) -> Option<String> {
+        let groups = |row: &Deployment| Some(format!("{} in {}", row.id, row.load_balancers.first()?.group()));
+        let groups: Vec<String> = self.service.deployments.iter().filter_map(groups).collect();
+        let rule = |Shift { rule, groups }: &Shift| {
+            let groups: Vec<String> = groups.iter().map(|(group, weight)| format!("{group} {weight}")).collect();
+            format!("{rule}: {}", groups.join(", "))
+        };
+        let rules: Vec<String> = self.rules.iter().map(rule).collect();
+        (!groups.is_empty()).then(|| format!("{}; {}", groups.join(", "), rules.join("; ")))
     }
 
     fn new_targets(&self) -> Vec<TaskTarget> {

@@ -16,7 +16,7 @@ use wire::error::Failure;
 
 use super::event::tell;
 use super::site::Sites;
-use super::zone;
+use super::{shift, zone};
 use crate::Cx;
 use crate::ecs::task::placement::NO_CAPACITY;
 use crate::ecs::task::run::{Manner, Part, Run};
@@ -54,6 +54,11 @@ pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     let mut waits_for_room = false;
     for wanted in std::mem::take(&mut plan.start) {
         waits_for_room |= !start(cx, &mut plan, &wanted);
+    }
+    for wanted in std::mem::take(&mut plan.shifts) {
+        if !shift::apply(cx, &wanted) {
+            plan.meet(event::unshifted(&plan.service.name, &wanted.rule), cx.now);
+        }
     }
     let events = std::mem::take(&mut plan.events);
     events.into_iter().for_each(|event| tell(cx, &mut plan.service, event));

@@ -1,0 +1,124 @@
+//! The demo's service: made, updated, waited for.
+
+use std::time::Instant;
+
+use model::Scope;
+use model::network::Vpc;
+use serde_json::{Value, json};
+
+use super::balancer::Balancer;
+use super::{NAME, POLL_INTERVAL, TASKS, image};
+use crate::client::{Client, Service};
+use crate::failure::Failure;
+use crate::home::Running;
+use crate::page;
+
+pub const LOG_GROUP: &str = "/gantry/demo";
+const CONTAINER: &str = "page";
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// A cluster without a service.
+pub async fn prepare(client: &Client) -> Result<(), Failure> {
+    client.call(Service::Ecs, "CreateCluster", &json!({"clusterName": NAME})).await?;
+    if status(&describe(client).await?) == Some("ACTIVE") {
+        let delete = json!({"cluster": NAME, "service": NAME, "force": true});
+        client.call(Service::Ecs, "DeleteService", &delete).await?;
+    }
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let described = describe(client).await?;
+        match status(&described) {
+            None | Some("INACTIVE") => return Ok(()),
+            _ if Instant::now() > deadline => return Err(late("the earlier demo's service did not end", &described)),
+            _ => tokio::time::sleep(POLL_INTERVAL).await,
+        }
+    }
+}
+
+pub async fn create(client: &Client, running: &Running, balancer: &Balancer) -> Result<(), Failure> {
+    let definition = register(client, running, "1").await?;
+    let vpc = Vpc::default_of(&Scope::new(&running.account_id, &running.region));
+    let subnets: Vec<String> = vpc.subnets.into_iter().map(|subnet| subnet.id).collect();
+    let request = json!({
+        "cluster": NAME,
+        "serviceName": NAME,
+        "taskDefinition": definition,
+        "desiredCount": TASKS,
+        "launchType": "FARGATE",
+        "networkConfiguration": {"awsvpcConfiguration": {"subnets": subnets}},
+        "loadBalancers": [{
+            "targetGroupArn": balancer.target_group,
+            "containerName": CONTAINER,
+            "containerPort": 80,
+        }],
+    });
+    client.call(Service::Ecs, "CreateService", &request).await.map(|_| ())
+}
+
+pub async fn update(client: &Client, running: &Running) -> Result<(), Failure> {
+    let definition = register(client, running, "2").await?;
+    let request = json!({"cluster": NAME, "service": NAME, "taskDefinition": definition});
+    client.call(Service::Ecs, "UpdateService", &request).await.map(|_| ())
+}
+
+/// Its newest deployment has all its tasks, and all of them serve.
+pub async fn wait_until_complete(client: &Client) -> Result<(), Failure> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let described = describe(client).await?;
+        let deployments = described["deployments"].as_array().map_or(&[][..], Vec::as_slice);
+        match deployments {
+            [one] if one["rolloutState"] == "COMPLETED" => return Ok(()),
+            _ if Instant::now() > deadline => return Err(late("the service did not become steady", &described)),
+            _ => tokio::time::sleep(POLL_INTERVAL).await,
+        }
+    }
+}
+
+/// Null when there is none.
+async fn describe(client: &Client) -> Result<Value, Failure> {
+    let request = json!({"cluster": NAME, "services": [NAME]});
+    let mut answer = client.call(Service::Ecs, "DescribeServices", &request).await?;
+    Ok(answer.pointer_mut("/services/0").map(Value::take).unwrap_or_default())
+}
+
+fn status(service: &Value) -> Option<&str> {
+    service["status"].as_str()
+}
+
+fn late(what: &str, service: &Value) -> Failure {
+    let said = service["events"][0]["message"].as_str().unwrap_or("it said nothing");
+    Failure::new(what).because(said)
+}
+
+async fn register(client: &Client, running: &Running, version: &str) -> Result<String, Failure> {
+    let definition = json!({
+        "family": NAME,
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+        "executionRoleArn": "ecsTaskExecutionRole",
+        "containerDefinitions": [{
+            "name": CONTAINER,
+            "image": image::REFERENCE,
+            "command": ["page", "--listen", "0.0.0.0:80"],
+            "environment": [{"name": page::VERSION_VARIABLE, "value": version}],
+            "portMappings": [{"containerPort": 80}],
+            "readonlyRootFilesystem": true,
+            "stopTimeout": 5,
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": LOG_GROUP,
+                    "awslogs-region": running.region,
+                    "awslogs-stream-prefix": "demo",
+                    "awslogs-create-group": "true",
+                },
+            },
+        }],
+    });
+    let answer = client.call(Service::Ecs, "RegisterTaskDefinition", &definition).await?;
+    let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str();
+    arn.map(str::to_owned).ok_or_else(|| Failure::new("the task definition has no ARN"))
+}
