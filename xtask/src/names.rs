@@ -1,8 +1,8 @@
 //! Rust names from the names of the models.
 
-const KEYWORDS: [&str; 24] = [
+const KEYWORDS: [&str; 25] = [
     "abstract", "as", "async", "box", "break", "const", "enum", "final", "for", "if", "impl", "in", "loop", "macro",
-    "match", "move", "mod", "override", "ref", "static", "struct", "type", "use", "where",
+    "match", "move", "mod", "override", "ref", "return", "static", "struct", "type", "use", "where",
 ];
 
 /// `enableECSManagedTags` → `enable_ecs_managed_tags`; keywords become raw identifiers.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use model::firewall::Firewall;
 use model::link::{DesiredTask, TaskSpec};
 use model::{TaskId, Timestamp};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -47,7 +48,7 @@ pub enum Message {
     /// A session has begun: the outbox is to hold how every task stands.
     Connected { control_id: String, done: oneshot::Sender<()> },
     /// Answered once the set is taken over, with whether it was.
-    Desired { generation: u64, tasks: Vec<DesiredTask>, done: oneshot::Sender<bool> },
+    Desired { generation: u64, tasks: Vec<DesiredTask>, firewall: Option<Box<Firewall>>, done: oneshot::Sender<bool> },
 }
 
 /// Everything that jobs need.
@@ -302,17 +303,27 @@ impl<R: Runtime, N: Network> Drive<R, N> {
         loop {
             let deadline = self.node.deadline();
             let clock = self.drivers.clock;
-            tokio::select! {
+            let message = tokio::select! {
                 // Facts of the node before wishes: what has ended makes room. Jobs are bounded, so messages have a turn.
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                Some(outcome) = self.jobs.join_next() => self.take_outcome(outcome),
-                event = self.events.recv() => self.take_event(event),
-                Some(message) = messages.recv() => self.take_message(message),
+                Some(outcome) = self.jobs.join_next() => {
+                    self.take_outcome(outcome);
+                    None
+                }
+                event = self.events.recv() => {
+                    self.take_event(event);
+                    None
+                }
+                Some(message) = messages.recv() => Some(message),
                 () = clock.sleep_until(deadline) => {
                     let actions = self.node.tick(clock.now());
                     self.perform(actions);
+                    None
                 }
+            };
+            if let Some(message) = message {
+                self.take_message(message).await;
             }
         }
     }
@@ -354,14 +365,21 @@ impl<R: Runtime, N: Network> Drive<R, N> {
         self.jobs.spawn(async move { drivers.list_patiently().await });
     }
 
-    fn take_message(&mut self, message: Message) {
+    async fn take_message(&mut self, message: Message) {
         match message {
             Message::Connected { control_id, done } => {
                 self.node.welcome(&control_id);
                 self.outbox.replace_reports(self.node.reports());
                 let _ = done.send(());
             }
-            Message::Desired { generation, tasks, done } => {
+            Message::Desired { generation, tasks, firewall, done } => {
+                if let Some(firewall) = firewall
+                    && let Err(error) = self.drivers.network.protect(&firewall).await
+                {
+                    tracing::error!(%error, "the firewall could not be changed; a desired set is refused");
+                    let _ = done.send(false);
+                    return;
+                }
                 let desired = self.node.desire(generation, tasks, self.drivers.clock.now());
                 let _ = match desired {
                     Ok(actions) => {

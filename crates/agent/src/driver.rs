@@ -10,6 +10,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::firewall::Firewall;
 use model::link::InterfaceSpec;
 use model::task::NetworkBinding;
 use model::{ContainerDefinition, CpuUnits, MemoryMib, TaskId, Timestamp};
@@ -189,6 +190,8 @@ pub trait Network: Send + Sync + 'static {
     fn attach(&self, request: &NetworkRequest) -> impl Future<Output = Result<Attached>> + Send;
     /// Removes all that any `attach` made for this task.
     fn detach(&self, task: TaskId) -> impl Future<Output = Result<()>> + Send;
+    /// What the firewall has to know from now on, beside the groups that tasks bring along. Returns once it holds.
+    fn protect(&self, firewall: &Firewall) -> impl Future<Output = Result<()>> + Send;
     /// Tasks that have a namespace, link or rule on the node, for garbage collection.
     fn list(&self) -> impl Future<Output = Result<Vec<TaskId>>> + Send;
     /// Name servers for /etc/resolv.conf of a task.

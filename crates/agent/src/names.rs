@@ -251,6 +251,7 @@ mod tests {
             gateway: Ipv4Addr::new(172, 31, 0, 1),
             vpc_id: String::new(),
             private_dns_name: "ip-172-31-0-5.ec2.internal".into(),
+            security_groups: Vec::new(),
         });
         let names = of(&spec, Some([172, 31, 0, 5])).unwrap();
         assert_eq!(names.hostname, "ip-172-31-0-5.ec2.internal");

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use model::firewall::Firewall;
 use model::link::InterfaceSpec;
 use model::task::NetworkBinding;
 use model::task_definition::PortMapping;
@@ -40,19 +41,23 @@ mod config;
 mod conntrack;
 mod endpoint;
 mod firewall;
+mod guard;
 mod ledger;
 mod namespace;
 mod netlink;
 mod port;
 mod resolver;
 pub mod trial;
+mod wall;
 
 pub use config::Config;
 use config::gateway;
-use endpoint::{Address, EndpointId, Site, parse_mac};
+use endpoint::{Address, EndpointId, Found, Site, parse_mac};
 use firewall::{Nft, Published};
+use guard::Guard;
 use ledger::Ledger;
 pub use resolver::RESOLVERS;
+use wall::{Access, Change, Member, Origin, Wall};
 
 /// How long making or removing one endpoint may take.
 const ENDPOINT_LIMIT: Duration = Duration::from_secs(30);
@@ -111,6 +116,7 @@ impl From<Error> for DriverError {
 pub struct Linux {
     config: Config,
     site: Arc<Site>,
+    guard: Guard,
     dynamic_ports: std::ops::RangeInclusive<u16>,
     ledger: Mutex<Ledger>,
     locks: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -130,8 +136,6 @@ impl Linux {
         let for_bridge = config.clone();
         let (made, listing) = tokio::try_join!(on_thread(move || bridge::ensure(&for_bridge)), Nft.list(&map))?;
         let published = listing.as_ref().map(firewall::parse_published).unwrap_or_default();
-        let table = firewall::table(&config, &published);
-        tokio::try_join!(Nft.apply(&table), pass_foreign(&config.tag))?;
         let site = Arc::new(Site {
             tag: config.tag.clone(),
             directory: config.directory.clone(),
@@ -140,10 +144,15 @@ impl Linux {
         });
         let for_list = site.clone();
         let endpoints = on_thread(move || endpoint::list(&for_list)).await?;
+        let (wall, held) = rebuild(&config, &site, &endpoints);
+        let tables = firewall::table(&config, &published) + &held;
+        tokio::try_join!(Nft.apply(&tables), pass_foreign(&config.tag))?;
         let ledger = Ledger::adopt(&config, &endpoints, published);
+        let guard = Guard::start(wall, &config.directory);
         Ok(Self {
             config,
             site,
+            guard,
             dynamic_ports: port::dynamic_range(),
             ledger: Mutex::new(ledger),
             locks: (0..LOCKS).map(|_| Arc::default()).collect(),
@@ -159,6 +168,7 @@ impl Linux {
         unpass_foreign(&self.config.tag).await?;
         let config = self.config.clone();
         on_thread(move || bridge::remove(&config)).await?;
+        guard::forget(&self.config.directory)?;
         std::fs::remove_dir(&self.config.directory).map_err(kernel("remove the directory of network namespaces"))?;
         Ok(())
     }
@@ -171,9 +181,12 @@ impl Linux {
             NetworkKind::Awsvpc(spec) => Some(self.address_of(spec)?),
             NetworkKind::Bridge { .. } => Some(self.ledger().give_address(&self.config, id)?),
         };
-        let site = self.site.clone();
-        let turn = self.work(turn, move || endpoint::make(&site, id, address)).await?;
-        let bindings = match (&request.kind, address) {
+        let member = address.as_ref().map(|address| member(&self.site, id, address));
+        let (site, made) = (self.site.clone(), address.clone());
+        // Nothing runs in the namespace before both are there.
+        let (turn, ()) =
+            tokio::try_join!(self.work(turn, move || endpoint::make(&site, id, made.as_ref())), self.admit(member))?;
+        let bindings = match (&request.kind, &address) {
             (NetworkKind::Bridge { ports }, Some(address)) => self.publish(id, address.address, ports).await?,
             _ => Vec::new(),
         };
@@ -185,13 +198,13 @@ impl Linux {
         let turn = self.turn(task).await;
         self.withdraw(task).await?;
         let site = self.site.clone();
-        let turn = self
-            .work(turn, move || {
-                let found = endpoint::list(&site)?;
-                let mut ids = found.into_iter().map(|(id, _)| id).filter(|id| id.task == task);
-                ids.try_for_each(|id| endpoint::remove(&site, id))
-            })
-            .await?;
+        let remove = move || {
+            let found = endpoint::list(&site)?;
+            let mut ids = found.into_iter().map(|found| found.id).filter(|id| id.task == task);
+            ids.try_for_each(|id| endpoint::remove(&site, id))
+        };
+        let turn = self.work(turn, remove).await?;
+        self.guard.change(Change::Expel(task)).await?;
         self.ledger().free_addresses(task);
         drop(turn);
         Ok(())
@@ -201,7 +214,7 @@ impl Linux {
         let site = self.site.clone();
         let found = on_thread(move || endpoint::list(&site)).await?;
         let ledger = self.ledger();
-        let tasks: BTreeSet<TaskId> = found.iter().map(|(id, _)| id.task).chain(ledger.tasks()).collect();
+        let tasks: BTreeSet<TaskId> = found.iter().map(|found| found.id.task).chain(ledger.tasks()).collect();
         Ok(tasks.into_iter().collect())
     }
 
@@ -219,7 +232,15 @@ impl Linux {
             gateway: spec.gateway,
             mac: parse_mac(&spec.mac)?,
             reflected: false,
+            groups: Some(spec.security_groups.clone()),
         })
+    }
+
+    async fn admit(&self, member: Option<Member>) -> Result<()> {
+        match member {
+            Some(member) => self.guard.change(Change::Admit(member)).await,
+            None => Ok(()),
+        }
     }
 
     /// Publishes all ports of the endpoint in one batch, those again that are there already, and answers the bindings
@@ -283,8 +304,38 @@ impl driver::Network for Linux {
         Ok(self.list_inner().await?)
     }
 
+    async fn protect(&self, firewall: &Firewall) -> driver::Result<()> {
+        Ok(self.guard.change(Change::Protect(firewall.clone())).await?)
+    }
+
     fn dns_servers(&self) -> Vec<IpAddr> {
         vec![resolver::RESOLVER.into()]
+    }
+}
+
+/// The firewall of what an earlier agent was told and of the endpoints that are there, with the text that makes it.
+fn rebuild(config: &Config, site: &Site, endpoints: &[Found]) -> (Wall, String) {
+    let mut wall = Wall::new(&config.tag);
+    let mut text = wall.change(Change::Protect(guard::kept(&config.directory)));
+    for found in endpoints {
+        let Some(address) = found.address else { continue };
+        let Ok(mac) = parse_mac(&model::network::mac_of(address)) else { continue };
+        let origin = Origin { endpoint: found.id, link: site.link_name(found.id), mac };
+        let member = Member { address, access: access(found.groups.as_ref()), origin: Some(origin) };
+        text += &wall.change(Change::Admit(member));
+    }
+    (wall, text)
+}
+
+fn access(groups: Option<&Vec<String>>) -> Access {
+    groups.map_or(Access::Machine, |groups| Access::Groups(groups.clone()))
+}
+
+fn member(site: &Site, id: EndpointId, address: &Address) -> Member {
+    Member {
+        address: address.address,
+        access: access(address.groups.as_ref()),
+        origin: Some(Origin { endpoint: id, link: site.link_name(id), mac: address.mac }),
     }
 }
 

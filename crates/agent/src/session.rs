@@ -158,9 +158,9 @@ impl<D: Dial> Session<D> {
         text: &str,
     ) -> Result<(), SessionError> {
         match decode(text)? {
-            FromControl::Desired { generation, tasks } => {
+            FromControl::Desired { generation, tasks, firewall } => {
                 let (done, is_done) = oneshot::channel();
-                self.tell(Message::Desired { generation, tasks, done }).await?;
+                self.tell(Message::Desired { generation, tasks, firewall, done }).await?;
                 if !is_done.await.map_err(|_| SessionError::NodeGone)? {
                     return Err(SessionError::Refused);
                 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use model::firewall::Firewall;
 use model::task::NetworkBinding;
 use model::{TaskId, Timestamp};
 use tokio::sync::{Notify, mpsc};
@@ -80,6 +81,7 @@ struct Machine {
     containers: BTreeMap<String, Container>,
     groups: BTreeSet<TaskId>,
     networks: BTreeMap<(TaskId, Option<usize>), Attached>,
+    firewall: Option<Firewall>,
     next_port: u16,
     subscribers: Vec<mpsc::Sender<RuntimeEvent>>,
     starts: BTreeMap<String, u32>,
@@ -432,6 +434,11 @@ impl Network for World {
             Ok(())
         })
         .await
+    }
+
+    async fn protect(&self, firewall: &Firewall) -> Result<()> {
+        self.machine().firewall = Some(firewall.clone());
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<TaskId>> {

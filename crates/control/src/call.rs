@@ -141,8 +141,7 @@ impl Control {
                 routed.answer(self.call_servicediscovery(caller, request).await?.structure(), request_id)
             }
             service::Request::Ec2(request) => {
-                let response = self.read(caller, |cx| ec2::dispatch(cx, request))?;
-                routed.answer(response.structure(), request_id)
+                routed.answer(self.call_ec2(caller, request).await?.structure(), request_id)
             }
         })
     }
@@ -224,6 +223,26 @@ impl Control {
         self.write(caller, operate).await.map_err(|error| match error {
             WriteError::Refused(error) => error,
             WriteError::Log(error) => wire::acm::Error::other(500, "InternalFailure", error.to_string()),
+        })
+    }
+
+    /// As [`call_ecs`](Self::call_ecs), for EC2.
+    ///
+    /// # Errors
+    /// The operation's own, or `InternalError` when its changes cannot be made durable.
+    pub async fn call_ec2(
+        &self,
+        caller: &Caller,
+        request: wire::ec2::Request,
+    ) -> Result<wire::ec2::Response, wire::ec2::Error> {
+        let reads = is_read(request.operation());
+        let operate = |cx: &mut Cx<'_>| ec2::dispatch(cx, request);
+        if reads {
+            return self.read(caller, operate);
+        }
+        self.write(caller, operate).await.map_err(|error| match error {
+            WriteError::Refused(error) => error,
+            WriteError::Log(error) => wire::ec2::Error::other(500, "InternalError", error.to_string()),
         })
     }
 }

@@ -1,26 +1,52 @@
-//! EC2: the network that tasks live in, as clients look it up before they run any. Read only: a built-in VPC per
-//! account and region (`model::network`), and the interfaces that tasks have.
+//! EC2: the network that tasks live in. A built-in VPC per account and region (`model::network`), security groups, tags,
+//! and the interfaces that tasks and load balancers have.
 //!
-//! Not here: instances, creating or changing networks.
+//! The operations only write rows; the firewall of each node is made of them ([`plan::firewall`]).
+//!
+//! Not here: instances.
 
+mod convert;
 mod filter;
 mod network_interface;
-mod security_group;
+mod resource;
+pub(crate) mod security_group;
+mod security_group_rule;
 mod select;
 mod subnet;
+mod tag;
 mod vpc;
 mod zone;
 
 use wire::ec2::{Error, Request, Response};
 
-use crate::Cx;
+use crate::{Cx, not_built};
 
-/// Runs one operation. Nothing is written.
+/// Runs one operation.
 ///
 /// # Errors
 /// EC2's codes and texts.
-pub fn dispatch(cx: &Cx<'_>, request: Request) -> Result<Response, Error> {
+pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
     Ok(match request {
+        Request::AuthorizeSecurityGroupEgress(request) => {
+            Response::AuthorizeSecurityGroupEgress(security_group_rule::authorize_security_group_egress(cx, request)?)
+        }
+        Request::AuthorizeSecurityGroupIngress(request) => {
+            Response::AuthorizeSecurityGroupIngress(security_group_rule::authorize_security_group_ingress(cx, request)?)
+        }
+        Request::CreateSecurityGroup(request) => {
+            Response::CreateSecurityGroup(security_group::create_security_group(cx, request)?)
+        }
+        Request::CreateTags(request) => {
+            tag::create_tags(cx, request)?;
+            Response::CreateTags(wire::ec2::CreateTagsResponse {})
+        }
+        Request::DeleteSecurityGroup(request) => {
+            Response::DeleteSecurityGroup(security_group::delete_security_group(cx, &request)?)
+        }
+        Request::DeleteTags(request) => {
+            tag::delete_tags(cx, request)?;
+            Response::DeleteTags(wire::ec2::DeleteTagsResponse {})
+        }
         Request::DescribeAvailabilityZones(request) => {
             Response::DescribeAvailabilityZones(zone::describe_availability_zones(cx, &request)?)
         }
@@ -28,11 +54,35 @@ pub fn dispatch(cx: &Cx<'_>, request: Request) -> Result<Response, Error> {
             Response::DescribeNetworkInterfaces(network_interface::describe_network_interfaces(cx, &request)?)
         }
         Request::DescribeRegions(request) => Response::DescribeRegions(zone::describe_regions(cx, &request)?),
+        Request::DescribeSecurityGroupRules(request) => {
+            Response::DescribeSecurityGroupRules(security_group_rule::describe_security_group_rules(cx, &request)?)
+        }
         Request::DescribeSecurityGroups(request) => {
             Response::DescribeSecurityGroups(security_group::describe_security_groups(cx, &request)?)
         }
         Request::DescribeSubnets(request) => Response::DescribeSubnets(subnet::describe_subnets(cx, &request)?),
+        Request::DescribeTags(request) => Response::DescribeTags(tag::describe_tags(cx, &request)?),
         Request::DescribeVpcs(request) => Response::DescribeVpcs(vpc::describe_vpcs(cx, &request)?),
+        Request::ModifySecurityGroupRules(request) => {
+            Response::ModifySecurityGroupRules(security_group_rule::modify_security_group_rules(cx, request)?)
+        }
+        Request::RevokeSecurityGroupEgress(request) => {
+            Response::RevokeSecurityGroupEgress(security_group_rule::revoke_security_group_egress(cx, request)?)
+        }
+        Request::RevokeSecurityGroupIngress(request) => {
+            Response::RevokeSecurityGroupIngress(security_group_rule::revoke_security_group_ingress(cx, request)?)
+        }
+        Request::UpdateSecurityGroupRuleDescriptionsEgress(request) => {
+            Response::UpdateSecurityGroupRuleDescriptionsEgress(
+                security_group_rule::update_security_group_rule_descriptions_egress(cx, request)?,
+            )
+        }
+        Request::UpdateSecurityGroupRuleDescriptionsIngress(request) => {
+            Response::UpdateSecurityGroupRuleDescriptionsIngress(
+                security_group_rule::update_security_group_rule_descriptions_ingress(cx, request)?,
+            )
+        }
+        other => return Err(not_built::refuse("ec2", other.operation()).into()),
     })
 }
 

@@ -19,6 +19,7 @@
 mod attend;
 mod connection;
 mod desired;
+mod firewall;
 mod link;
 mod logs;
 mod presence;

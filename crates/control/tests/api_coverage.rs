@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use control::{Caller, Clock, Config, Control, ec2, logs, sts};
+use control::{Caller, Clock, Config, Control, logs, sts};
 use model::{Scope, Timestamp};
 use store::log::memory::MemoryDisk;
 use wire::error::Failure;
@@ -24,7 +24,7 @@ async fn is_built(control: &Arc<Control>, service: &Service, operation: &str) ->
             control.call_servicediscovery(&caller, request).await.err().map(Into::into)
         }
         Request::Sts(request) => sts::dispatch(&caller, request).err().map(Into::into),
-        Request::Ec2(request) => control.read(&caller, |cx| ec2::dispatch(cx, request)).err().map(Into::into),
+        Request::Ec2(request) => control.call_ec2(&caller, request).await.err().map(Into::into),
     };
     failure.is_none_or(|failure| !failure.code.starts_with("UnsupportedOperation"))
 }

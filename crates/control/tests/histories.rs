@@ -141,7 +141,7 @@ impl History {
         self.link.report(vec![report(mark, 1, ReportedStatus::Pending)]).await;
         loop {
             match self.link.hear().await {
-                FromControl::Desired { generation, tasks } => {
+                FromControl::Desired { generation, tasks, .. } => {
                     let statuses = tasks.iter().map(|task| (task.id, task.desired_status)).collect();
                     self.agent.obey(&statuses);
                     self.link.say(&FromAgent::Applied { generation }).await;

@@ -4,11 +4,14 @@ mod support;
 
 use std::time::Duration;
 
+use control::Caller;
+use model::firewall::Peer;
 use model::link::{FromAgent, FromControl, Hello, LogBatch, ReportedStatus};
 use model::task::AttachmentStatus;
 use model::{Arn, DesiredStatus, InstanceStatus, NodeId, Resources, Scope, StopCode, TaskId, TaskStatus};
 use support::World;
 use support::node::{Link, hello, report};
+use wire::ec2::{CreateSecurityGroupRequest, Request};
 
 const NODE: NodeId = NodeId(7);
 
@@ -28,6 +31,35 @@ async fn a_node_joins_the_default_cluster_and_is_told_its_empty_set() {
     assert_eq!((welcome.cluster.as_str(), welcome.zone.as_str()), ("default", "us-east-1a"));
     assert!(view.clusters.contains(&(world.scope(), "default".to_owned())));
     assert!(link.desired().await.tasks.is_empty());
+}
+
+#[tokio::test]
+async fn the_firewall_is_told_at_first_and_when_it_changes_and_not_with_tasks() {
+    let world = World::new().await;
+    let (mut link, _) = Link::connect(&world, NODE).await;
+    let first = link.desired().await;
+    link.applied(&first).await;
+    let firewall = first.firewall.expect("told at first");
+    let [group] = &firewall.groups[..] else { panic!("the default group alone: {firewall:?}") };
+    assert_eq!(group.ingress[0].peer, Peer::Group(group.id.clone()));
+
+    world.place(1, NODE).await;
+    let second = link.desired().await;
+    link.applied(&second).await;
+    assert_eq!((second.tasks.len(), second.firewall), (1, None));
+    let interface = second.tasks[0].spec.as_ref().unwrap().interface.clone().unwrap();
+    assert_eq!(interface.security_groups, [] as [&str; 0]);
+
+    let request = CreateSecurityGroupRequest {
+        group_name: "web".to_owned(),
+        description: "d".to_owned(),
+        ..CreateSecurityGroupRequest::default()
+    };
+    let caller = Caller::root(world.scope(), "AKIA");
+    world.control.call_ec2(&caller, Request::CreateSecurityGroup(request)).await.unwrap();
+    let third = link.desired().await;
+    assert_eq!(third.firewall.expect("it changed").groups.len(), 2);
+    assert!(third.tasks[0].spec.is_none());
 }
 
 #[tokio::test]

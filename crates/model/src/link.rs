@@ -10,7 +10,7 @@
 //! - `Desired` is always the full set. A task that is absent from it is none of ours: the agent stops it and removes
 //!   all that it left. A stopped task stays in the set until the control plane has durably taken in its report.
 //! - A task's spec comes with the first set of a session that names it, and not again while the task stays in the set:
-//!   it never changes. An agent that is named a task without a spec and does not have it refuses the set.
+//!   it never changes. The firewall's rules come in the same way, whole, when they change. An agent that is named a task without a spec and does not have it refuses the set.
 //! - At most one `Desired` is unanswered; the agent answers with `Applied`. What changes meanwhile is in the next one.
 //! - The agent refuses a generation below the one that it has (within one session's `control_id`). A generation is the
 //!   revision of the control plane's state that the set was taken from, so it rises, with gaps, also across restarts.
@@ -20,6 +20,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::firewall::Firewall;
 use crate::task::{ContainerStatus, NetworkBinding};
 use crate::task_definition::Volume;
 use crate::{
@@ -54,6 +55,9 @@ pub enum FromControl {
     Desired {
         generation: u64,
         tasks: Vec<DesiredTask>,
+        /// When it is another one than the session was told last. It holds before any of the tasks is begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        firewall: Option<Box<Firewall>>,
     },
     /// The reports are durable: task and the sequence that was taken in.
     ReportTaken {
@@ -154,6 +158,9 @@ pub struct InterfaceSpec {
     pub gateway: Ipv4Addr,
     pub vpc_id: String,
     pub private_dns_name: String,
+    /// Ids of its security groups, which never change.
+    #[serde(default)]
+    pub security_groups: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 
 pub mod capacity;
 pub mod dns;
+pub mod firewall;
 pub mod node;
 pub mod place;
 pub mod service;

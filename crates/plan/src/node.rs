@@ -77,6 +77,7 @@ fn interface_spec(interface: &NetworkInterface) -> InterfaceSpec {
         gateway: subnet.gateway(),
         vpc_id: interface.vpc_id.clone(),
         private_dns_name: private_dns_name(interface.address, &interface.scope.region),
+        security_groups: interface.security_groups.clone(),
     }
 }
 

@@ -16,10 +16,11 @@ use model::service::{GROUP_PREFIX, Service, ServiceKey};
 use model::service_deployment::ServiceDeploymentKey;
 use model::service_revision::ServiceRevisionKey;
 use model::setting::AccountSetting;
+use model::tag::ResourceTags;
 use model::{
     CapacityProvider, Certificate, Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface,
-    Node, NodeId, Scope, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId, TaskStatus,
-    Timestamp,
+    Node, NodeId, Scope, SecurityGroup, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId,
+    TaskStatus, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -255,6 +256,28 @@ impl Index<NetworkInterface> for InterfaceIndex {
         self.by_scope.replace(before.map(scope), after.map(scope));
         replace_in(&mut self.by_subnet, before.map(subnet), after.map(subnet));
         self.by_task.replace(before.and_then(task), after.and_then(task));
+    }
+}
+
+impl Row for SecurityGroup {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "security_groups";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.id.clone())
+    }
+}
+
+impl Row for ResourceTags {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "resource_tags";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.resource.clone())
     }
 }
 

@@ -76,6 +76,11 @@ impl<R: Row> Table<R> {
         })
     }
 
+    /// Whether no row has changed between the two, as far as can be told at once: true is certain, false is not.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.rows.ptr_eq(&other.rows)
+    }
+
     pub(crate) fn index(&self) -> &R::Index {
         &self.index
     }

@@ -15,9 +15,11 @@ use model::load_balancer::{
 use model::logs::{LogGroup, LogStream};
 use model::service::{Service, ServiceKey};
 use model::setting::AccountSetting;
+use model::tag::ResourceTags;
 use model::{
     CapacityProvider, Certificate, Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface,
-    Node, NodeId, Scope, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId, Timestamp,
+    Node, NodeId, Scope, SecurityGroup, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId,
+    Timestamp,
 };
 
 use crate::changes::{RowChange, TableChanges};
@@ -126,6 +128,8 @@ tables! {
     nodes: Node,
     container_instances: ContainerInstance,
     interfaces: NetworkInterface,
+    security_groups: SecurityGroup,
+    resource_tags: ResourceTags,
     load_balancers: LoadBalancer,
     listeners: Listener,
     rules: Rule,
@@ -316,6 +320,20 @@ impl Tables {
 
     pub fn interface_of_task(&self, task: TaskId) -> Option<&Arc<NetworkInterface>> {
         self.interfaces.get(self.interfaces.index().by_task.of(&task).next()?)
+    }
+
+    /// The security groups that have a row, by id: all but built-in ones that nobody has changed.
+    pub fn security_groups_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<SecurityGroup>> {
+        self.security_groups.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    pub fn resource_tags_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<ResourceTags>> {
+        self.resource_tags.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    /// A scope's load balancers, by name.
+    pub fn load_balancers_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<LoadBalancer>> {
+        self.load_balancers.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
     }
 
     /// A load balancer's listeners, by id.

@@ -84,7 +84,7 @@ impl Agent {
     async fn desire(&mut self, tasks: Vec<DesiredTask>) -> bool {
         self.generation += 1;
         let (done, is_done) = oneshot::channel();
-        let message = Message::Desired { generation: self.generation, tasks, done };
+        let message = Message::Desired { generation: self.generation, tasks, firewall: None, done };
         self.messages.send(message).await.unwrap();
         is_done.await.unwrap()
     }

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 
 use super::config::{gateway, overlap};
-use super::netlink::{Link, Netlink};
+use super::netlink::{Link, Mac, Netlink};
 use super::{Config, Error, Result, kernel, write_sysctl};
 
 /// The link-local address at which tasks find the metadata and credentials endpoints (ecs-semantics §5.6).
@@ -87,14 +87,18 @@ pub fn remove(config: &Config) -> Result<()> {
     netlink.delete_link(&config.tag).map_err(kernel("remove the bridge"))
 }
 
+/// The MAC of the bridge of this name.
+pub fn mac(name: &str) -> Mac {
+    let hash = Sha256::digest(name);
+    [0x02, hash[0], hash[1], hash[2], hash[3], hash[4]]
+}
+
 fn find_or_create(netlink: &mut Netlink, name: &str, mtu: u32) -> Result<Link> {
     if let Some(link) = netlink.link_by_name(name).map_err(kernel("look for the bridge"))? {
         netlink.set_mtu(link.index, mtu).map_err(kernel("set the bridge's MTU"))?;
         return Ok(link);
     }
-    let hash = Sha256::digest(name);
-    let mac = [0x02, hash[0], hash[1], hash[2], hash[3], hash[4]];
-    netlink.create_bridge(name, mac, mtu).map_err(kernel("make the bridge"))?;
+    netlink.create_bridge(name, mac(name), mtu).map_err(kernel("make the bridge"))?;
     let link = netlink.link_by_name(name).map_err(kernel("find the bridge just made"))?;
     link.ok_or_else(|| Error::Vanished(name.to_owned()))
 }
@@ -116,6 +120,6 @@ fn configure(name: &str) -> io::Result<()> {
     write_sysctl("ipv4/ip_forward", "1")?;
     // Published ports answer on 127.0.0.1 too; the firewall keeps tasks from reaching the host's loopback by it.
     write_sysctl(&format!("ipv4/conf/{name}/route_localnet"), "1")?;
-    // Subnets share the bridge, so a gateway would send tasks past itself.
+    // All subnets are on the bridge, so a gateway would send tasks past itself.
     write_sysctl(&format!("ipv4/conf/{name}/send_redirects"), "0")
 }

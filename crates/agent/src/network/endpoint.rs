@@ -8,6 +8,7 @@
 //! Invariants
 //! - The kept namespace is the commit point of making: what a crash before it leaves dies with its thread.
 //! - The link's alias is set when all else is done: a link without it is made anew.
+//! - A namespace reaches its gateway only, and everything else by it: what it sends passes the firewall.
 //! - The namespace's file goes last when an endpoint is removed: as long as anything is left, [`list`] shows it.
 
 use std::fmt;
@@ -21,7 +22,7 @@ use std::str::FromStr;
 use model::TaskId;
 use sha2::{Digest, Sha256};
 
-use super::netlink::{self, Link, Mac, Netlink, VethPair};
+use super::netlink::{self, Mac, Netlink, VethPair};
 use super::{Error, Result, kernel, namespace};
 
 /// The interface inside.
@@ -92,7 +93,7 @@ impl Site {
 }
 
 /// What the namespace gets beside loopback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     pub address: Ipv4Addr,
     pub prefix_length: u8,
@@ -100,10 +101,20 @@ pub struct Address {
     pub mac: Mac,
     /// It may have published ports, and call them itself.
     pub reflected: bool,
+    /// Of an awsvpc task.
+    pub groups: Option<Vec<String>>,
+}
+
+/// An endpoint that is there, whole or in part.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    pub id: EndpointId,
+    pub address: Option<Ipv4Addr>,
+    pub groups: Option<Vec<String>>,
 }
 
 /// Makes the endpoint, or what it lacks. Changes the calling thread's namespace.
-pub fn make(site: &Site, id: EndpointId, address: Option<Address>) -> Result<()> {
+pub fn make(site: &Site, id: EndpointId, address: Option<&Address>) -> Result<()> {
     let path = site.namespace(id);
     let kept = namespace::is_kept(&path).map_err(kernel("look for a network namespace"))?;
     let mut host = Netlink::open().map_err(kernel("open a netlink socket"))?;
@@ -122,7 +133,7 @@ pub fn make(site: &Site, id: EndpointId, address: Option<Address>) -> Result<()>
     };
     configure(&mut inside, address).map_err(kernel("configure a network namespace"))?;
     if let (Some(link), Some(address)) = (link, address) {
-        host.set_alias(link, &alias(id, address.address)).map_err(kernel("name a link"))?;
+        host.set_alias(link, &alias(id, address)).map_err(kernel("name a link"))?;
     }
     if !kept {
         namespace::keep(&path).map_err(kernel("keep a network namespace"))?;
@@ -137,7 +148,7 @@ fn wire(
     outside: &File,
     site: &Site,
     id: EndpointId,
-    address: Address,
+    address: &Address,
 ) -> Result<u32> {
     let name = site.link_name(id);
     host.delete_link(&name).map_err(kernel("remove a stale link"))?;
@@ -160,23 +171,23 @@ fn wire(
 }
 
 /// In the namespace: loopback, then the address, then up, which announces it to the neighbours, then the way out.
-fn configure(inside: &mut Netlink, address: Option<Address>) -> io::Result<()> {
+fn configure(inside: &mut Netlink, address: Option<&Address>) -> io::Result<()> {
     inside.set_up(netlink::LOOPBACK)?;
     // As docker has it: a container's own port 80 needs no privilege.
     super::write_sysctl("ipv4/ip_unprivileged_port_start", "0")?;
     super::write_sysctl("ipv4/ping_group_range", "0 2147483647")?;
     let Some(address) = address else { return Ok(()) };
     let link = inside.link_by_name(INSIDE)?.ok_or(io::ErrorKind::NotFound)?;
-    inside.add_address(link.index, address.address, address.prefix_length)?;
+    inside.add_lone_address(link.index, address.address, address.prefix_length)?;
     super::write_sysctl(&format!("ipv4/conf/{INSIDE}/arp_notify"), "1")?;
     inside.set_up(link.index)?;
     inside.add_default_route(link.index, address.gateway)
 }
 
-fn is_wired(host: &mut Netlink, site: &Site, id: EndpointId, address: Option<Address>) -> Result<bool> {
+fn is_wired(host: &mut Netlink, site: &Site, id: EndpointId, address: Option<&Address>) -> Result<bool> {
     let Some(address) = address else { return Ok(true) };
     let link = host.link_by_name(&site.link_name(id)).map_err(kernel("look for a link"))?;
-    let wanted = alias(id, address.address);
+    let wanted = alias(id, address);
     Ok(link.is_some_and(|link| link.bridge == Some(site.bridge) && link.alias.as_deref() == Some(&wanted)))
 }
 
@@ -188,13 +199,13 @@ pub fn remove(site: &Site, id: EndpointId) -> Result<()> {
 }
 
 /// The endpoints of which anything is there, with the address of those that have one.
-pub fn list(site: &Site) -> Result<Vec<(EndpointId, Option<Ipv4Addr>)>> {
+pub fn list(site: &Site) -> Result<Vec<Found>> {
     let mut host = Netlink::open().map_err(kernel("open a netlink socket"))?;
     let links = host.links_of_bridge(site.bridge).map_err(kernel("list the bridge's ports"))?;
-    let mut found: Vec<_> = links.iter().filter_map(parse_alias).map(|(id, address)| (id, Some(address))).collect();
+    let mut found: Vec<Found> = links.iter().filter_map(|link| parse_alias(link.alias.as_deref()?)).collect();
     for id in kept_names(&site.directory).map_err(kernel("list network namespaces"))? {
-        if !found.iter().any(|(other, _)| *other == id) {
-            found.push((id, None));
+        if !found.iter().any(|other| other.id == id) {
+            found.push(Found { id, address: None, groups: None });
         }
     }
     found.sort();
@@ -209,14 +220,17 @@ fn kept_names(directory: &Path) -> io::Result<Vec<EndpointId>> {
     Ok(names)
 }
 
-/// The link's alias, which `ip link` shows: whose it is and the address behind it.
-fn alias(id: EndpointId, address: Ipv4Addr) -> String {
-    format!("{id} {address}")
+/// The link's alias, which `ip link` shows: whose it is, the address behind it, and its security groups.
+fn alias(id: EndpointId, address: &Address) -> String {
+    let groups = address.groups.as_ref().map(|groups| format!(" {}", groups.join(",")));
+    format!("{id} {}{}", address.address, groups.unwrap_or_default())
 }
 
-fn parse_alias(link: &Link) -> Option<(EndpointId, Ipv4Addr)> {
-    let (id, address) = link.alias.as_deref()?.split_once(' ')?;
-    Some((id.parse().ok()?, address.parse().ok()?))
+fn parse_alias(alias: &str) -> Option<Found> {
+    let mut words = alias.split(' ');
+    let (id, address) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let groups = words.next().map(|groups| groups.split(',').map(str::to_owned).collect());
+    Some(Found { id, address: Some(address), groups })
 }
 
 /// `02:47:ac:1f:00:05`.
@@ -244,6 +258,27 @@ mod tests {
         }
         for text in ["", "x", "0123", "00000000000000000000000000000123-", "00000000000000000000000000000123-x"] {
             assert_eq!(text.parse::<EndpointId>(), Err(InvalidEndpoint), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_alias_fits_and_says_all_that_the_next_agent_has_to_know() {
+        let id = EndpointId { task: TaskId(u128::MAX), container: None };
+        let group = |n: usize| format!("sg-{n:017x}");
+        for count in [0, 1, 5] {
+            let groups = (count > 0).then(|| (0..count).map(group).collect::<Vec<_>>());
+            let address = Address {
+                address: Ipv4Addr::new(172, 131, 200, 100),
+                prefix_length: 20,
+                gateway: Ipv4Addr::new(172, 131, 200, 1),
+                mac: Mac::default(),
+                reflected: false,
+                groups: groups.clone(),
+            };
+            let alias = alias(id, &address);
+            // The kernel's limit.
+            assert!(alias.len() < 256, "{alias}");
+            assert_eq!(parse_alias(&alias), Some(Found { id, address: Some(address.address), groups }));
         }
     }
 

@@ -1,12 +1,22 @@
-//! The node's nftables table: address translation to the outside, published ports, and what may be forwarded.
-//! Rules are static per instance; publishing a port adds one element to a map. Each change is one atomic batch.
+//! The node's nftables tables: address translation to the outside, published ports, what may be forwarded, what of the
+//! machine tasks may reach, and which frames their links may send. Rules are static per instance; publishing a port adds
+//! one element to a map, and security groups are chains and maps beside ([`wall`](super::wall)). Each change is one
+//! atomic batch.
+//!
+//! ```text
+//!  a task's frame ─ its own addresses? ─▶ to the machine ─▶ input: resolver, task endpoint │ load balancer ─┐
+//!                                     └─▶ forwarded ─▶ departure: may the source ─▶ arrival: may the other ◀─┘
+//! ```
 //!
 //! Reading and writing text is pure; [`Nft`] runs the `nft` tool.
 //!
 //! Invariants
 //! - The table is replaced whole at start, with the elements that it had, in one transaction.
 //! - An element carries the endpoint that it belongs to, so what is published is known after a crash.
-//! - Nothing from outside reaches a task but answers and published ports; tasks never reach the host's loopback.
+//! - Nothing from outside reaches a task but answers and published ports; tasks never reach the host's loopback, nor its
+//!   other ports.
+//! - Tasks hear nothing from one another but what passed the machine: frames go to the bridge's own MAC only.
+//! - The machine itself reaches every task: what it sends is filtered nowhere (docs/decisions/0015).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -23,6 +33,7 @@ use tokio::time::timeout;
 use super::bridge::TASK_ENDPOINT;
 use super::endpoint::EndpointId;
 use super::resolver::{RESOLVER, RESOLVERS};
+use super::wall::show_mac;
 use super::{Config, Error, Result};
 
 /// How long one run of `nft` may take; a few milliseconds are usual.
@@ -50,8 +61,9 @@ impl Published {
 /// The whole table, in place of the one that is there.
 pub fn table(config: &Config, published: &[Published]) -> String {
     let bridge = &config.tag;
-    let endpoint = config.endpoint_address();
-    let dns = config.dns_address();
+    let bridge_mac = show_mac(super::bridge::mac(bridge));
+    let (containers, endpoint, dns) = (config.bridge_range, config.endpoint_address(), config.dns_address());
+    let (endpoint_address, endpoint_port, dns_port) = (endpoint.ip(), endpoint.port(), dns.port());
     let resolvers = RESOLVERS.map(|address| address.to_string()).join(", ");
     let ranges = config.ranges().map(|range| range.to_string()).collect::<Vec<_>>().join(", ");
     let elements = match published {
@@ -68,6 +80,12 @@ table ip {bridge} {{
   }}
   set load_balancers {{
     type ipv4_addr
+  }}
+  map ingress {{
+    type ipv4_addr : verdict
+  }}
+  map egress {{
+    type ipv4_addr : verdict
   }}
   chain guard {{
     type filter hook prerouting priority raw
@@ -93,12 +111,60 @@ table ip {bridge} {{
     ip saddr {{ {ranges} }} oifname "{bridge}" ct status dnat masquerade
     ip saddr {{ {ranges} }} oifname != {{ "{bridge}", "lo" }} masquerade
   }}
+  chain input {{
+    type filter hook input priority filter
+    ct state established,related accept
+    iifname "lo" accept
+    iifname != "{bridge}" ip daddr @load_balancers ip daddr vmap @ingress
+    iifname != "{bridge}" accept
+    ip daddr @load_balancers goto departure
+    ip daddr {endpoint_address} tcp dport {endpoint_port} accept
+    ip daddr {endpoint_address} meta l4proto {{ tcp, udp }} th dport {dns_port} accept
+    drop
+  }}
+  chain sent {{
+    type filter hook output priority filter
+    oifname "{bridge}" icmp type redirect drop
+  }}
   chain forward {{
     type filter hook forward priority filter
-    iifname "{bridge}" accept
-    oifname "{bridge}" ct state established,related accept
-    oifname "{bridge}" ct status dnat accept
+    iifname != "{bridge}" oifname != "{bridge}" accept
+    ct state established,related accept
+    iifname != "{bridge}" ct status dnat accept
+    iifname != "{bridge}" drop
+    goto departure
+  }}
+  chain departure {{
+    ip saddr {containers} goto arrival
+    ip saddr vmap @egress
+    drop
+  }}
+  chain arrival {{
+    ip daddr vmap @ingress
+    ip saddr {containers} ip daddr {containers} accept
     oifname "{bridge}" drop
+    fib daddr type local drop
+    ip daddr 169.254.0.0/16 drop
+    accept
+  }}
+}}
+add table bridge {bridge}
+delete table bridge {bridge}
+table bridge {bridge} {{
+  set ports {{
+    type ifname
+  }}
+  set sources {{
+    type ifname . ether_addr . ipv4_addr
+  }}
+  chain prerouting {{
+    type filter hook prerouting priority dstnat
+    iifname @ports goto check
+  }}
+  chain check {{
+    ether daddr {bridge_mac} iifname . ether saddr . ip saddr @sources accept
+    iifname . ether saddr . arp saddr ip @sources iifname . arp saddr ether . arp saddr ip @sources accept
+    drop
   }}
 }}
 "#
@@ -127,7 +193,7 @@ pub fn hold(tag: &str, addresses: &BTreeSet<Ipv4Addr>) -> String {
 
 /// No error when it is gone.
 pub fn remove_table(tag: &str) -> String {
-    format!("add table ip {tag}\ndelete table ip {tag}\n")
+    ["ip", "bridge"].map(|family| format!("add table {family} {tag}\ndelete table {family} {tag}\n")).concat()
 }
 
 fn join_elements(published: &[Published]) -> String {

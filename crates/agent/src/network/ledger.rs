@@ -13,7 +13,7 @@ use model::task_definition::PortMapping;
 use model::{Port, TaskId};
 
 use super::config::{Config, gateway};
-use super::endpoint::{Address, EndpointId, parse_mac};
+use super::endpoint::{Address, EndpointId, Found, parse_mac};
 use super::firewall::Published;
 use super::{Error, Result, port};
 
@@ -34,8 +34,8 @@ struct Publication {
 
 impl Ledger {
     /// From the endpoints that are there and what is published.
-    pub fn adopt(config: &Config, endpoints: &[(EndpointId, Option<Ipv4Addr>)], published: Vec<Published>) -> Self {
-        let addresses = endpoints.iter().filter_map(|(id, address)| Some((*id, (*address)?)));
+    pub fn adopt(config: &Config, endpoints: &[Found], published: Vec<Published>) -> Self {
+        let addresses = endpoints.iter().filter_map(|found| Some((found.id, found.address?)));
         let adopt = |published: Published| {
             let lease = port::take(published.host).ok();
             if lease.is_none() {
@@ -80,7 +80,14 @@ impl Ledger {
         self.addresses.insert(id, address);
         self.last = Some(address);
         let mac = parse_mac(&model::network::mac_of(address))?;
-        Ok(Address { address, prefix_length: range.prefix_len(), gateway: gateway(range), mac, reflected: true })
+        Ok(Address {
+            address,
+            prefix_length: range.prefix_len(),
+            gateway: gateway(range),
+            mac,
+            reflected: true,
+            groups: None,
+        })
     }
 
     fn free_address(&self, range: Ipv4Net) -> Option<Ipv4Addr> {
@@ -186,7 +193,9 @@ mod tests {
     fn what_is_adopted_is_taken() {
         let (config, taken) = (config(), Ipv4Addr::new(10, 9, 8, 2));
         let awsvpc = Ipv4Addr::new(172, 31, 0, 9);
-        let mut ledger = Ledger::adopt(&config, &[(id(1), Some(taken)), (id(2), Some(awsvpc)), (id(3), None)], vec![]);
+        let found = |id, address| Found { id, address, groups: None };
+        let endpoints = [found(id(1), Some(taken)), found(id(2), Some(awsvpc)), found(id(3), None)];
+        let mut ledger = Ledger::adopt(&config, &endpoints, vec![]);
         assert_eq!(ledger.give_address(&config, id(4)).unwrap().address, Ipv4Addr::new(10, 9, 8, 3));
         assert_eq!(ledger.give_address(&config, id(1)).unwrap().address, taken);
     }

@@ -12,13 +12,13 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
     NetlinkPayload,
 };
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
     LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -187,12 +187,22 @@ impl Netlink {
         }
     }
 
+    /// As [`add_address`](Self::add_address), but nothing else of the network is reached directly.
+    pub fn add_lone_address(&mut self, index: u32, address: Ipv4Addr, prefix_length: u8) -> io::Result<()> {
+        let mut message = address_message(index, address, prefix_length);
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute));
+        match self.create(RouteNetlinkMessage::NewAddress(message)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
     pub fn delete_address(&mut self, index: u32, address: Ipv4Addr, prefix_length: u8) -> io::Result<()> {
         let request = RouteNetlinkMessage::DelAddress(address_message(index, address, prefix_length));
         self.ask(request, NLM_F_ACK).map(drop)
     }
 
-    /// No error when it is there.
+    /// The gateway is on the link, whatever the addresses say. No error when it is there.
     pub fn add_default_route(&mut self, index: u32, gateway: Ipv4Addr) -> io::Result<()> {
         let mut request = RouteMessage::default();
         request.header.address_family = AddressFamily::Inet;
@@ -200,6 +210,7 @@ impl Netlink {
         request.header.protocol = RouteProtocol::Static;
         request.header.scope = RouteScope::Universe;
         request.header.kind = RouteType::Unicast;
+        request.header.flags = RouteFlags::Onlink;
         request.attributes = vec![RouteAttribute::Gateway(RouteAddress::Inet(gateway)), RouteAttribute::Oif(index)];
         match self.create(RouteNetlinkMessage::NewRoute(request)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

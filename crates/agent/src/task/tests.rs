@@ -51,6 +51,7 @@ pub(crate) fn spec(containers: Vec<ContainerDefinition>) -> TaskSpec {
             gateway: [172, 31, 0, 1].into(),
             vpc_id: "vpc-1".into(),
             private_dns_name: "ip-172-31-0-5.ec2.internal".into(),
+            security_groups: Vec::new(),
         }),
         containers: containers.into_iter().enumerate().map(container).collect(),
         volumes: Vec::new(),

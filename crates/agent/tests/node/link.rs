@@ -87,7 +87,8 @@ impl Link {
             desired_status: *desired_status,
             spec: Some((*spec).clone().into()),
         };
-        self.send(FromControl::Desired { generation, tasks: tasks.iter().map(desired).collect() }).await;
+        self.send(FromControl::Desired { generation, tasks: tasks.iter().map(desired).collect(), firewall: None })
+            .await;
     }
 
     /// Takes in messages until the task has been reported so.

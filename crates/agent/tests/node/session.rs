@@ -88,10 +88,10 @@ async fn a_set_that_names_an_unknown_task_without_its_spec_ends_the_session_and_
     link.desire(1, &[(DesiredStatus::Running, &task(1))]).await;
     link.wait_for(TaskId(1), ReportedStatus::Running).await;
     let named = |id| DesiredTask { id: TaskId(id), desired_status: DesiredStatus::Stopped, spec: None };
-    link.send(FromControl::Desired { generation: 2, tasks: vec![named(1), named(2)] }).await;
+    link.send(FromControl::Desired { generation: 2, tasks: vec![named(1), named(2)], firewall: None }).await;
     let mut link = control.welcome().await;
     link.wait_for(TaskId(1), ReportedStatus::Running).await;
-    link.send(FromControl::Desired { generation: 3, tasks: vec![named(1)] }).await;
+    link.send(FromControl::Desired { generation: 3, tasks: vec![named(1)], firewall: None }).await;
     link.wait_for(TaskId(1), ReportedStatus::Stopped).await;
 }
 

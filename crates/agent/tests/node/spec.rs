@@ -40,6 +40,7 @@ pub fn spec(id: u128, containers: Vec<ContainerDefinition>) -> TaskSpec {
             gateway: [172, 31, 0, 1].into(),
             vpc_id: "vpc-1".into(),
             private_dns_name: "ip-172-31-0-10.ec2.internal".into(),
+            security_groups: Vec::new(),
         }),
         containers: containers.into_iter().enumerate().map(container).collect(),
         volumes: Vec::new(),

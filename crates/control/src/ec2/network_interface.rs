@@ -1,22 +1,23 @@
 //! DescribeNetworkInterfaces: the interfaces that awsvpc tasks have now.
 
 use model::Scope;
-use model::network::{Vpc, ZONE_LETTERS, private_dns_name, zone_id};
+use model::network::{ZONE_LETTERS, private_dns_name, zone_id};
+use store::Tables;
 use wire::ec2::{
     self, AttachmentStatus, DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, Error, GroupIdentifier,
     NetworkInterfaceAttachment, NetworkInterfacePrivateIpAddress, NetworkInterfaceStatus, NetworkInterfaceType,
 };
 use wire::value::Timestamp;
 
-use super::refuse;
-use super::security_group::DEFAULT_GROUP_NAME;
 use super::select::{Noun, Selection, flag, one, select};
+use super::{refuse, security_group, tag};
 use crate::Cx;
 
 const NOUN: Noun<ec2::NetworkInterface> = Noun {
     label: "networkInterface ID",
     not_found: "InvalidNetworkInterfaceID.NotFound",
     id: |interface| interface.network_interface_id.as_deref().unwrap_or_default(),
+    tags: |interface| interface.tag_set.as_ref(),
     filters: &[
         "addresses.association.owner-id",
         "addresses.association.public-ip",
@@ -79,13 +80,12 @@ pub(super) fn describe_network_interfaces(
         max_results: request.max_results,
         next_token: request.next_token.as_deref(),
     };
-    let vpc = Vpc::default_of(cx.scope());
-    let shown = cx.txn.interfaces_in_scope(cx.scope()).map(|interface| show(&vpc, interface)).collect();
+    let shown = cx.txn.interfaces_in_scope(cx.scope()).map(|interface| show(cx.txn, interface)).collect();
     let (interfaces, next_token) = select(&NOUN, &selection, shown)?;
     Ok(DescribeNetworkInterfacesResult { network_interfaces: Some(interfaces), next_token })
 }
 
-fn show(vpc: &Vpc, interface: &model::NetworkInterface) -> ec2::NetworkInterface {
+fn show(tables: &Tables, interface: &model::NetworkInterface) -> ec2::NetworkInterface {
     let (account, region) = (interface.scope.account.to_string(), &*interface.scope.region);
     let address = Some(interface.address.to_string());
     let dns_name = Some(private_dns_name(interface.address, region));
@@ -102,7 +102,9 @@ fn show(vpc: &Vpc, interface: &model::NetworkInterface) -> ec2::NetworkInterface
         availability_zone: Some(interface.zone.clone()),
         availability_zone_id: zone_id_of(region, &interface.zone),
         description: Some(description(interface)),
-        groups: Some(interface.security_groups.iter().map(|group| show_group(vpc, group)).collect()),
+        groups: Some(
+            interface.security_groups.iter().map(|group| show_group(tables, &interface.scope, group)).collect(),
+        ),
         interface_type: Some(NetworkInterfaceType::Interface),
         ipv6_addresses: Some(Vec::new()),
         mac_address: Some(interface.mac.clone()),
@@ -121,7 +123,7 @@ fn show(vpc: &Vpc, interface: &model::NetworkInterface) -> ec2::NetworkInterface
         source_dest_check: Some(true),
         status: Some(NetworkInterfaceStatus::InUse),
         subnet_id: Some(interface.subnet_id.clone()),
-        tag_set: Some(Vec::new()),
+        tag_set: Some(tag::of(tables, &interface.scope, &interface.id)),
         vpc_id: Some(interface.vpc_id.clone()),
         ..ec2::NetworkInterface::default()
     }
@@ -136,8 +138,8 @@ fn description(interface: &model::NetworkInterface) -> String {
     }
 }
 
-fn show_group(vpc: &Vpc, id: &str) -> GroupIdentifier {
-    let name = (id == vpc.security_group_id).then(|| DEFAULT_GROUP_NAME.to_owned());
+fn show_group(tables: &Tables, scope: &Scope, id: &str) -> GroupIdentifier {
+    let name = security_group::find(tables, scope, id).map(|group| group.name.clone());
     GroupIdentifier { group_id: Some(id.to_owned()), group_name: name }
 }
 

@@ -1,6 +1,6 @@
 //! What every Describe operation does with its items: ids, filters, pages.
 
-use wire::ec2::{Error, Filter};
+use wire::ec2::{Error, Filter, Tag};
 
 use super::{filter, refuse};
 use crate::page;
@@ -15,6 +15,7 @@ pub(super) struct Noun<T> {
     /// Code of those refusals.
     pub not_found: &'static str,
     pub id: fn(&T) -> &str,
+    pub tags: fn(&T) -> Option<&Vec<Tag>>,
     /// The names of its filters, but for tags.
     pub filters: &'static [&'static str],
     /// What an item has under a filter's name.
@@ -46,13 +47,24 @@ pub(super) fn select<T>(
         refuse_unknown(noun, ids, &items)?;
         items.retain(|item| ids.is_empty() || ids.iter().any(|id| id == (noun.id)(item)));
     }
-    items.retain(|item| filter::passes(filters, |name| (noun.values)(item, name)));
+    items.retain(|item| filter::passes(filters, |name| values_of(noun, item, name)));
     items.sort_by(|a, b| (noun.id)(a).cmp((noun.id)(b)));
     let limit = page_size(selection.max_results)?;
     let after = page::start(selection.next_token)
         .map_err(|_| refuse("InvalidNextToken", "The specified NextToken is not valid."))?;
     let rest = items.into_iter().filter(|item| after.as_deref().is_none_or(|after| (noun.id)(item) > after));
     Ok(page::cut(rest, limit, |item| (noun.id)(item).to_owned()))
+}
+
+fn values_of<T>(noun: &Noun<T>, item: &T, filter: &str) -> Vec<String> {
+    let tags = || (noun.tags)(item).into_iter().flatten();
+    if filter == "tag-key" {
+        return tags().filter_map(|tag| tag.key.clone()).collect();
+    }
+    match filter.strip_prefix("tag:") {
+        Some(key) => tags().filter(|tag| tag.key.as_deref() == Some(key)).filter_map(|tag| tag.value.clone()).collect(),
+        None => (noun.values)(item, filter),
+    }
 }
 
 pub(super) fn refuse_dry_run(dry_run: Option<bool>) -> Result<(), Error> {

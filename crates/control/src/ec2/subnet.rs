@@ -7,12 +7,14 @@ use wire::ec2::{
 };
 
 use super::select::{Noun, Selection, flag, one, select};
+use super::tag;
 use crate::Cx;
 
 const NOUN: Noun<ec2::Subnet> = Noun {
     label: "subnet ID",
     not_found: "InvalidSubnetID.NotFound",
     id: |subnet| subnet.subnet_id.as_deref().unwrap_or_default(),
+    tags: |subnet| subnet.tags.as_ref(),
     filters: &[
         "availability-zone",
         "availabilityZone",
@@ -89,6 +91,7 @@ fn show(cx: &Cx<'_>, index: usize, subnet: &model::Subnet) -> ec2::Subnet {
             hostname_type: Some(HostnameType::IpName),
         }),
         state: Some(SubnetState::Available),
+        tags: Some(tag::of(cx.txn, scope, &subnet.id)).filter(|tags| !tags.is_empty()),
         ..ec2::Subnet::default()
     }
 }

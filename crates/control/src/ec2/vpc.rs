@@ -1,17 +1,20 @@
 //! DescribeVpcs: the built-in VPC.
 
+use store::Tables;
 use wire::ec2::{
     self, DescribeVpcsRequest, DescribeVpcsResult, Error, Tenancy, VpcCidrBlockAssociation, VpcCidrBlockState,
     VpcCidrBlockStateCode, VpcState,
 };
 
 use super::select::{Noun, Selection, flag, one, select};
+use super::tag;
 use crate::Cx;
 
 const NOUN: Noun<ec2::Vpc> = Noun {
     label: "vpc ID",
     not_found: "InvalidVpcID.NotFound",
     id: |vpc| vpc.vpc_id.as_deref().unwrap_or_default(),
+    tags: |vpc| vpc.tags.as_ref(),
     filters: &[
         "cidr",
         "cidr-block-association.association-id",
@@ -39,11 +42,12 @@ pub(super) fn describe_vpcs(cx: &Cx<'_>, request: &DescribeVpcsRequest) -> Resul
         max_results: request.max_results,
         next_token: request.next_token.as_deref(),
     };
-    let (vpcs, next_token) = select(&NOUN, &selection, vec![show(&model::network::Vpc::default_of(cx.scope()))])?;
+    let (vpcs, next_token) =
+        select(&NOUN, &selection, vec![show(cx.txn, &model::network::Vpc::default_of(cx.scope()))])?;
     Ok(DescribeVpcsResult { vpcs: Some(vpcs), next_token })
 }
 
-fn show(vpc: &model::network::Vpc) -> ec2::Vpc {
+fn show(tables: &Tables, vpc: &model::network::Vpc) -> ec2::Vpc {
     ec2::Vpc {
         vpc_id: Some(vpc.id.clone()),
         cidr_block: Some(vpc.cidr()),
@@ -60,6 +64,7 @@ fn show(vpc: &model::network::Vpc) -> ec2::Vpc {
         is_default: Some(true),
         owner_id: Some(vpc.scope.account.to_string()),
         state: Some(VpcState::Available),
+        tags: Some(tag::of(tables, &vpc.scope, &vpc.id)).filter(|tags| !tags.is_empty()),
         ..ec2::Vpc::default()
     }
 }

@@ -77,7 +77,7 @@ pub fn set_security_groups(cx: &mut Cx<'_>, request: SetSecurityGroupsInput) -> 
     if request.security_groups.is_empty() {
         return Err(invalid("At least one security group must be specified"));
     }
-    row.security_groups = security_groups(&Vpc::default_of(cx.scope()), request.security_groups)?;
+    row.security_groups = security_groups(cx, &Vpc::default_of(cx.scope()), request.security_groups)?;
     for interface in interfaces(cx, &row) {
         cx.txn.put(NetworkInterface {
             security_groups: row.security_groups.clone(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::load_balancer::{LoadBalancer, LoadBalancerKind, LoadBalancerSubnet};
 use model::network::{Subnet, Vpc};
+use model::security_group::GROUPS_PER_INTERFACE_MAX;
 use model::{NetworkInterface, Scope};
 use rand::Rng;
 use store::Tables;
@@ -17,13 +18,13 @@ use wire::elbv2::{
 use wire::value::Timestamp;
 
 use super::{attachment, attribute, identifier, invalid, new_id, tag, unbuilt};
+use crate::ec2::security_group;
 use crate::serve::front::DNS_SUFFIX;
 use crate::{Cx, page};
 
 const NAME_LENGTH_MAX: usize = 32;
 /// Per region, as AWS has it.
 pub(super) const LOAD_BALANCERS_MAX: usize = 50;
-const SECURITY_GROUPS_MAX: usize = 5;
 /// Clients that write DNS records ask for one; it is the zone of application load balancers in us-east-1.
 const HOSTED_ZONE_ID: &str = "Z35SXDOTRQ7X7K";
 
@@ -40,7 +41,7 @@ pub fn create_load_balancer(
     let security_groups = match request.security_groups.unwrap_or_default() {
         // A network load balancer without groups takes everybody.
         ids if ids.is_empty() && kind == LoadBalancerKind::Network => Vec::new(),
-        ids => security_groups(&vpc, ids)?,
+        ids => security_groups(cx, &vpc, ids)?,
     };
     let is_internal = match request.scheme {
         None | Some(LoadBalancerSchemeEnum::InternetFacing) => false,
@@ -159,14 +160,25 @@ pub(super) fn subnets(
     }
 }
 
-pub(super) fn security_groups(vpc: &Vpc, ids: Vec<String>) -> Result<Vec<String>, Error> {
-    if ids.len() > SECURITY_GROUPS_MAX {
-        return Err(invalid(format!("A load balancer can have at most {SECURITY_GROUPS_MAX} security groups")));
+/// The VPC's default group when none is named.
+pub(super) fn security_groups(cx: &Cx<'_>, vpc: &Vpc, ids: Vec<String>) -> Result<Vec<String>, Error> {
+    if ids.len() > GROUPS_PER_INTERFACE_MAX {
+        return Err(invalid(format!("A load balancer can have at most {GROUPS_PER_INTERFACE_MAX} security groups")));
     }
-    if let Some(id) = ids.iter().find(|id| **id != vpc.security_group_id) {
-        return Err(Error::invalid_security_group(format!("The security group '{id}' does not exist")));
+    let mut judged: Vec<String> = Vec::new();
+    for id in ids {
+        let group = security_group::find(cx.txn, cx.scope(), &id).filter(|group| group.vpc_id == vpc.id);
+        if group.is_none() {
+            return Err(Error::invalid_security_group(format!("The security group '{id}' does not exist")));
+        }
+        if !judged.contains(&id) {
+            judged.push(id);
+        }
     }
-    Ok(vec![vpc.security_group_id.clone()])
+    if judged.is_empty() {
+        judged.push(vpc.security_group_id.clone());
+    }
+    Ok(judged)
 }
 
 fn of_scope<'a>(tables: &'a Tables, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<LoadBalancer>> {

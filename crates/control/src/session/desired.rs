@@ -6,7 +6,7 @@
 //!                      └─────────────────┘
 //! ```
 //! The full set is sent each time, and with it the specs of the tasks that the last set did not name: a spec never
-//! changes, so the node has the others. The larger the set, the longer the pause between two tellings, so that bursts
+//! changes, so the node has the others. The firewall is sent when it changes. The larger the set, the longer the pause between two tellings, so that bursts
 //! are told together.
 
 use std::time::Duration;
@@ -17,6 +17,8 @@ use plan::node::{TaskRows, desired_status};
 use store::Tables;
 use tokio::time::Instant;
 
+use super::firewall;
+
 /// Pause after a telling, per task that it named.
 const PAUSE_PER_TASK: Duration = Duration::from_micros(100);
 /// A set that is not taken over within this time means that the node does not work.
@@ -25,6 +27,7 @@ pub(super) const APPLY_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Line {
     /// What the node was last told; `None` at first, so that an empty set is told too.
     told: Option<Vec<(TaskId, DesiredStatus)>>,
+    firewall: firewall::Told,
     unanswered: Option<Unanswered>,
     is_due: bool,
     not_before: Instant,
@@ -37,7 +40,7 @@ struct Unanswered {
 
 impl Line {
     pub fn new(now: Instant) -> Self {
-        Self { told: None, unanswered: None, is_due: true, not_before: now }
+        Self { told: None, firewall: firewall::Told::default(), unanswered: None, is_due: true, not_before: now }
     }
 
     /// The node's tasks may have changed.
@@ -64,7 +67,8 @@ impl Line {
     pub fn set(&mut self, tables: &Tables, node: NodeId, now: Instant) -> Option<FromControl> {
         self.is_due = false;
         let set: Vec<_> = tables.tasks_on_node(node).map(|task| (task.id, desired_status(task))).collect();
-        if self.told.as_ref() == Some(&set) {
+        let firewall = self.firewall.news(tables, node).map(Box::new);
+        if firewall.is_none() && self.told.as_ref() == Some(&set) {
             return None;
         }
         let entry = |task: &Task| DesiredTask {
@@ -77,7 +81,7 @@ impl Line {
         self.not_before = now + PAUSE_PER_TASK * u32::try_from(set.len()).unwrap_or(u32::MAX);
         self.unanswered = Some(Unanswered { generation, since: now });
         self.told = Some(set);
-        Some(FromControl::Desired { generation, tasks })
+        Some(FromControl::Desired { generation, tasks, firewall })
     }
 
     fn has_told(&self, task: TaskId) -> bool {

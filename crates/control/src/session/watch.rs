@@ -1,4 +1,5 @@
-//! Wakes the sessions whose nodes' tasks changed, precisely: one watcher reads the commits for all of them.
+//! Wakes the sessions whose nodes' tasks changed, precisely, and all of them when the firewall may have: one watcher reads
+//! the commits for all of them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -6,7 +7,7 @@ use std::sync::{Arc, Weak};
 use model::{DesiredStatus, Node, NodeId, Task, TaskId, TaskStatus};
 use store::{Commit, CommitStream, Meta, Next, WriteError};
 
-use super::{presence, registration};
+use super::{firewall, presence, registration};
 use crate::Control;
 
 /// Makes the store ready for sessions: it has an id, and no node is connected yet, whatever an earlier process wrote.
@@ -39,6 +40,7 @@ async fn watch(control: Weak<Control>, mut commits: CommitStream) {
         let next = commits.next().await;
         let Some(control) = control.upgrade() else { return };
         match next {
+            Next::Commit(commit) if firewall::is_touched(&commit) => control.sessions.wake_all(),
             Next::Commit(commit) => control.sessions.wake(affected(&commit)),
             Next::Lagged => control.sessions.wake_all(),
             Next::Closed => return,

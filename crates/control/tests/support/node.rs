@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use control::session;
 use futures_util::{SinkExt, StreamExt};
 use model::capability;
+use model::firewall::Firewall;
 use model::link::{
     ContainerReport, DesiredTask, FromAgent, FromControl, Hello, LINK_PROTOCOL, ReportedStatus, TaskReport, Welcome,
 };
@@ -40,6 +41,7 @@ pub struct Link {
 pub struct Desired {
     pub generation: u64,
     pub tasks: Vec<DesiredTask>,
+    pub firewall: Option<Box<Firewall>>,
 }
 
 impl Desired {
@@ -116,7 +118,7 @@ impl Link {
 
     pub async fn desired(&mut self) -> Desired {
         match self.hear().await {
-            FromControl::Desired { generation, tasks } => Desired { generation, tasks },
+            FromControl::Desired { generation, tasks, firewall } => Desired { generation, tasks, firewall },
             other => panic!("not Desired: {other:?}"),
         }
     }

@@ -81,7 +81,7 @@ async fn attend(mut link: Link, mut tasks: Vec<DesiredTask>, registry: Registry)
         }
         tasks = loop {
             let Some(message) = link.hear_or_end().await else { return };
-            let FromControl::Desired { generation, tasks } = message else { continue };
+            let FromControl::Desired { generation, tasks, .. } = message else { continue };
             link.say(&FromAgent::Applied { generation }).await;
             break tasks;
         };

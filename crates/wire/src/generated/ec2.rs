@@ -3,6 +3,594 @@
 use crate::value::{Field, OpenEnum, Slot, Structure, Timestamp, View};
 
 #[derive(Clone, Default, PartialEq)]
+pub struct AccountAttribute {
+    pub attribute_name: Option<String>,
+    pub attribute_values: Option<Vec<AccountAttributeValue>>,
+}
+
+impl Structure for AccountAttribute {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ACCOUNT_ATTRIBUTE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attribute_name,
+            1 => &self.attribute_values,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attribute_name,
+            1 => &mut self.attribute_values,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AccountAttribute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AccountAttributeName {
+    SupportedPlatforms,
+    DefaultVpc,
+    Unknown(String),
+}
+
+impl AccountAttributeName {
+    pub fn as_str(&self) -> &str {
+        match self {
+            AccountAttributeName::SupportedPlatforms => "supported-platforms",
+            AccountAttributeName::DefaultVpc => "default-vpc",
+            AccountAttributeName::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for AccountAttributeName {
+    fn from(value: &str) -> AccountAttributeName {
+        match value {
+            "supported-platforms" => AccountAttributeName::SupportedPlatforms,
+            "default-vpc" => AccountAttributeName::DefaultVpc,
+            other => AccountAttributeName::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for AccountAttributeName {
+    fn default() -> AccountAttributeName {
+        AccountAttributeName::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for AccountAttributeName {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = AccountAttributeName::from(value.as_str());
+    }
+}
+
+impl Field for AccountAttributeName {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AccountAttributeValue {
+    pub attribute_value: Option<String>,
+}
+
+impl Structure for AccountAttributeValue {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ACCOUNT_ATTRIBUTE_VALUE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attribute_value,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attribute_value,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AccountAttributeValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AddPrefixListEntry {
+    pub cidr: String,
+    pub description: Option<String>,
+}
+
+impl Structure for AddPrefixListEntry {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ADD_PREFIX_LIST_ENTRY
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr,
+            1 => &self.description,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr,
+            1 => &mut self.description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AddPrefixListEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Address {
+    pub allocation_id: Option<String>,
+    pub association_id: Option<String>,
+    pub carrier_ip: Option<String>,
+    pub customer_owned_ip: Option<String>,
+    pub customer_owned_ipv4_pool: Option<String>,
+    pub domain: Option<DomainType>,
+    pub instance_id: Option<String>,
+    pub network_border_group: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub network_interface_owner_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub public_ip: Option<String>,
+    pub public_ipv4_pool: Option<String>,
+    pub service_managed: Option<ServiceManaged>,
+    pub subnet_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for Address {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ADDRESS
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.association_id,
+            2 => &self.carrier_ip,
+            3 => &self.customer_owned_ip,
+            4 => &self.customer_owned_ipv4_pool,
+            5 => &self.domain,
+            6 => &self.instance_id,
+            7 => &self.network_border_group,
+            8 => &self.network_interface_id,
+            9 => &self.network_interface_owner_id,
+            10 => &self.private_ip_address,
+            11 => &self.public_ip,
+            12 => &self.public_ipv4_pool,
+            13 => &self.service_managed,
+            14 => &self.subnet_id,
+            15 => &self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.association_id,
+            2 => &mut self.carrier_ip,
+            3 => &mut self.customer_owned_ip,
+            4 => &mut self.customer_owned_ipv4_pool,
+            5 => &mut self.domain,
+            6 => &mut self.instance_id,
+            7 => &mut self.network_border_group,
+            8 => &mut self.network_interface_id,
+            9 => &mut self.network_interface_owner_id,
+            10 => &mut self.private_ip_address,
+            11 => &mut self.public_ip,
+            12 => &mut self.public_ipv4_pool,
+            13 => &mut self.service_managed,
+            14 => &mut self.subnet_id,
+            15 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AddressAttribute {
+    pub allocation_id: Option<String>,
+    pub ptr_record: Option<String>,
+    pub ptr_record_update: Option<PtrUpdateStatus>,
+    pub public_ip: Option<String>,
+}
+
+impl Structure for AddressAttribute {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ADDRESS_ATTRIBUTE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.ptr_record,
+            2 => &self.ptr_record_update,
+            3 => &self.public_ip,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.ptr_record,
+            2 => &mut self.ptr_record_update,
+            3 => &mut self.public_ip,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AddressAttribute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressAttributeName {
+    DomainName,
+    Unknown(String),
+}
+
+impl AddressAttributeName {
+    pub fn as_str(&self) -> &str {
+        match self {
+            AddressAttributeName::DomainName => "domain-name",
+            AddressAttributeName::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for AddressAttributeName {
+    fn from(value: &str) -> AddressAttributeName {
+        match value {
+            "domain-name" => AddressAttributeName::DomainName,
+            other => AddressAttributeName::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for AddressAttributeName {
+    fn default() -> AddressAttributeName {
+        AddressAttributeName::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for AddressAttributeName {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = AddressAttributeName::from(value.as_str());
+    }
+}
+
+impl Field for AddressAttributeName {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AllocateAddressRequest {
+    pub address: Option<String>,
+    pub customer_owned_ipv4_pool: Option<String>,
+    pub domain: Option<DomainType>,
+    pub dry_run: Option<bool>,
+    pub ipam_pool_id: Option<String>,
+    pub network_border_group: Option<String>,
+    pub public_ipv4_pool: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+impl Structure for AllocateAddressRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ALLOCATE_ADDRESS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.address,
+            1 => &self.customer_owned_ipv4_pool,
+            2 => &self.domain,
+            3 => &self.dry_run,
+            4 => &self.ipam_pool_id,
+            5 => &self.network_border_group,
+            6 => &self.public_ipv4_pool,
+            7 => &self.tag_specifications,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.address,
+            1 => &mut self.customer_owned_ipv4_pool,
+            2 => &mut self.domain,
+            3 => &mut self.dry_run,
+            4 => &mut self.ipam_pool_id,
+            5 => &mut self.network_border_group,
+            6 => &mut self.public_ipv4_pool,
+            7 => &mut self.tag_specifications,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AllocateAddressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AllocateAddressResult {
+    pub allocation_id: Option<String>,
+    pub carrier_ip: Option<String>,
+    pub customer_owned_ip: Option<String>,
+    pub customer_owned_ipv4_pool: Option<String>,
+    pub domain: Option<DomainType>,
+    pub network_border_group: Option<String>,
+    pub public_ip: Option<String>,
+    pub public_ipv4_pool: Option<String>,
+}
+
+impl Structure for AllocateAddressResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ALLOCATE_ADDRESS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.carrier_ip,
+            2 => &self.customer_owned_ip,
+            3 => &self.customer_owned_ipv4_pool,
+            4 => &self.domain,
+            5 => &self.network_border_group,
+            6 => &self.public_ip,
+            7 => &self.public_ipv4_pool,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.carrier_ip,
+            2 => &mut self.customer_owned_ip,
+            3 => &mut self.customer_owned_ipv4_pool,
+            4 => &mut self.domain,
+            5 => &mut self.network_border_group,
+            6 => &mut self.public_ip,
+            7 => &mut self.public_ipv4_pool,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AllocateAddressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssociateAddressRequest {
+    pub allocation_id: Option<String>,
+    pub allow_reassociation: Option<bool>,
+    pub dry_run: Option<bool>,
+    pub instance_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_address: Option<String>,
+    pub public_ip: Option<String>,
+}
+
+impl Structure for AssociateAddressRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ASSOCIATE_ADDRESS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.allow_reassociation,
+            2 => &self.dry_run,
+            3 => &self.instance_id,
+            4 => &self.network_interface_id,
+            5 => &self.private_ip_address,
+            6 => &self.public_ip,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.allow_reassociation,
+            2 => &mut self.dry_run,
+            3 => &mut self.instance_id,
+            4 => &mut self.network_interface_id,
+            5 => &mut self.private_ip_address,
+            6 => &mut self.public_ip,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AssociateAddressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssociateAddressResult {
+    pub association_id: Option<String>,
+}
+
+impl Structure for AssociateAddressResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ASSOCIATE_ADDRESS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.association_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.association_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AssociateAddressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssociateRouteTableRequest {
+    pub dry_run: Option<bool>,
+    pub gateway_id: Option<String>,
+    pub public_ipv4_pool: Option<String>,
+    pub route_table_id: String,
+    pub subnet_id: Option<String>,
+}
+
+impl Structure for AssociateRouteTableRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ASSOCIATE_ROUTE_TABLE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.gateway_id,
+            2 => &self.public_ipv4_pool,
+            3 => &self.route_table_id,
+            4 => &self.subnet_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.gateway_id,
+            2 => &mut self.public_ipv4_pool,
+            3 => &mut self.route_table_id,
+            4 => &mut self.subnet_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AssociateRouteTableRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AssociateRouteTableResult {
+    pub association_id: Option<String>,
+    pub association_state: Option<RouteTableAssociationState>,
+}
+
+impl Structure for AssociateRouteTableResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ASSOCIATE_ROUTE_TABLE_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.association_id,
+            1 => &self.association_state,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.association_id,
+            1 => &mut self.association_state,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AssociateRouteTableResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AttachInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub internet_gateway_id: String,
+    pub vpc_id: String,
+}
+
+impl Structure for AttachInternetGatewayRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ATTACH_INTERNET_GATEWAY_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.internet_gateway_id,
+            2 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.internet_gateway_id,
+            2 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AttachInternetGatewayRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct AttachmentEnaSrdSpecification {
     pub ena_srd_enabled: Option<bool>,
     pub ena_srd_udp_specification: Option<AttachmentEnaSrdUdpSpecification>,
@@ -121,6 +709,396 @@ impl Field for AttachmentStatus {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct AttributeBooleanValue {
+    pub value: Option<bool>,
+}
+
+impl Structure for AttributeBooleanValue {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ATTRIBUTE_BOOLEAN_VALUE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AttributeBooleanValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AttributeValue {
+    pub value: Option<String>,
+}
+
+impl Structure for AttributeValue {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ATTRIBUTE_VALUE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AttributeValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupEgressRequest {
+    pub cidr_ip: Option<String>,
+    pub dry_run: Option<bool>,
+    pub from_port: Option<i32>,
+    pub group_id: String,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub ip_protocol: Option<String>,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for AuthorizeSecurityGroupEgressRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::AUTHORIZE_SECURITY_GROUP_EGRESS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr_ip,
+            1 => &self.dry_run,
+            2 => &self.from_port,
+            3 => &self.group_id,
+            4 => &self.ip_permissions,
+            5 => &self.ip_protocol,
+            6 => &self.source_security_group_name,
+            7 => &self.source_security_group_owner_id,
+            8 => &self.tag_specifications,
+            9 => &self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr_ip,
+            1 => &mut self.dry_run,
+            2 => &mut self.from_port,
+            3 => &mut self.group_id,
+            4 => &mut self.ip_permissions,
+            5 => &mut self.ip_protocol,
+            6 => &mut self.source_security_group_name,
+            7 => &mut self.source_security_group_owner_id,
+            8 => &mut self.tag_specifications,
+            9 => &mut self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AuthorizeSecurityGroupEgressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupEgressResult {
+    pub r#return: Option<bool>,
+    pub security_group_rules: Option<Vec<SecurityGroupRule>>,
+}
+
+impl Structure for AuthorizeSecurityGroupEgressResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::AUTHORIZE_SECURITY_GROUP_EGRESS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.r#return,
+            1 => &self.security_group_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.r#return,
+            1 => &mut self.security_group_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AuthorizeSecurityGroupEgressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupIngressRequest {
+    pub cidr_ip: Option<String>,
+    pub dry_run: Option<bool>,
+    pub from_port: Option<i32>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub ip_protocol: Option<String>,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for AuthorizeSecurityGroupIngressRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::AUTHORIZE_SECURITY_GROUP_INGRESS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr_ip,
+            1 => &self.dry_run,
+            2 => &self.from_port,
+            3 => &self.group_id,
+            4 => &self.group_name,
+            5 => &self.ip_permissions,
+            6 => &self.ip_protocol,
+            7 => &self.source_security_group_name,
+            8 => &self.source_security_group_owner_id,
+            9 => &self.tag_specifications,
+            10 => &self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr_ip,
+            1 => &mut self.dry_run,
+            2 => &mut self.from_port,
+            3 => &mut self.group_id,
+            4 => &mut self.group_name,
+            5 => &mut self.ip_permissions,
+            6 => &mut self.ip_protocol,
+            7 => &mut self.source_security_group_name,
+            8 => &mut self.source_security_group_owner_id,
+            9 => &mut self.tag_specifications,
+            10 => &mut self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AuthorizeSecurityGroupIngressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AuthorizeSecurityGroupIngressResult {
+    pub r#return: Option<bool>,
+    pub security_group_rules: Option<Vec<SecurityGroupRule>>,
+}
+
+impl Structure for AuthorizeSecurityGroupIngressResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::AUTHORIZE_SECURITY_GROUP_INGRESS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.r#return,
+            1 => &self.security_group_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.r#return,
+            1 => &mut self.security_group_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AuthorizeSecurityGroupIngressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AutoProvisionZonesState {
+    Enabled,
+    Disabled,
+    Unknown(String),
+}
+
+impl AutoProvisionZonesState {
+    pub fn as_str(&self) -> &str {
+        match self {
+            AutoProvisionZonesState::Enabled => "enabled",
+            AutoProvisionZonesState::Disabled => "disabled",
+            AutoProvisionZonesState::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for AutoProvisionZonesState {
+    fn from(value: &str) -> AutoProvisionZonesState {
+        match value {
+            "enabled" => AutoProvisionZonesState::Enabled,
+            "disabled" => AutoProvisionZonesState::Disabled,
+            other => AutoProvisionZonesState::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for AutoProvisionZonesState {
+    fn default() -> AutoProvisionZonesState {
+        AutoProvisionZonesState::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for AutoProvisionZonesState {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = AutoProvisionZonesState::from(value.as_str());
+    }
+}
+
+impl Field for AutoProvisionZonesState {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AutoScalingIpsState {
+    Enabled,
+    Disabled,
+    Unknown(String),
+}
+
+impl AutoScalingIpsState {
+    pub fn as_str(&self) -> &str {
+        match self {
+            AutoScalingIpsState::Enabled => "enabled",
+            AutoScalingIpsState::Disabled => "disabled",
+            AutoScalingIpsState::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for AutoScalingIpsState {
+    fn from(value: &str) -> AutoScalingIpsState {
+        match value {
+            "enabled" => AutoScalingIpsState::Enabled,
+            "disabled" => AutoScalingIpsState::Disabled,
+            other => AutoScalingIpsState::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for AutoScalingIpsState {
+    fn default() -> AutoScalingIpsState {
+        AutoScalingIpsState::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for AutoScalingIpsState {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = AutoScalingIpsState::from(value.as_str());
+    }
+}
+
+impl Field for AutoScalingIpsState {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AvailabilityMode {
+    Zonal,
+    Regional,
+    Unknown(String),
+}
+
+impl AvailabilityMode {
+    pub fn as_str(&self) -> &str {
+        match self {
+            AvailabilityMode::Zonal => "zonal",
+            AvailabilityMode::Regional => "regional",
+            AvailabilityMode::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for AvailabilityMode {
+    fn from(value: &str) -> AvailabilityMode {
+        match value {
+            "zonal" => AvailabilityMode::Zonal,
+            "regional" => AvailabilityMode::Regional,
+            other => AvailabilityMode::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for AvailabilityMode {
+    fn default() -> AvailabilityMode {
+        AvailabilityMode::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for AvailabilityMode {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = AvailabilityMode::from(value.as_str());
+    }
+}
+
+impl Field for AvailabilityMode {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct AvailabilityZone {
     pub geography: Option<Vec<AvailabilityZoneGeography>>,
     pub group_long_name: Option<String>,
@@ -183,6 +1161,41 @@ impl Structure for AvailabilityZone {
 }
 
 impl std::fmt::Debug for AvailabilityZone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct AvailabilityZoneAddress {
+    pub allocation_ids: Option<Vec<String>>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+}
+
+impl Structure for AvailabilityZoneAddress {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::AVAILABILITY_ZONE_ADDRESS
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allocation_ids,
+            1 => &self.availability_zone,
+            2 => &self.availability_zone_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allocation_ids,
+            1 => &mut self.availability_zone,
+            2 => &mut self.availability_zone_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AvailabilityZoneAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -508,6 +1521,1521 @@ impl std::fmt::Debug for ConnectionTrackingConfiguration {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct ConnectionTrackingSpecificationRequest {
+    pub tcp_established_timeout: Option<i32>,
+    pub udp_stream_timeout: Option<i32>,
+    pub udp_timeout: Option<i32>,
+}
+
+impl Structure for ConnectionTrackingSpecificationRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CONNECTION_TRACKING_SPECIFICATION_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tcp_established_timeout,
+            1 => &self.udp_stream_timeout,
+            2 => &self.udp_timeout,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tcp_established_timeout,
+            1 => &mut self.udp_stream_timeout,
+            2 => &mut self.udp_timeout,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ConnectionTrackingSpecificationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConnectivityType {
+    Private,
+    Public,
+    Unknown(String),
+}
+
+impl ConnectivityType {
+    pub fn as_str(&self) -> &str {
+        match self {
+            ConnectivityType::Private => "private",
+            ConnectivityType::Public => "public",
+            ConnectivityType::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for ConnectivityType {
+    fn from(value: &str) -> ConnectivityType {
+        match value {
+            "private" => ConnectivityType::Private,
+            "public" => ConnectivityType::Public,
+            other => ConnectivityType::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for ConnectivityType {
+    fn default() -> ConnectivityType {
+        ConnectivityType::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for ConnectivityType {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = ConnectivityType::from(value.as_str());
+    }
+}
+
+impl Field for ConnectivityType {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+impl Structure for CreateInternetGatewayRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_INTERNET_GATEWAY_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.tag_specifications,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.tag_specifications,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateInternetGatewayRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateInternetGatewayResult {
+    pub internet_gateway: Option<InternetGateway>,
+}
+
+impl Structure for CreateInternetGatewayResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_INTERNET_GATEWAY_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.internet_gateway,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.internet_gateway,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateInternetGatewayResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateManagedPrefixListRequest {
+    pub address_family: String,
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub entries: Option<Vec<AddPrefixListEntry>>,
+    pub max_entries: i32,
+    pub prefix_list_name: String,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+impl Structure for CreateManagedPrefixListRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_MANAGED_PREFIX_LIST_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.address_family,
+            1 => &self.client_token,
+            2 => &self.dry_run,
+            3 => &self.entries,
+            4 => &self.max_entries,
+            5 => &self.prefix_list_name,
+            6 => &self.tag_specifications,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.address_family,
+            1 => &mut self.client_token,
+            2 => &mut self.dry_run,
+            3 => &mut self.entries,
+            4 => &mut self.max_entries,
+            5 => &mut self.prefix_list_name,
+            6 => &mut self.tag_specifications,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateManagedPrefixListRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+
+impl Structure for CreateManagedPrefixListResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_MANAGED_PREFIX_LIST_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateManagedPrefixListResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateNatGatewayRequest {
+    pub allocation_id: Option<String>,
+    pub availability_mode: Option<AvailabilityMode>,
+    pub availability_zone_addresses: Option<Vec<AvailabilityZoneAddress>>,
+    pub client_token: Option<String>,
+    pub connectivity_type: Option<ConnectivityType>,
+    pub dry_run: Option<bool>,
+    pub private_ip_address: Option<String>,
+    pub secondary_allocation_ids: Option<Vec<String>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub secondary_private_ip_addresses: Option<Vec<String>>,
+    pub subnet_id: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub vpc_id: Option<String>,
+}
+
+impl Structure for CreateNatGatewayRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_NAT_GATEWAY_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.availability_mode,
+            2 => &self.availability_zone_addresses,
+            3 => &self.client_token,
+            4 => &self.connectivity_type,
+            5 => &self.dry_run,
+            6 => &self.private_ip_address,
+            7 => &self.secondary_allocation_ids,
+            8 => &self.secondary_private_ip_address_count,
+            9 => &self.secondary_private_ip_addresses,
+            10 => &self.subnet_id,
+            11 => &self.tag_specifications,
+            12 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.availability_mode,
+            2 => &mut self.availability_zone_addresses,
+            3 => &mut self.client_token,
+            4 => &mut self.connectivity_type,
+            5 => &mut self.dry_run,
+            6 => &mut self.private_ip_address,
+            7 => &mut self.secondary_allocation_ids,
+            8 => &mut self.secondary_private_ip_address_count,
+            9 => &mut self.secondary_private_ip_addresses,
+            10 => &mut self.subnet_id,
+            11 => &mut self.tag_specifications,
+            12 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateNatGatewayRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateNatGatewayResult {
+    pub client_token: Option<String>,
+    pub nat_gateway: Option<NatGateway>,
+}
+
+impl Structure for CreateNatGatewayResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_NAT_GATEWAY_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.client_token,
+            1 => &self.nat_gateway,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.nat_gateway,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateNatGatewayResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateNetworkAclEntryRequest {
+    pub cidr_block: Option<String>,
+    pub dry_run: Option<bool>,
+    pub egress: bool,
+    pub icmp_type_code: Option<IcmpTypeCode>,
+    pub ipv6_cidr_block: Option<String>,
+    pub network_acl_id: String,
+    pub port_range: Option<PortRange>,
+    pub protocol: String,
+    pub rule_action: RuleAction,
+    pub rule_number: i32,
+}
+
+impl Structure for CreateNetworkAclEntryRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_NETWORK_ACL_ENTRY_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr_block,
+            1 => &self.dry_run,
+            2 => &self.egress,
+            3 => &self.icmp_type_code,
+            4 => &self.ipv6_cidr_block,
+            5 => &self.network_acl_id,
+            6 => &self.port_range,
+            7 => &self.protocol,
+            8 => &self.rule_action,
+            9 => &self.rule_number,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr_block,
+            1 => &mut self.dry_run,
+            2 => &mut self.egress,
+            3 => &mut self.icmp_type_code,
+            4 => &mut self.ipv6_cidr_block,
+            5 => &mut self.network_acl_id,
+            6 => &mut self.port_range,
+            7 => &mut self.protocol,
+            8 => &mut self.rule_action,
+            9 => &mut self.rule_number,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateNetworkAclEntryRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateRouteRequest {
+    pub carrier_gateway_id: Option<String>,
+    pub core_network_arn: Option<String>,
+    pub destination_cidr_block: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+    pub destination_prefix_list_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub gateway_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub local_gateway_id: Option<String>,
+    pub nat_gateway_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub odb_network_arn: Option<String>,
+    pub route_table_id: String,
+    pub transit_gateway_id: Option<String>,
+    pub vpc_endpoint_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+}
+
+impl Structure for CreateRouteRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_ROUTE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.carrier_gateway_id,
+            1 => &self.core_network_arn,
+            2 => &self.destination_cidr_block,
+            3 => &self.destination_ipv6_cidr_block,
+            4 => &self.destination_prefix_list_id,
+            5 => &self.dry_run,
+            6 => &self.egress_only_internet_gateway_id,
+            7 => &self.gateway_id,
+            8 => &self.instance_id,
+            9 => &self.local_gateway_id,
+            10 => &self.nat_gateway_id,
+            11 => &self.network_interface_id,
+            12 => &self.odb_network_arn,
+            13 => &self.route_table_id,
+            14 => &self.transit_gateway_id,
+            15 => &self.vpc_endpoint_id,
+            16 => &self.vpc_peering_connection_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.carrier_gateway_id,
+            1 => &mut self.core_network_arn,
+            2 => &mut self.destination_cidr_block,
+            3 => &mut self.destination_ipv6_cidr_block,
+            4 => &mut self.destination_prefix_list_id,
+            5 => &mut self.dry_run,
+            6 => &mut self.egress_only_internet_gateway_id,
+            7 => &mut self.gateway_id,
+            8 => &mut self.instance_id,
+            9 => &mut self.local_gateway_id,
+            10 => &mut self.nat_gateway_id,
+            11 => &mut self.network_interface_id,
+            12 => &mut self.odb_network_arn,
+            13 => &mut self.route_table_id,
+            14 => &mut self.transit_gateway_id,
+            15 => &mut self.vpc_endpoint_id,
+            16 => &mut self.vpc_peering_connection_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateRouteRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateRouteResult {
+    pub r#return: Option<bool>,
+}
+
+impl Structure for CreateRouteResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_ROUTE_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.r#return,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.r#return,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateRouteResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateRouteTableRequest {
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub vpc_id: String,
+}
+
+impl Structure for CreateRouteTableRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_ROUTE_TABLE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.client_token,
+            1 => &self.dry_run,
+            2 => &self.tag_specifications,
+            3 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.dry_run,
+            2 => &mut self.tag_specifications,
+            3 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateRouteTableRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateRouteTableResult {
+    pub client_token: Option<String>,
+    pub route_table: Option<RouteTable>,
+}
+
+impl Structure for CreateRouteTableResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_ROUTE_TABLE_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.client_token,
+            1 => &self.route_table,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.route_table,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateRouteTableResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateSecurityGroupRequest {
+    pub description: String,
+    pub dry_run: Option<bool>,
+    pub group_name: String,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub vpc_id: Option<String>,
+}
+
+impl Structure for CreateSecurityGroupRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_SECURITY_GROUP_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.description,
+            1 => &self.dry_run,
+            2 => &self.group_name,
+            3 => &self.tag_specifications,
+            4 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.description,
+            1 => &mut self.dry_run,
+            2 => &mut self.group_name,
+            3 => &mut self.tag_specifications,
+            4 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateSecurityGroupRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateSecurityGroupResult {
+    pub group_id: Option<String>,
+    pub security_group_arn: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for CreateSecurityGroupResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_SECURITY_GROUP_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.group_id,
+            1 => &self.security_group_arn,
+            2 => &self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.group_id,
+            1 => &mut self.security_group_arn,
+            2 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateSecurityGroupResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateSubnetRequest {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub cidr_block: Option<String>,
+    pub dry_run: Option<bool>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_cidr_block: Option<String>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_native: Option<bool>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub outpost_arn: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub vpc_id: String,
+}
+
+impl Structure for CreateSubnetRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_SUBNET_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.availability_zone,
+            1 => &self.availability_zone_id,
+            2 => &self.cidr_block,
+            3 => &self.dry_run,
+            4 => &self.ipv4_ipam_pool_id,
+            5 => &self.ipv4_netmask_length,
+            6 => &self.ipv6_cidr_block,
+            7 => &self.ipv6_ipam_pool_id,
+            8 => &self.ipv6_native,
+            9 => &self.ipv6_netmask_length,
+            10 => &self.outpost_arn,
+            11 => &self.tag_specifications,
+            12 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.availability_zone,
+            1 => &mut self.availability_zone_id,
+            2 => &mut self.cidr_block,
+            3 => &mut self.dry_run,
+            4 => &mut self.ipv4_ipam_pool_id,
+            5 => &mut self.ipv4_netmask_length,
+            6 => &mut self.ipv6_cidr_block,
+            7 => &mut self.ipv6_ipam_pool_id,
+            8 => &mut self.ipv6_native,
+            9 => &mut self.ipv6_netmask_length,
+            10 => &mut self.outpost_arn,
+            11 => &mut self.tag_specifications,
+            12 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateSubnetRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateSubnetResult {
+    pub subnet: Option<Subnet>,
+}
+
+impl Structure for CreateSubnetResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_SUBNET_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.subnet,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.subnet,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateSubnetResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateTagsRequest {
+    pub dry_run: Option<bool>,
+    pub resources: Vec<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Structure for CreateTagsRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_TAGS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.resources,
+            2 => &self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.resources,
+            2 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateTagsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateVpcRequest {
+    pub amazon_provided_ipv6_cidr_block: Option<bool>,
+    pub cidr_block: Option<String>,
+    pub dry_run: Option<bool>,
+    pub instance_tenancy: Option<Tenancy>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_cidr_block: Option<String>,
+    pub ipv6_cidr_block_network_border_group: Option<String>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub ipv6_pool: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub vpc_encryption_control: Option<VpcEncryptionControlConfiguration>,
+}
+
+impl Structure for CreateVpcRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_VPC_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.amazon_provided_ipv6_cidr_block,
+            1 => &self.cidr_block,
+            2 => &self.dry_run,
+            3 => &self.instance_tenancy,
+            4 => &self.ipv4_ipam_pool_id,
+            5 => &self.ipv4_netmask_length,
+            6 => &self.ipv6_cidr_block,
+            7 => &self.ipv6_cidr_block_network_border_group,
+            8 => &self.ipv6_ipam_pool_id,
+            9 => &self.ipv6_netmask_length,
+            10 => &self.ipv6_pool,
+            11 => &self.tag_specifications,
+            12 => &self.vpc_encryption_control,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.amazon_provided_ipv6_cidr_block,
+            1 => &mut self.cidr_block,
+            2 => &mut self.dry_run,
+            3 => &mut self.instance_tenancy,
+            4 => &mut self.ipv4_ipam_pool_id,
+            5 => &mut self.ipv4_netmask_length,
+            6 => &mut self.ipv6_cidr_block,
+            7 => &mut self.ipv6_cidr_block_network_border_group,
+            8 => &mut self.ipv6_ipam_pool_id,
+            9 => &mut self.ipv6_netmask_length,
+            10 => &mut self.ipv6_pool,
+            11 => &mut self.tag_specifications,
+            12 => &mut self.vpc_encryption_control,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateVpcRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateVpcResult {
+    pub vpc: Option<Vpc>,
+}
+
+impl Structure for CreateVpcResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_VPC_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.vpc,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.vpc,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateVpcResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub internet_gateway_id: String,
+}
+
+impl Structure for DeleteInternetGatewayRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_INTERNET_GATEWAY_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.internet_gateway_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.internet_gateway_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteInternetGatewayRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteManagedPrefixListRequest {
+    pub dry_run: Option<bool>,
+    pub prefix_list_id: String,
+}
+
+impl Structure for DeleteManagedPrefixListRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_MANAGED_PREFIX_LIST_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.prefix_list_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.prefix_list_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteManagedPrefixListRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+
+impl Structure for DeleteManagedPrefixListResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_MANAGED_PREFIX_LIST_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteManagedPrefixListResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteNatGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub nat_gateway_id: String,
+}
+
+impl Structure for DeleteNatGatewayRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_NAT_GATEWAY_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.nat_gateway_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.nat_gateway_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteNatGatewayRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteNatGatewayResult {
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Structure for DeleteNatGatewayResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_NAT_GATEWAY_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.nat_gateway_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.nat_gateway_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteNatGatewayResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteNetworkAclEntryRequest {
+    pub dry_run: Option<bool>,
+    pub egress: bool,
+    pub network_acl_id: String,
+    pub rule_number: i32,
+}
+
+impl Structure for DeleteNetworkAclEntryRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_NETWORK_ACL_ENTRY_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.egress,
+            2 => &self.network_acl_id,
+            3 => &self.rule_number,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.egress,
+            2 => &mut self.network_acl_id,
+            3 => &mut self.rule_number,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteNetworkAclEntryRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteNetworkInterfaceRequest {
+    pub dry_run: Option<bool>,
+    pub network_interface_id: String,
+}
+
+impl Structure for DeleteNetworkInterfaceRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_NETWORK_INTERFACE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.network_interface_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.network_interface_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteNetworkInterfaceRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteRouteRequest {
+    pub destination_cidr_block: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+    pub destination_prefix_list_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub route_table_id: String,
+}
+
+impl Structure for DeleteRouteRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_ROUTE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.destination_cidr_block,
+            1 => &self.destination_ipv6_cidr_block,
+            2 => &self.destination_prefix_list_id,
+            3 => &self.dry_run,
+            4 => &self.route_table_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.destination_cidr_block,
+            1 => &mut self.destination_ipv6_cidr_block,
+            2 => &mut self.destination_prefix_list_id,
+            3 => &mut self.dry_run,
+            4 => &mut self.route_table_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteRouteRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteRouteTableRequest {
+    pub dry_run: Option<bool>,
+    pub route_table_id: String,
+}
+
+impl Structure for DeleteRouteTableRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_ROUTE_TABLE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.route_table_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.route_table_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteRouteTableRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteSecurityGroupRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+}
+
+impl Structure for DeleteSecurityGroupRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_SECURITY_GROUP_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.group_id,
+            2 => &self.group_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.group_id,
+            2 => &mut self.group_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteSecurityGroupRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteSecurityGroupResult {
+    pub group_id: Option<String>,
+    pub r#return: Option<bool>,
+}
+
+impl Structure for DeleteSecurityGroupResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_SECURITY_GROUP_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.group_id,
+            1 => &self.r#return,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.group_id,
+            1 => &mut self.r#return,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteSecurityGroupResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteSubnetRequest {
+    pub dry_run: Option<bool>,
+    pub subnet_id: String,
+}
+
+impl Structure for DeleteSubnetRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_SUBNET_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.subnet_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.subnet_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteSubnetRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteTagsRequest {
+    pub dry_run: Option<bool>,
+    pub resources: Vec<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for DeleteTagsRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_TAGS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.resources,
+            2 => &self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.resources,
+            2 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteTagsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteVpcRequest {
+    pub dry_run: Option<bool>,
+    pub vpc_id: String,
+}
+
+impl Structure for DeleteVpcRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_VPC_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteVpcRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAccountAttributesRequest {
+    pub attribute_names: Option<Vec<AccountAttributeName>>,
+    pub dry_run: Option<bool>,
+}
+
+impl Structure for DescribeAccountAttributesRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_ACCOUNT_ATTRIBUTES_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attribute_names,
+            1 => &self.dry_run,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attribute_names,
+            1 => &mut self.dry_run,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeAccountAttributesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAccountAttributesResult {
+    pub account_attributes: Option<Vec<AccountAttribute>>,
+}
+
+impl Structure for DescribeAccountAttributesResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_ACCOUNT_ATTRIBUTES_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.account_attributes,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.account_attributes,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeAccountAttributesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAddressesAttributeRequest {
+    pub allocation_ids: Option<Vec<String>>,
+    pub attribute: Option<AddressAttributeName>,
+    pub dry_run: Option<bool>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeAddressesAttributeRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_ADDRESSES_ATTRIBUTE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allocation_ids,
+            1 => &self.attribute,
+            2 => &self.dry_run,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allocation_ids,
+            1 => &mut self.attribute,
+            2 => &mut self.dry_run,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeAddressesAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAddressesAttributeResult {
+    pub addresses: Option<Vec<AddressAttribute>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeAddressesAttributeResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_ADDRESSES_ATTRIBUTE_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.addresses,
+            1 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.addresses,
+            1 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeAddressesAttributeResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAddressesRequest {
+    pub allocation_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub public_ips: Option<Vec<String>>,
+}
+
+impl Structure for DescribeAddressesRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_ADDRESSES_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allocation_ids,
+            1 => &self.dry_run,
+            2 => &self.filters,
+            3 => &self.public_ips,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allocation_ids,
+            1 => &mut self.dry_run,
+            2 => &mut self.filters,
+            3 => &mut self.public_ips,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeAddressesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeAddressesResult {
+    pub addresses: Option<Vec<Address>>,
+}
+
+impl Structure for DescribeAddressesResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_ADDRESSES_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.addresses,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.addresses,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeAddressesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct DescribeAvailabilityZonesRequest {
     pub all_availability_zones: Option<bool>,
     pub dry_run: Option<bool>,
@@ -572,6 +3100,450 @@ impl Structure for DescribeAvailabilityZonesResult {
 }
 
 impl std::fmt::Debug for DescribeAvailabilityZonesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeDhcpOptionsRequest {
+    pub dhcp_options_ids: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeDhcpOptionsRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_DHCP_OPTIONS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dhcp_options_ids,
+            1 => &self.dry_run,
+            2 => &self.filters,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dhcp_options_ids,
+            1 => &mut self.dry_run,
+            2 => &mut self.filters,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeDhcpOptionsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeDhcpOptionsResult {
+    pub dhcp_options: Option<Vec<DhcpOptions>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeDhcpOptionsResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_DHCP_OPTIONS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dhcp_options,
+            1 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dhcp_options,
+            1 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeDhcpOptionsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInternetGatewaysRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub internet_gateway_ids: Option<Vec<String>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeInternetGatewaysRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_INTERNET_GATEWAYS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.internet_gateway_ids,
+            3 => &self.max_results,
+            4 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.internet_gateway_ids,
+            3 => &mut self.max_results,
+            4 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeInternetGatewaysRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeInternetGatewaysResult {
+    pub internet_gateways: Option<Vec<InternetGateway>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeInternetGatewaysResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_INTERNET_GATEWAYS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.internet_gateways,
+            1 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.internet_gateways,
+            1 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeInternetGatewaysResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeManagedPrefixListsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub prefix_list_ids: Option<Vec<String>>,
+}
+
+impl Structure for DescribeManagedPrefixListsRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_MANAGED_PREFIX_LISTS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.prefix_list_ids,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.prefix_list_ids,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeManagedPrefixListsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeManagedPrefixListsResult {
+    pub next_token: Option<String>,
+    pub prefix_lists: Option<Vec<ManagedPrefixList>>,
+}
+
+impl Structure for DescribeManagedPrefixListsResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_MANAGED_PREFIX_LISTS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.next_token,
+            1 => &self.prefix_lists,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.prefix_lists,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeManagedPrefixListsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNatGatewaysRequest {
+    pub dry_run: Option<bool>,
+    pub filter: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub nat_gateway_ids: Option<Vec<String>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeNatGatewaysRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_NAT_GATEWAYS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filter,
+            2 => &self.max_results,
+            3 => &self.nat_gateway_ids,
+            4 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filter,
+            2 => &mut self.max_results,
+            3 => &mut self.nat_gateway_ids,
+            4 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeNatGatewaysRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNatGatewaysResult {
+    pub nat_gateways: Option<Vec<NatGateway>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeNatGatewaysResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_NAT_GATEWAYS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.nat_gateways,
+            1 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.nat_gateways,
+            1 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeNatGatewaysResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNetworkAclsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub network_acl_ids: Option<Vec<String>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeNetworkAclsRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_NETWORK_ACLS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.network_acl_ids,
+            4 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.network_acl_ids,
+            4 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeNetworkAclsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNetworkAclsResult {
+    pub network_acls: Option<Vec<NetworkAcl>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeNetworkAclsResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_NETWORK_ACLS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.network_acls,
+            1 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.network_acls,
+            1 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeNetworkAclsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNetworkInterfaceAttributeRequest {
+    pub attribute: Option<NetworkInterfaceAttribute>,
+    pub dry_run: Option<bool>,
+    pub network_interface_id: String,
+}
+
+impl Structure for DescribeNetworkInterfaceAttributeRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attribute,
+            1 => &self.dry_run,
+            2 => &self.network_interface_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attribute,
+            1 => &mut self.dry_run,
+            2 => &mut self.network_interface_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeNetworkInterfaceAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeNetworkInterfaceAttributeResult {
+    pub associate_public_ip_address: Option<bool>,
+    pub attachment: Option<NetworkInterfaceAttachment>,
+    pub description: Option<AttributeValue>,
+    pub groups: Option<Vec<GroupIdentifier>>,
+    pub network_interface_id: Option<String>,
+    pub source_dest_check: Option<AttributeBooleanValue>,
+}
+
+impl Structure for DescribeNetworkInterfaceAttributeResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.associate_public_ip_address,
+            1 => &self.attachment,
+            2 => &self.description,
+            3 => &self.groups,
+            4 => &self.network_interface_id,
+            5 => &self.source_dest_check,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.associate_public_ip_address,
+            1 => &mut self.attachment,
+            2 => &mut self.description,
+            3 => &mut self.groups,
+            4 => &mut self.network_interface_id,
+            5 => &mut self.source_dest_check,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeNetworkInterfaceAttributeResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -654,6 +3626,79 @@ impl std::fmt::Debug for DescribeNetworkInterfacesResult {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct DescribePrefixListsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub prefix_list_ids: Option<Vec<String>>,
+}
+
+impl Structure for DescribePrefixListsRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_PREFIX_LISTS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.prefix_list_ids,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.prefix_list_ids,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribePrefixListsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribePrefixListsResult {
+    pub next_token: Option<String>,
+    pub prefix_lists: Option<Vec<PrefixList>>,
+}
+
+impl Structure for DescribePrefixListsResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_PREFIX_LISTS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.next_token,
+            1 => &self.prefix_lists,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.prefix_lists,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribePrefixListsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct DescribeRegionsRequest {
     pub all_regions: Option<bool>,
     pub dry_run: Option<bool>,
@@ -715,6 +3760,152 @@ impl Structure for DescribeRegionsResult {
 }
 
 impl std::fmt::Debug for DescribeRegionsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeRouteTablesRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub route_table_ids: Option<Vec<String>>,
+}
+
+impl Structure for DescribeRouteTablesRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_ROUTE_TABLES_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.route_table_ids,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.route_table_ids,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeRouteTablesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeRouteTablesResult {
+    pub next_token: Option<String>,
+    pub route_tables: Option<Vec<RouteTable>>,
+}
+
+impl Structure for DescribeRouteTablesResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_ROUTE_TABLES_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.next_token,
+            1 => &self.route_tables,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.route_tables,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeRouteTablesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeSecurityGroupRulesRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub security_group_rule_ids: Option<Vec<String>>,
+}
+
+impl Structure for DescribeSecurityGroupRulesRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_SECURITY_GROUP_RULES_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            4 => &self.security_group_rule_ids,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            4 => &mut self.security_group_rule_ids,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeSecurityGroupRulesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeSecurityGroupRulesResult {
+    pub next_token: Option<String>,
+    pub security_group_rules: Option<Vec<SecurityGroupRule>>,
+}
+
+impl Structure for DescribeSecurityGroupRulesResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_SECURITY_GROUP_RULES_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.next_token,
+            1 => &self.security_group_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.security_group_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeSecurityGroupRulesResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -870,6 +4061,149 @@ impl std::fmt::Debug for DescribeSubnetsResult {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct DescribeTagsRequest {
+    pub dry_run: Option<bool>,
+    pub filters: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for DescribeTagsRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_TAGS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.filters,
+            2 => &self.max_results,
+            3 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.filters,
+            2 => &mut self.max_results,
+            3 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeTagsRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeTagsResult {
+    pub next_token: Option<String>,
+    pub tags: Option<Vec<TagDescription>>,
+}
+
+impl Structure for DescribeTagsResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_TAGS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.next_token,
+            1 => &self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.next_token,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeTagsResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeVpcAttributeRequest {
+    pub attribute: VpcAttributeName,
+    pub dry_run: Option<bool>,
+    pub vpc_id: String,
+}
+
+impl Structure for DescribeVpcAttributeRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_VPC_ATTRIBUTE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attribute,
+            1 => &self.dry_run,
+            2 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attribute,
+            1 => &mut self.dry_run,
+            2 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeVpcAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DescribeVpcAttributeResult {
+    pub enable_dns_hostnames: Option<AttributeBooleanValue>,
+    pub enable_dns_support: Option<AttributeBooleanValue>,
+    pub enable_network_address_usage_metrics: Option<AttributeBooleanValue>,
+    pub vpc_id: Option<String>,
+}
+
+impl Structure for DescribeVpcAttributeResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DESCRIBE_VPC_ATTRIBUTE_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.enable_dns_hostnames,
+            1 => &self.enable_dns_support,
+            2 => &self.enable_network_address_usage_metrics,
+            3 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.enable_dns_hostnames,
+            1 => &mut self.enable_dns_support,
+            2 => &mut self.enable_network_address_usage_metrics,
+            3 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DescribeVpcAttributeResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct DescribeVpcsRequest {
     pub dry_run: Option<bool>,
     pub filters: Option<Vec<Filter>>,
@@ -943,6 +4277,290 @@ impl std::fmt::Debug for DescribeVpcsResult {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct DetachInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub internet_gateway_id: String,
+    pub vpc_id: String,
+}
+
+impl Structure for DetachInternetGatewayRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DETACH_INTERNET_GATEWAY_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.internet_gateway_id,
+            2 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.internet_gateway_id,
+            2 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DetachInternetGatewayRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DhcpConfiguration {
+    pub key: Option<String>,
+    pub values: Option<Vec<AttributeValue>>,
+}
+
+impl Structure for DhcpConfiguration {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DHCP_CONFIGURATION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key,
+            1 => &self.values,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.values,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DhcpConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DhcpOptions {
+    pub dhcp_configurations: Option<Vec<DhcpConfiguration>>,
+    pub dhcp_options_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for DhcpOptions {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DHCP_OPTIONS
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dhcp_configurations,
+            1 => &self.dhcp_options_id,
+            2 => &self.owner_id,
+            3 => &self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dhcp_configurations,
+            1 => &mut self.dhcp_options_id,
+            2 => &mut self.owner_id,
+            3 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DhcpOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DisassociateAddressRequest {
+    pub association_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub public_ip: Option<String>,
+}
+
+impl Structure for DisassociateAddressRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DISASSOCIATE_ADDRESS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.association_id,
+            1 => &self.dry_run,
+            2 => &self.public_ip,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.association_id,
+            1 => &mut self.dry_run,
+            2 => &mut self.public_ip,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DisassociateAddressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DisassociateRouteTableRequest {
+    pub association_id: String,
+    pub dry_run: Option<bool>,
+}
+
+impl Structure for DisassociateRouteTableRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DISASSOCIATE_ROUTE_TABLE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.association_id,
+            1 => &self.dry_run,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.association_id,
+            1 => &mut self.dry_run,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DisassociateRouteTableRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DomainType {
+    Vpc,
+    Standard,
+    Unknown(String),
+}
+
+impl DomainType {
+    pub fn as_str(&self) -> &str {
+        match self {
+            DomainType::Vpc => "vpc",
+            DomainType::Standard => "standard",
+            DomainType::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for DomainType {
+    fn from(value: &str) -> DomainType {
+        match value {
+            "vpc" => DomainType::Vpc,
+            "standard" => DomainType::Standard,
+            other => DomainType::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for DomainType {
+    fn default() -> DomainType {
+        DomainType::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for DomainType {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = DomainType::from(value.as_str());
+    }
+}
+
+impl Field for DomainType {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EnaSrdSpecification {
+    pub ena_srd_enabled: Option<bool>,
+    pub ena_srd_udp_specification: Option<EnaSrdUdpSpecification>,
+}
+
+impl Structure for EnaSrdSpecification {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ENA_SRD_SPECIFICATION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ena_srd_enabled,
+            1 => &self.ena_srd_udp_specification,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ena_srd_enabled,
+            1 => &mut self.ena_srd_udp_specification,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for EnaSrdSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct EnaSrdUdpSpecification {
+    pub ena_srd_udp_enabled: Option<bool>,
+}
+
+impl Structure for EnaSrdUdpSpecification {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ENA_SRD_UDP_SPECIFICATION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ena_srd_udp_enabled,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ena_srd_udp_enabled,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for EnaSrdUdpSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct Filter {
     pub name: Option<String>,
     pub values: Option<Vec<String>>,
@@ -969,6 +4587,79 @@ impl Structure for Filter {
 }
 
 impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetManagedPrefixListEntriesRequest {
+    pub dry_run: Option<bool>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub prefix_list_id: String,
+    pub target_version: Option<i64>,
+}
+
+impl Structure for GetManagedPrefixListEntriesRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::GET_MANAGED_PREFIX_LIST_ENTRIES_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.max_results,
+            2 => &self.next_token,
+            3 => &self.prefix_list_id,
+            4 => &self.target_version,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.max_results,
+            2 => &mut self.next_token,
+            3 => &mut self.prefix_list_id,
+            4 => &mut self.target_version,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for GetManagedPrefixListEntriesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct GetManagedPrefixListEntriesResult {
+    pub entries: Option<Vec<PrefixListEntry>>,
+    pub next_token: Option<String>,
+}
+
+impl Structure for GetManagedPrefixListEntriesResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::GET_MANAGED_PREFIX_LIST_ENTRIES_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.entries,
+            1 => &self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.entries,
+            1 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for GetManagedPrefixListEntriesResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -1054,6 +4745,108 @@ impl Field for HostnameType {
     }
     fn slot(&mut self) -> Slot<'_> {
         Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct IcmpTypeCode {
+    pub code: Option<i32>,
+    pub r#type: Option<i32>,
+}
+
+impl Structure for IcmpTypeCode {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ICMP_TYPE_CODE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.code,
+            1 => &self.r#type,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.r#type,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for IcmpTypeCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InternetGateway {
+    pub attachments: Option<Vec<InternetGatewayAttachment>>,
+    pub internet_gateway_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for InternetGateway {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::INTERNET_GATEWAY
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attachments,
+            1 => &self.internet_gateway_id,
+            2 => &self.owner_id,
+            3 => &self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attachments,
+            1 => &mut self.internet_gateway_id,
+            2 => &mut self.owner_id,
+            3 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for InternetGateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct InternetGatewayAttachment {
+    pub state: Option<AttachmentStatus>,
+    pub vpc_id: Option<String>,
+}
+
+impl Structure for InternetGatewayAttachment {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::INTERNET_GATEWAY_ATTACHMENT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.state,
+            1 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.state,
+            1 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for InternetGatewayAttachment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
     }
 }
 
@@ -1332,6 +5125,967 @@ impl std::fmt::Debug for Ipv6Range {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct ManagedPrefixList {
+    pub address_family: Option<String>,
+    pub ipam_prefix_list_resolver_sync_enabled: Option<bool>,
+    pub ipam_prefix_list_resolver_target_id: Option<String>,
+    pub max_entries: Option<i32>,
+    pub owner_id: Option<String>,
+    pub prefix_list_arn: Option<String>,
+    pub prefix_list_id: Option<String>,
+    pub prefix_list_name: Option<String>,
+    pub state: Option<PrefixListState>,
+    pub state_message: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub version: Option<i64>,
+}
+
+impl Structure for ManagedPrefixList {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MANAGED_PREFIX_LIST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.address_family,
+            1 => &self.ipam_prefix_list_resolver_sync_enabled,
+            2 => &self.ipam_prefix_list_resolver_target_id,
+            3 => &self.max_entries,
+            4 => &self.owner_id,
+            5 => &self.prefix_list_arn,
+            6 => &self.prefix_list_id,
+            7 => &self.prefix_list_name,
+            8 => &self.state,
+            9 => &self.state_message,
+            10 => &self.tags,
+            11 => &self.version,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.address_family,
+            1 => &mut self.ipam_prefix_list_resolver_sync_enabled,
+            2 => &mut self.ipam_prefix_list_resolver_target_id,
+            3 => &mut self.max_entries,
+            4 => &mut self.owner_id,
+            5 => &mut self.prefix_list_arn,
+            6 => &mut self.prefix_list_id,
+            7 => &mut self.prefix_list_name,
+            8 => &mut self.state,
+            9 => &mut self.state_message,
+            10 => &mut self.tags,
+            11 => &mut self.version,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ManagedPrefixList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyManagedPrefixListRequest {
+    pub add_entries: Option<Vec<AddPrefixListEntry>>,
+    pub current_version: Option<i64>,
+    pub dry_run: Option<bool>,
+    pub ipam_prefix_list_resolver_sync_enabled: Option<bool>,
+    pub max_entries: Option<i32>,
+    pub prefix_list_id: String,
+    pub prefix_list_name: Option<String>,
+    pub remove_entries: Option<Vec<RemovePrefixListEntry>>,
+}
+
+impl Structure for ModifyManagedPrefixListRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_MANAGED_PREFIX_LIST_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.add_entries,
+            1 => &self.current_version,
+            2 => &self.dry_run,
+            3 => &self.ipam_prefix_list_resolver_sync_enabled,
+            4 => &self.max_entries,
+            5 => &self.prefix_list_id,
+            6 => &self.prefix_list_name,
+            7 => &self.remove_entries,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.add_entries,
+            1 => &mut self.current_version,
+            2 => &mut self.dry_run,
+            3 => &mut self.ipam_prefix_list_resolver_sync_enabled,
+            4 => &mut self.max_entries,
+            5 => &mut self.prefix_list_id,
+            6 => &mut self.prefix_list_name,
+            7 => &mut self.remove_entries,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyManagedPrefixListRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyManagedPrefixListResult {
+    pub prefix_list: Option<ManagedPrefixList>,
+}
+
+impl Structure for ModifyManagedPrefixListResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_MANAGED_PREFIX_LIST_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyManagedPrefixListResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyNetworkInterfaceAttributeRequest {
+    pub associate_public_ip_address: Option<bool>,
+    pub associated_subnet_ids: Option<Vec<String>>,
+    pub attachment: Option<NetworkInterfaceAttachmentChanges>,
+    pub connection_tracking_specification: Option<ConnectionTrackingSpecificationRequest>,
+    pub description: Option<AttributeValue>,
+    pub dry_run: Option<bool>,
+    pub ena_srd_specification: Option<EnaSrdSpecification>,
+    pub enable_primary_ipv6: Option<bool>,
+    pub groups: Option<Vec<String>>,
+    pub network_interface_id: String,
+    pub source_dest_check: Option<AttributeBooleanValue>,
+}
+
+impl Structure for ModifyNetworkInterfaceAttributeRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_NETWORK_INTERFACE_ATTRIBUTE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.associate_public_ip_address,
+            1 => &self.associated_subnet_ids,
+            2 => &self.attachment,
+            3 => &self.connection_tracking_specification,
+            4 => &self.description,
+            5 => &self.dry_run,
+            6 => &self.ena_srd_specification,
+            7 => &self.enable_primary_ipv6,
+            8 => &self.groups,
+            9 => &self.network_interface_id,
+            10 => &self.source_dest_check,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.associate_public_ip_address,
+            1 => &mut self.associated_subnet_ids,
+            2 => &mut self.attachment,
+            3 => &mut self.connection_tracking_specification,
+            4 => &mut self.description,
+            5 => &mut self.dry_run,
+            6 => &mut self.ena_srd_specification,
+            7 => &mut self.enable_primary_ipv6,
+            8 => &mut self.groups,
+            9 => &mut self.network_interface_id,
+            10 => &mut self.source_dest_check,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyNetworkInterfaceAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifySecurityGroupRulesRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: String,
+    pub security_group_rules: Vec<SecurityGroupRuleUpdate>,
+}
+
+impl Structure for ModifySecurityGroupRulesRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_SECURITY_GROUP_RULES_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.group_id,
+            2 => &self.security_group_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.group_id,
+            2 => &mut self.security_group_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifySecurityGroupRulesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifySecurityGroupRulesResult {
+    pub r#return: Option<bool>,
+}
+
+impl Structure for ModifySecurityGroupRulesResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_SECURITY_GROUP_RULES_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.r#return,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.r#return,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifySecurityGroupRulesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifySubnetAttributeRequest {
+    pub assign_ipv6_address_on_creation: Option<AttributeBooleanValue>,
+    pub customer_owned_ipv4_pool: Option<String>,
+    pub disable_lni_at_device_index: Option<AttributeBooleanValue>,
+    pub enable_dns64: Option<AttributeBooleanValue>,
+    pub enable_lni_at_device_index: Option<i32>,
+    pub enable_resource_name_dns_aaaa_record_on_launch: Option<AttributeBooleanValue>,
+    pub enable_resource_name_dns_a_record_on_launch: Option<AttributeBooleanValue>,
+    pub map_customer_owned_ip_on_launch: Option<AttributeBooleanValue>,
+    pub map_public_ip_on_launch: Option<AttributeBooleanValue>,
+    pub private_dns_hostname_type_on_launch: Option<HostnameType>,
+    pub subnet_id: String,
+}
+
+impl Structure for ModifySubnetAttributeRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_SUBNET_ATTRIBUTE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.assign_ipv6_address_on_creation,
+            1 => &self.customer_owned_ipv4_pool,
+            2 => &self.disable_lni_at_device_index,
+            3 => &self.enable_dns64,
+            4 => &self.enable_lni_at_device_index,
+            5 => &self.enable_resource_name_dns_aaaa_record_on_launch,
+            6 => &self.enable_resource_name_dns_a_record_on_launch,
+            7 => &self.map_customer_owned_ip_on_launch,
+            8 => &self.map_public_ip_on_launch,
+            9 => &self.private_dns_hostname_type_on_launch,
+            10 => &self.subnet_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.assign_ipv6_address_on_creation,
+            1 => &mut self.customer_owned_ipv4_pool,
+            2 => &mut self.disable_lni_at_device_index,
+            3 => &mut self.enable_dns64,
+            4 => &mut self.enable_lni_at_device_index,
+            5 => &mut self.enable_resource_name_dns_aaaa_record_on_launch,
+            6 => &mut self.enable_resource_name_dns_a_record_on_launch,
+            7 => &mut self.map_customer_owned_ip_on_launch,
+            8 => &mut self.map_public_ip_on_launch,
+            9 => &mut self.private_dns_hostname_type_on_launch,
+            10 => &mut self.subnet_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifySubnetAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyVpcAttributeRequest {
+    pub enable_dns_hostnames: Option<AttributeBooleanValue>,
+    pub enable_dns_support: Option<AttributeBooleanValue>,
+    pub enable_network_address_usage_metrics: Option<AttributeBooleanValue>,
+    pub vpc_id: String,
+}
+
+impl Structure for ModifyVpcAttributeRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_VPC_ATTRIBUTE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.enable_dns_hostnames,
+            1 => &self.enable_dns_support,
+            2 => &self.enable_network_address_usage_metrics,
+            3 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.enable_dns_hostnames,
+            1 => &mut self.enable_dns_support,
+            2 => &mut self.enable_network_address_usage_metrics,
+            3 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyVpcAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NatGateway {
+    pub attached_appliances: Option<Vec<NatGatewayAttachedAppliance>>,
+    pub auto_provision_zones: Option<AutoProvisionZonesState>,
+    pub auto_scaling_ips: Option<AutoScalingIpsState>,
+    pub availability_mode: Option<AvailabilityMode>,
+    pub connectivity_type: Option<ConnectivityType>,
+    pub create_time: Option<Timestamp>,
+    pub delete_time: Option<Timestamp>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+    pub nat_gateway_id: Option<String>,
+    pub provisioned_bandwidth: Option<ProvisionedBandwidth>,
+    pub route_table_id: Option<String>,
+    pub state: Option<NatGatewayState>,
+    pub subnet_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub vpc_id: Option<String>,
+}
+
+impl Structure for NatGateway {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::NAT_GATEWAY
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attached_appliances,
+            1 => &self.auto_provision_zones,
+            2 => &self.auto_scaling_ips,
+            3 => &self.availability_mode,
+            4 => &self.connectivity_type,
+            5 => &self.create_time,
+            6 => &self.delete_time,
+            7 => &self.failure_code,
+            8 => &self.failure_message,
+            9 => &self.nat_gateway_addresses,
+            10 => &self.nat_gateway_id,
+            11 => &self.provisioned_bandwidth,
+            12 => &self.route_table_id,
+            13 => &self.state,
+            14 => &self.subnet_id,
+            15 => &self.tags,
+            16 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attached_appliances,
+            1 => &mut self.auto_provision_zones,
+            2 => &mut self.auto_scaling_ips,
+            3 => &mut self.availability_mode,
+            4 => &mut self.connectivity_type,
+            5 => &mut self.create_time,
+            6 => &mut self.delete_time,
+            7 => &mut self.failure_code,
+            8 => &mut self.failure_message,
+            9 => &mut self.nat_gateway_addresses,
+            10 => &mut self.nat_gateway_id,
+            11 => &mut self.provisioned_bandwidth,
+            12 => &mut self.route_table_id,
+            13 => &mut self.state,
+            14 => &mut self.subnet_id,
+            15 => &mut self.tags,
+            16 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for NatGateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NatGatewayAddress {
+    pub allocation_id: Option<String>,
+    pub association_id: Option<String>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub failure_message: Option<String>,
+    pub is_primary: Option<bool>,
+    pub network_interface_id: Option<String>,
+    pub private_ip: Option<String>,
+    pub public_ip: Option<String>,
+    pub status: Option<NatGatewayAddressStatus>,
+}
+
+impl Structure for NatGatewayAddress {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::NAT_GATEWAY_ADDRESS
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.association_id,
+            2 => &self.availability_zone,
+            3 => &self.availability_zone_id,
+            4 => &self.failure_message,
+            5 => &self.is_primary,
+            6 => &self.network_interface_id,
+            7 => &self.private_ip,
+            8 => &self.public_ip,
+            9 => &self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.association_id,
+            2 => &mut self.availability_zone,
+            3 => &mut self.availability_zone_id,
+            4 => &mut self.failure_message,
+            5 => &mut self.is_primary,
+            6 => &mut self.network_interface_id,
+            7 => &mut self.private_ip,
+            8 => &mut self.public_ip,
+            9 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for NatGatewayAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NatGatewayAddressStatus {
+    Assigning,
+    Unassigning,
+    Associating,
+    Disassociating,
+    Succeeded,
+    Failed,
+    Unknown(String),
+}
+
+impl NatGatewayAddressStatus {
+    pub fn as_str(&self) -> &str {
+        match self {
+            NatGatewayAddressStatus::Assigning => "assigning",
+            NatGatewayAddressStatus::Unassigning => "unassigning",
+            NatGatewayAddressStatus::Associating => "associating",
+            NatGatewayAddressStatus::Disassociating => "disassociating",
+            NatGatewayAddressStatus::Succeeded => "succeeded",
+            NatGatewayAddressStatus::Failed => "failed",
+            NatGatewayAddressStatus::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for NatGatewayAddressStatus {
+    fn from(value: &str) -> NatGatewayAddressStatus {
+        match value {
+            "assigning" => NatGatewayAddressStatus::Assigning,
+            "unassigning" => NatGatewayAddressStatus::Unassigning,
+            "associating" => NatGatewayAddressStatus::Associating,
+            "disassociating" => NatGatewayAddressStatus::Disassociating,
+            "succeeded" => NatGatewayAddressStatus::Succeeded,
+            "failed" => NatGatewayAddressStatus::Failed,
+            other => NatGatewayAddressStatus::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for NatGatewayAddressStatus {
+    fn default() -> NatGatewayAddressStatus {
+        NatGatewayAddressStatus::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for NatGatewayAddressStatus {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = NatGatewayAddressStatus::from(value.as_str());
+    }
+}
+
+impl Field for NatGatewayAddressStatus {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NatGatewayApplianceModifyState {
+    Modifying,
+    Completed,
+    Failed,
+    Unknown(String),
+}
+
+impl NatGatewayApplianceModifyState {
+    pub fn as_str(&self) -> &str {
+        match self {
+            NatGatewayApplianceModifyState::Modifying => "modifying",
+            NatGatewayApplianceModifyState::Completed => "completed",
+            NatGatewayApplianceModifyState::Failed => "failed",
+            NatGatewayApplianceModifyState::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for NatGatewayApplianceModifyState {
+    fn from(value: &str) -> NatGatewayApplianceModifyState {
+        match value {
+            "modifying" => NatGatewayApplianceModifyState::Modifying,
+            "completed" => NatGatewayApplianceModifyState::Completed,
+            "failed" => NatGatewayApplianceModifyState::Failed,
+            other => NatGatewayApplianceModifyState::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for NatGatewayApplianceModifyState {
+    fn default() -> NatGatewayApplianceModifyState {
+        NatGatewayApplianceModifyState::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for NatGatewayApplianceModifyState {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = NatGatewayApplianceModifyState::from(value.as_str());
+    }
+}
+
+impl Field for NatGatewayApplianceModifyState {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NatGatewayApplianceState {
+    Attaching,
+    Attached,
+    Detaching,
+    Detached,
+    AttachFailed,
+    DetachFailed,
+    Unknown(String),
+}
+
+impl NatGatewayApplianceState {
+    pub fn as_str(&self) -> &str {
+        match self {
+            NatGatewayApplianceState::Attaching => "attaching",
+            NatGatewayApplianceState::Attached => "attached",
+            NatGatewayApplianceState::Detaching => "detaching",
+            NatGatewayApplianceState::Detached => "detached",
+            NatGatewayApplianceState::AttachFailed => "attach-failed",
+            NatGatewayApplianceState::DetachFailed => "detach-failed",
+            NatGatewayApplianceState::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for NatGatewayApplianceState {
+    fn from(value: &str) -> NatGatewayApplianceState {
+        match value {
+            "attaching" => NatGatewayApplianceState::Attaching,
+            "attached" => NatGatewayApplianceState::Attached,
+            "detaching" => NatGatewayApplianceState::Detaching,
+            "detached" => NatGatewayApplianceState::Detached,
+            "attach-failed" => NatGatewayApplianceState::AttachFailed,
+            "detach-failed" => NatGatewayApplianceState::DetachFailed,
+            other => NatGatewayApplianceState::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for NatGatewayApplianceState {
+    fn default() -> NatGatewayApplianceState {
+        NatGatewayApplianceState::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for NatGatewayApplianceState {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = NatGatewayApplianceState::from(value.as_str());
+    }
+}
+
+impl Field for NatGatewayApplianceState {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NatGatewayApplianceType {
+    NetworkFirewallProxy,
+    Unknown(String),
+}
+
+impl NatGatewayApplianceType {
+    pub fn as_str(&self) -> &str {
+        match self {
+            NatGatewayApplianceType::NetworkFirewallProxy => "network-firewall-proxy",
+            NatGatewayApplianceType::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for NatGatewayApplianceType {
+    fn from(value: &str) -> NatGatewayApplianceType {
+        match value {
+            "network-firewall-proxy" => NatGatewayApplianceType::NetworkFirewallProxy,
+            other => NatGatewayApplianceType::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for NatGatewayApplianceType {
+    fn default() -> NatGatewayApplianceType {
+        NatGatewayApplianceType::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for NatGatewayApplianceType {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = NatGatewayApplianceType::from(value.as_str());
+    }
+}
+
+impl Field for NatGatewayApplianceType {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NatGatewayAttachedAppliance {
+    pub appliance_arn: Option<String>,
+    pub attachment_state: Option<NatGatewayApplianceState>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+    pub modification_state: Option<NatGatewayApplianceModifyState>,
+    pub r#type: Option<NatGatewayApplianceType>,
+    pub vpc_endpoint_id: Option<String>,
+}
+
+impl Structure for NatGatewayAttachedAppliance {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::NAT_GATEWAY_ATTACHED_APPLIANCE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.appliance_arn,
+            1 => &self.attachment_state,
+            2 => &self.failure_code,
+            3 => &self.failure_message,
+            4 => &self.modification_state,
+            5 => &self.r#type,
+            6 => &self.vpc_endpoint_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.appliance_arn,
+            1 => &mut self.attachment_state,
+            2 => &mut self.failure_code,
+            3 => &mut self.failure_message,
+            4 => &mut self.modification_state,
+            5 => &mut self.r#type,
+            6 => &mut self.vpc_endpoint_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for NatGatewayAttachedAppliance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NatGatewayState {
+    Pending,
+    Failed,
+    Available,
+    Deleting,
+    Deleted,
+    Unknown(String),
+}
+
+impl NatGatewayState {
+    pub fn as_str(&self) -> &str {
+        match self {
+            NatGatewayState::Pending => "pending",
+            NatGatewayState::Failed => "failed",
+            NatGatewayState::Available => "available",
+            NatGatewayState::Deleting => "deleting",
+            NatGatewayState::Deleted => "deleted",
+            NatGatewayState::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for NatGatewayState {
+    fn from(value: &str) -> NatGatewayState {
+        match value {
+            "pending" => NatGatewayState::Pending,
+            "failed" => NatGatewayState::Failed,
+            "available" => NatGatewayState::Available,
+            "deleting" => NatGatewayState::Deleting,
+            "deleted" => NatGatewayState::Deleted,
+            other => NatGatewayState::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for NatGatewayState {
+    fn default() -> NatGatewayState {
+        NatGatewayState::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for NatGatewayState {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = NatGatewayState::from(value.as_str());
+    }
+}
+
+impl Field for NatGatewayState {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkAcl {
+    pub associations: Option<Vec<NetworkAclAssociation>>,
+    pub entries: Option<Vec<NetworkAclEntry>>,
+    pub is_default: Option<bool>,
+    pub network_acl_id: Option<String>,
+    pub owner_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub vpc_id: Option<String>,
+}
+
+impl Structure for NetworkAcl {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::NETWORK_ACL
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.associations,
+            1 => &self.entries,
+            2 => &self.is_default,
+            3 => &self.network_acl_id,
+            4 => &self.owner_id,
+            5 => &self.tags,
+            6 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.associations,
+            1 => &mut self.entries,
+            2 => &mut self.is_default,
+            3 => &mut self.network_acl_id,
+            4 => &mut self.owner_id,
+            5 => &mut self.tags,
+            6 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for NetworkAcl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkAclAssociation {
+    pub network_acl_association_id: Option<String>,
+    pub network_acl_id: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl Structure for NetworkAclAssociation {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::NETWORK_ACL_ASSOCIATION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.network_acl_association_id,
+            1 => &self.network_acl_id,
+            2 => &self.subnet_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.network_acl_association_id,
+            1 => &mut self.network_acl_id,
+            2 => &mut self.subnet_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for NetworkAclAssociation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkAclEntry {
+    pub cidr_block: Option<String>,
+    pub egress: Option<bool>,
+    pub icmp_type_code: Option<IcmpTypeCode>,
+    pub ipv6_cidr_block: Option<String>,
+    pub port_range: Option<PortRange>,
+    pub protocol: Option<String>,
+    pub rule_action: Option<RuleAction>,
+    pub rule_number: Option<i32>,
+}
+
+impl Structure for NetworkAclEntry {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::NETWORK_ACL_ENTRY
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr_block,
+            1 => &self.egress,
+            2 => &self.icmp_type_code,
+            3 => &self.ipv6_cidr_block,
+            4 => &self.port_range,
+            5 => &self.protocol,
+            6 => &self.rule_action,
+            7 => &self.rule_number,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr_block,
+            1 => &mut self.egress,
+            2 => &mut self.icmp_type_code,
+            3 => &mut self.ipv6_cidr_block,
+            4 => &mut self.port_range,
+            5 => &mut self.protocol,
+            6 => &mut self.rule_action,
+            7 => &mut self.rule_number,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for NetworkAclEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct NetworkInterface {
     pub associated_subnets: Option<Vec<String>>,
     pub association: Option<NetworkInterfaceAssociation>,
@@ -1553,6 +6307,104 @@ impl Structure for NetworkInterfaceAttachment {
 impl std::fmt::Debug for NetworkInterfaceAttachment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct NetworkInterfaceAttachmentChanges {
+    pub attachment_id: Option<String>,
+    pub default_ena_queue_count: Option<bool>,
+    pub delete_on_termination: Option<bool>,
+    pub ena_queue_count: Option<i32>,
+}
+
+impl Structure for NetworkInterfaceAttachmentChanges {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::NETWORK_INTERFACE_ATTACHMENT_CHANGES
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attachment_id,
+            1 => &self.default_ena_queue_count,
+            2 => &self.delete_on_termination,
+            3 => &self.ena_queue_count,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attachment_id,
+            1 => &mut self.default_ena_queue_count,
+            2 => &mut self.delete_on_termination,
+            3 => &mut self.ena_queue_count,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for NetworkInterfaceAttachmentChanges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NetworkInterfaceAttribute {
+    Description,
+    GroupSet,
+    SourceDestCheck,
+    Attachment,
+    AssociatePublicIpAddress,
+    Unknown(String),
+}
+
+impl NetworkInterfaceAttribute {
+    pub fn as_str(&self) -> &str {
+        match self {
+            NetworkInterfaceAttribute::Description => "description",
+            NetworkInterfaceAttribute::GroupSet => "groupSet",
+            NetworkInterfaceAttribute::SourceDestCheck => "sourceDestCheck",
+            NetworkInterfaceAttribute::Attachment => "attachment",
+            NetworkInterfaceAttribute::AssociatePublicIpAddress => "associatePublicIpAddress",
+            NetworkInterfaceAttribute::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for NetworkInterfaceAttribute {
+    fn from(value: &str) -> NetworkInterfaceAttribute {
+        match value {
+            "description" => NetworkInterfaceAttribute::Description,
+            "groupSet" => NetworkInterfaceAttribute::GroupSet,
+            "sourceDestCheck" => NetworkInterfaceAttribute::SourceDestCheck,
+            "attachment" => NetworkInterfaceAttribute::Attachment,
+            "associatePublicIpAddress" => NetworkInterfaceAttribute::AssociatePublicIpAddress,
+            other => NetworkInterfaceAttribute::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for NetworkInterfaceAttribute {
+    fn default() -> NetworkInterfaceAttribute {
+        NetworkInterfaceAttribute::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for NetworkInterfaceAttribute {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = NetworkInterfaceAttribute::from(value.as_str());
+    }
+}
+
+impl Field for NetworkInterfaceAttribute {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
     }
 }
 
@@ -1824,6 +6676,105 @@ impl std::fmt::Debug for OperatorResponse {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct PortRange {
+    pub from: Option<i32>,
+    pub to: Option<i32>,
+}
+
+impl Structure for PortRange {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::PORT_RANGE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.from,
+            1 => &self.to,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.from,
+            1 => &mut self.to,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for PortRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PrefixList {
+    pub cidrs: Option<Vec<String>>,
+    pub prefix_list_id: Option<String>,
+    pub prefix_list_name: Option<String>,
+}
+
+impl Structure for PrefixList {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::PREFIX_LIST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidrs,
+            1 => &self.prefix_list_id,
+            2 => &self.prefix_list_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidrs,
+            1 => &mut self.prefix_list_id,
+            2 => &mut self.prefix_list_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for PrefixList {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PrefixListEntry {
+    pub cidr: Option<String>,
+    pub description: Option<String>,
+}
+
+impl Structure for PrefixListEntry {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::PREFIX_LIST_ENTRY
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr,
+            1 => &self.description,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr,
+            1 => &mut self.description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for PrefixListEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct PrefixListId {
     pub description: Option<String>,
     pub prefix_list_id: Option<String>,
@@ -1852,6 +6803,87 @@ impl Structure for PrefixListId {
 impl std::fmt::Debug for PrefixListId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PrefixListState {
+    CreateInProgress,
+    CreateComplete,
+    CreateFailed,
+    ModifyInProgress,
+    ModifyComplete,
+    ModifyFailed,
+    RestoreInProgress,
+    RestoreComplete,
+    RestoreFailed,
+    DeleteInProgress,
+    DeleteComplete,
+    DeleteFailed,
+    Unknown(String),
+}
+
+impl PrefixListState {
+    pub fn as_str(&self) -> &str {
+        match self {
+            PrefixListState::CreateInProgress => "create-in-progress",
+            PrefixListState::CreateComplete => "create-complete",
+            PrefixListState::CreateFailed => "create-failed",
+            PrefixListState::ModifyInProgress => "modify-in-progress",
+            PrefixListState::ModifyComplete => "modify-complete",
+            PrefixListState::ModifyFailed => "modify-failed",
+            PrefixListState::RestoreInProgress => "restore-in-progress",
+            PrefixListState::RestoreComplete => "restore-complete",
+            PrefixListState::RestoreFailed => "restore-failed",
+            PrefixListState::DeleteInProgress => "delete-in-progress",
+            PrefixListState::DeleteComplete => "delete-complete",
+            PrefixListState::DeleteFailed => "delete-failed",
+            PrefixListState::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for PrefixListState {
+    fn from(value: &str) -> PrefixListState {
+        match value {
+            "create-in-progress" => PrefixListState::CreateInProgress,
+            "create-complete" => PrefixListState::CreateComplete,
+            "create-failed" => PrefixListState::CreateFailed,
+            "modify-in-progress" => PrefixListState::ModifyInProgress,
+            "modify-complete" => PrefixListState::ModifyComplete,
+            "modify-failed" => PrefixListState::ModifyFailed,
+            "restore-in-progress" => PrefixListState::RestoreInProgress,
+            "restore-complete" => PrefixListState::RestoreComplete,
+            "restore-failed" => PrefixListState::RestoreFailed,
+            "delete-in-progress" => PrefixListState::DeleteInProgress,
+            "delete-complete" => PrefixListState::DeleteComplete,
+            "delete-failed" => PrefixListState::DeleteFailed,
+            other => PrefixListState::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for PrefixListState {
+    fn default() -> PrefixListState {
+        PrefixListState::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for PrefixListState {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = PrefixListState::from(value.as_str());
+    }
+}
+
+impl Field for PrefixListState {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
     }
 }
 
@@ -1891,6 +6923,111 @@ impl std::fmt::Debug for PrivateDnsNameOptionsOnLaunch {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct PropagatingVgw {
+    pub gateway_id: Option<String>,
+}
+
+impl Structure for PropagatingVgw {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::PROPAGATING_VGW
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.gateway_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.gateway_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for PropagatingVgw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ProvisionedBandwidth {
+    pub provision_time: Option<Timestamp>,
+    pub provisioned: Option<String>,
+    pub request_time: Option<Timestamp>,
+    pub requested: Option<String>,
+    pub status: Option<String>,
+}
+
+impl Structure for ProvisionedBandwidth {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::PROVISIONED_BANDWIDTH
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.provision_time,
+            1 => &self.provisioned,
+            2 => &self.request_time,
+            3 => &self.requested,
+            4 => &self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.provision_time,
+            1 => &mut self.provisioned,
+            2 => &mut self.request_time,
+            3 => &mut self.requested,
+            4 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ProvisionedBandwidth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct PtrUpdateStatus {
+    pub reason: Option<String>,
+    pub status: Option<String>,
+    pub value: Option<String>,
+}
+
+impl Structure for PtrUpdateStatus {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::PTR_UPDATE_STATUS
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.reason,
+            1 => &self.status,
+            2 => &self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.reason,
+            1 => &mut self.status,
+            2 => &mut self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for PtrUpdateStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct PublicIpDnsNameOptions {
     pub dns_hostname_type: Option<String>,
     pub public_dual_stack_dns_name: Option<String>,
@@ -1923,6 +7060,47 @@ impl Structure for PublicIpDnsNameOptions {
 }
 
 impl std::fmt::Debug for PublicIpDnsNameOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ReferencedSecurityGroup {
+    pub group_id: Option<String>,
+    pub peering_status: Option<String>,
+    pub user_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+}
+
+impl Structure for ReferencedSecurityGroup {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REFERENCED_SECURITY_GROUP
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.group_id,
+            1 => &self.peering_status,
+            2 => &self.user_id,
+            3 => &self.vpc_id,
+            4 => &self.vpc_peering_connection_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.group_id,
+            1 => &mut self.peering_status,
+            2 => &mut self.user_id,
+            3 => &mut self.vpc_id,
+            4 => &mut self.vpc_peering_connection_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReferencedSecurityGroup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
     }
@@ -1996,6 +7174,1335 @@ impl std::fmt::Debug for RegionGeography {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct ReleaseAddressRequest {
+    pub allocation_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub network_border_group: Option<String>,
+    pub public_ip: Option<String>,
+}
+
+impl Structure for ReleaseAddressRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::RELEASE_ADDRESS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allocation_id,
+            1 => &self.dry_run,
+            2 => &self.network_border_group,
+            3 => &self.public_ip,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allocation_id,
+            1 => &mut self.dry_run,
+            2 => &mut self.network_border_group,
+            3 => &mut self.public_ip,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReleaseAddressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RemovePrefixListEntry {
+    pub cidr: String,
+}
+
+impl Structure for RemovePrefixListEntry {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REMOVE_PREFIX_LIST_ENTRY
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RemovePrefixListEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ReplaceNetworkAclEntryRequest {
+    pub cidr_block: Option<String>,
+    pub dry_run: Option<bool>,
+    pub egress: bool,
+    pub icmp_type_code: Option<IcmpTypeCode>,
+    pub ipv6_cidr_block: Option<String>,
+    pub network_acl_id: String,
+    pub port_range: Option<PortRange>,
+    pub protocol: String,
+    pub rule_action: RuleAction,
+    pub rule_number: i32,
+}
+
+impl Structure for ReplaceNetworkAclEntryRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REPLACE_NETWORK_ACL_ENTRY_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr_block,
+            1 => &self.dry_run,
+            2 => &self.egress,
+            3 => &self.icmp_type_code,
+            4 => &self.ipv6_cidr_block,
+            5 => &self.network_acl_id,
+            6 => &self.port_range,
+            7 => &self.protocol,
+            8 => &self.rule_action,
+            9 => &self.rule_number,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr_block,
+            1 => &mut self.dry_run,
+            2 => &mut self.egress,
+            3 => &mut self.icmp_type_code,
+            4 => &mut self.ipv6_cidr_block,
+            5 => &mut self.network_acl_id,
+            6 => &mut self.port_range,
+            7 => &mut self.protocol,
+            8 => &mut self.rule_action,
+            9 => &mut self.rule_number,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReplaceNetworkAclEntryRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ReplaceRouteRequest {
+    pub carrier_gateway_id: Option<String>,
+    pub core_network_arn: Option<String>,
+    pub destination_cidr_block: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+    pub destination_prefix_list_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub gateway_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub local_gateway_id: Option<String>,
+    pub local_target: Option<bool>,
+    pub nat_gateway_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub odb_network_arn: Option<String>,
+    pub route_table_id: String,
+    pub transit_gateway_id: Option<String>,
+    pub vpc_endpoint_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+}
+
+impl Structure for ReplaceRouteRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REPLACE_ROUTE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.carrier_gateway_id,
+            1 => &self.core_network_arn,
+            2 => &self.destination_cidr_block,
+            3 => &self.destination_ipv6_cidr_block,
+            4 => &self.destination_prefix_list_id,
+            5 => &self.dry_run,
+            6 => &self.egress_only_internet_gateway_id,
+            7 => &self.gateway_id,
+            8 => &self.instance_id,
+            9 => &self.local_gateway_id,
+            10 => &self.local_target,
+            11 => &self.nat_gateway_id,
+            12 => &self.network_interface_id,
+            13 => &self.odb_network_arn,
+            14 => &self.route_table_id,
+            15 => &self.transit_gateway_id,
+            16 => &self.vpc_endpoint_id,
+            17 => &self.vpc_peering_connection_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.carrier_gateway_id,
+            1 => &mut self.core_network_arn,
+            2 => &mut self.destination_cidr_block,
+            3 => &mut self.destination_ipv6_cidr_block,
+            4 => &mut self.destination_prefix_list_id,
+            5 => &mut self.dry_run,
+            6 => &mut self.egress_only_internet_gateway_id,
+            7 => &mut self.gateway_id,
+            8 => &mut self.instance_id,
+            9 => &mut self.local_gateway_id,
+            10 => &mut self.local_target,
+            11 => &mut self.nat_gateway_id,
+            12 => &mut self.network_interface_id,
+            13 => &mut self.odb_network_arn,
+            14 => &mut self.route_table_id,
+            15 => &mut self.transit_gateway_id,
+            16 => &mut self.vpc_endpoint_id,
+            17 => &mut self.vpc_peering_connection_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReplaceRouteRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ReplaceRouteTableAssociationRequest {
+    pub association_id: String,
+    pub dry_run: Option<bool>,
+    pub route_table_id: String,
+}
+
+impl Structure for ReplaceRouteTableAssociationRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REPLACE_ROUTE_TABLE_ASSOCIATION_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.association_id,
+            1 => &self.dry_run,
+            2 => &self.route_table_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.association_id,
+            1 => &mut self.dry_run,
+            2 => &mut self.route_table_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReplaceRouteTableAssociationRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ReplaceRouteTableAssociationResult {
+    pub association_state: Option<RouteTableAssociationState>,
+    pub new_association_id: Option<String>,
+}
+
+impl Structure for ReplaceRouteTableAssociationResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REPLACE_ROUTE_TABLE_ASSOCIATION_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.association_state,
+            1 => &self.new_association_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.association_state,
+            1 => &mut self.new_association_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReplaceRouteTableAssociationResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceType {
+    CapacityReservation,
+    ClientVpnEndpoint,
+    CustomerGateway,
+    CarrierGateway,
+    CoipPool,
+    DeclarativePoliciesReport,
+    DedicatedHost,
+    DhcpOptions,
+    EgressOnlyInternetGateway,
+    ElasticIp,
+    ElasticGpu,
+    ExportImageTask,
+    ExportInstanceTask,
+    FcaPolicy,
+    Fleet,
+    FpgaImage,
+    HostReservation,
+    Image,
+    ImageUsageReport,
+    ImportImageTask,
+    ImportSnapshotTask,
+    Instance,
+    InstanceEventWindow,
+    InternetGateway,
+    Ipam,
+    IpamPool,
+    IpamScope,
+    Ipv4poolEc2,
+    Ipv6poolEc2,
+    KeyPair,
+    LaunchTemplate,
+    LocalGateway,
+    LocalGatewayRouteTable,
+    LocalGatewayVirtualInterface,
+    LocalGatewayVirtualInterfaceGroup,
+    LocalGatewayRouteTableVpcAssociation,
+    LocalGatewayRouteTableVirtualInterfaceGroupAssociation,
+    Natgateway,
+    NetworkAcl,
+    NetworkInterface,
+    NetworkInsightsAnalysis,
+    NetworkInsightsPath,
+    NetworkInsightsAccessScope,
+    NetworkInsightsAccessScopeAnalysis,
+    OutpostLag,
+    PlacementGroup,
+    PrefixList,
+    ReplaceRootVolumeTask,
+    ReservedInstances,
+    RouteTable,
+    SecurityGroup,
+    SecurityGroupRule,
+    ServiceLinkVirtualInterface,
+    Snapshot,
+    SpotFleetRequest,
+    SpotInstancesRequest,
+    Subnet,
+    SubnetCidrReservation,
+    TrafficMirrorFilter,
+    TrafficMirrorSession,
+    TrafficMirrorTarget,
+    TransitGateway,
+    TransitGatewayAttachment,
+    TransitGatewayConnectPeer,
+    TransitGatewayMulticastDomain,
+    TransitGatewayPolicyTable,
+    TransitGatewayMeteringPolicy,
+    TransitGatewayRouteTable,
+    TransitGatewayRouteTableAnnouncement,
+    Volume,
+    Vpc,
+    VpcEndpoint,
+    VpcEndpointConnection,
+    VpcEndpointService,
+    VpcEndpointServicePermission,
+    VpcPeeringConnection,
+    VpnConnection,
+    VpnGateway,
+    VpcFlowLog,
+    CapacityReservationFleet,
+    TrafficMirrorFilterRule,
+    VpcEndpointConnectionDeviceType,
+    VerifiedAccessInstance,
+    VerifiedAccessGroup,
+    VerifiedAccessEndpoint,
+    VerifiedAccessPolicy,
+    VerifiedAccessTrustProvider,
+    VpnConnectionDeviceType,
+    VpcBlockPublicAccessExclusion,
+    VpcEncryptionControl,
+    RouteServer,
+    RouteServerEndpoint,
+    RouteServerPeer,
+    IpamResourceDiscovery,
+    IpamResourceDiscoveryAssociation,
+    InstanceConnectEndpoint,
+    VerifiedAccessEndpointTarget,
+    IpamExternalResourceVerificationToken,
+    CapacityBlock,
+    MacModificationTask,
+    IpamPrefixListResolver,
+    IpamPolicy,
+    IpamPrefixListResolverTarget,
+    IpamInternetRegistryAssociation,
+    SecondaryInterface,
+    SecondaryNetwork,
+    SecondarySubnet,
+    CapacityManagerDataExport,
+    VpnConcentrator,
+    IpamPoolAllocation,
+    CapacityReservationCancellationQuote,
+    ApplicationStatusCheck,
+    CapacityReservationModificationQuote,
+    MetricCategory,
+    Unknown(String),
+}
+
+impl ResourceType {
+    pub fn as_str(&self) -> &str {
+        match self {
+            ResourceType::CapacityReservation => "capacity-reservation",
+            ResourceType::ClientVpnEndpoint => "client-vpn-endpoint",
+            ResourceType::CustomerGateway => "customer-gateway",
+            ResourceType::CarrierGateway => "carrier-gateway",
+            ResourceType::CoipPool => "coip-pool",
+            ResourceType::DeclarativePoliciesReport => "declarative-policies-report",
+            ResourceType::DedicatedHost => "dedicated-host",
+            ResourceType::DhcpOptions => "dhcp-options",
+            ResourceType::EgressOnlyInternetGateway => "egress-only-internet-gateway",
+            ResourceType::ElasticIp => "elastic-ip",
+            ResourceType::ElasticGpu => "elastic-gpu",
+            ResourceType::ExportImageTask => "export-image-task",
+            ResourceType::ExportInstanceTask => "export-instance-task",
+            ResourceType::FcaPolicy => "fca-policy",
+            ResourceType::Fleet => "fleet",
+            ResourceType::FpgaImage => "fpga-image",
+            ResourceType::HostReservation => "host-reservation",
+            ResourceType::Image => "image",
+            ResourceType::ImageUsageReport => "image-usage-report",
+            ResourceType::ImportImageTask => "import-image-task",
+            ResourceType::ImportSnapshotTask => "import-snapshot-task",
+            ResourceType::Instance => "instance",
+            ResourceType::InstanceEventWindow => "instance-event-window",
+            ResourceType::InternetGateway => "internet-gateway",
+            ResourceType::Ipam => "ipam",
+            ResourceType::IpamPool => "ipam-pool",
+            ResourceType::IpamScope => "ipam-scope",
+            ResourceType::Ipv4poolEc2 => "ipv4pool-ec2",
+            ResourceType::Ipv6poolEc2 => "ipv6pool-ec2",
+            ResourceType::KeyPair => "key-pair",
+            ResourceType::LaunchTemplate => "launch-template",
+            ResourceType::LocalGateway => "local-gateway",
+            ResourceType::LocalGatewayRouteTable => "local-gateway-route-table",
+            ResourceType::LocalGatewayVirtualInterface => "local-gateway-virtual-interface",
+            ResourceType::LocalGatewayVirtualInterfaceGroup => "local-gateway-virtual-interface-group",
+            ResourceType::LocalGatewayRouteTableVpcAssociation => "local-gateway-route-table-vpc-association",
+            ResourceType::LocalGatewayRouteTableVirtualInterfaceGroupAssociation => "local-gateway-route-table-virtual-interface-group-association",
+            ResourceType::Natgateway => "natgateway",
+            ResourceType::NetworkAcl => "network-acl",
+            ResourceType::NetworkInterface => "network-interface",
+            ResourceType::NetworkInsightsAnalysis => "network-insights-analysis",
+            ResourceType::NetworkInsightsPath => "network-insights-path",
+            ResourceType::NetworkInsightsAccessScope => "network-insights-access-scope",
+            ResourceType::NetworkInsightsAccessScopeAnalysis => "network-insights-access-scope-analysis",
+            ResourceType::OutpostLag => "outpost-lag",
+            ResourceType::PlacementGroup => "placement-group",
+            ResourceType::PrefixList => "prefix-list",
+            ResourceType::ReplaceRootVolumeTask => "replace-root-volume-task",
+            ResourceType::ReservedInstances => "reserved-instances",
+            ResourceType::RouteTable => "route-table",
+            ResourceType::SecurityGroup => "security-group",
+            ResourceType::SecurityGroupRule => "security-group-rule",
+            ResourceType::ServiceLinkVirtualInterface => "service-link-virtual-interface",
+            ResourceType::Snapshot => "snapshot",
+            ResourceType::SpotFleetRequest => "spot-fleet-request",
+            ResourceType::SpotInstancesRequest => "spot-instances-request",
+            ResourceType::Subnet => "subnet",
+            ResourceType::SubnetCidrReservation => "subnet-cidr-reservation",
+            ResourceType::TrafficMirrorFilter => "traffic-mirror-filter",
+            ResourceType::TrafficMirrorSession => "traffic-mirror-session",
+            ResourceType::TrafficMirrorTarget => "traffic-mirror-target",
+            ResourceType::TransitGateway => "transit-gateway",
+            ResourceType::TransitGatewayAttachment => "transit-gateway-attachment",
+            ResourceType::TransitGatewayConnectPeer => "transit-gateway-connect-peer",
+            ResourceType::TransitGatewayMulticastDomain => "transit-gateway-multicast-domain",
+            ResourceType::TransitGatewayPolicyTable => "transit-gateway-policy-table",
+            ResourceType::TransitGatewayMeteringPolicy => "transit-gateway-metering-policy",
+            ResourceType::TransitGatewayRouteTable => "transit-gateway-route-table",
+            ResourceType::TransitGatewayRouteTableAnnouncement => "transit-gateway-route-table-announcement",
+            ResourceType::Volume => "volume",
+            ResourceType::Vpc => "vpc",
+            ResourceType::VpcEndpoint => "vpc-endpoint",
+            ResourceType::VpcEndpointConnection => "vpc-endpoint-connection",
+            ResourceType::VpcEndpointService => "vpc-endpoint-service",
+            ResourceType::VpcEndpointServicePermission => "vpc-endpoint-service-permission",
+            ResourceType::VpcPeeringConnection => "vpc-peering-connection",
+            ResourceType::VpnConnection => "vpn-connection",
+            ResourceType::VpnGateway => "vpn-gateway",
+            ResourceType::VpcFlowLog => "vpc-flow-log",
+            ResourceType::CapacityReservationFleet => "capacity-reservation-fleet",
+            ResourceType::TrafficMirrorFilterRule => "traffic-mirror-filter-rule",
+            ResourceType::VpcEndpointConnectionDeviceType => "vpc-endpoint-connection-device-type",
+            ResourceType::VerifiedAccessInstance => "verified-access-instance",
+            ResourceType::VerifiedAccessGroup => "verified-access-group",
+            ResourceType::VerifiedAccessEndpoint => "verified-access-endpoint",
+            ResourceType::VerifiedAccessPolicy => "verified-access-policy",
+            ResourceType::VerifiedAccessTrustProvider => "verified-access-trust-provider",
+            ResourceType::VpnConnectionDeviceType => "vpn-connection-device-type",
+            ResourceType::VpcBlockPublicAccessExclusion => "vpc-block-public-access-exclusion",
+            ResourceType::VpcEncryptionControl => "vpc-encryption-control",
+            ResourceType::RouteServer => "route-server",
+            ResourceType::RouteServerEndpoint => "route-server-endpoint",
+            ResourceType::RouteServerPeer => "route-server-peer",
+            ResourceType::IpamResourceDiscovery => "ipam-resource-discovery",
+            ResourceType::IpamResourceDiscoveryAssociation => "ipam-resource-discovery-association",
+            ResourceType::InstanceConnectEndpoint => "instance-connect-endpoint",
+            ResourceType::VerifiedAccessEndpointTarget => "verified-access-endpoint-target",
+            ResourceType::IpamExternalResourceVerificationToken => "ipam-external-resource-verification-token",
+            ResourceType::CapacityBlock => "capacity-block",
+            ResourceType::MacModificationTask => "mac-modification-task",
+            ResourceType::IpamPrefixListResolver => "ipam-prefix-list-resolver",
+            ResourceType::IpamPolicy => "ipam-policy",
+            ResourceType::IpamPrefixListResolverTarget => "ipam-prefix-list-resolver-target",
+            ResourceType::IpamInternetRegistryAssociation => "ipam-internet-registry-association",
+            ResourceType::SecondaryInterface => "secondary-interface",
+            ResourceType::SecondaryNetwork => "secondary-network",
+            ResourceType::SecondarySubnet => "secondary-subnet",
+            ResourceType::CapacityManagerDataExport => "capacity-manager-data-export",
+            ResourceType::VpnConcentrator => "vpn-concentrator",
+            ResourceType::IpamPoolAllocation => "ipam-pool-allocation",
+            ResourceType::CapacityReservationCancellationQuote => "capacity-reservation-cancellation-quote",
+            ResourceType::ApplicationStatusCheck => "application-status-check",
+            ResourceType::CapacityReservationModificationQuote => "capacity-reservation-modification-quote",
+            ResourceType::MetricCategory => "metric-category",
+            ResourceType::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for ResourceType {
+    fn from(value: &str) -> ResourceType {
+        match value {
+            "capacity-reservation" => ResourceType::CapacityReservation,
+            "client-vpn-endpoint" => ResourceType::ClientVpnEndpoint,
+            "customer-gateway" => ResourceType::CustomerGateway,
+            "carrier-gateway" => ResourceType::CarrierGateway,
+            "coip-pool" => ResourceType::CoipPool,
+            "declarative-policies-report" => ResourceType::DeclarativePoliciesReport,
+            "dedicated-host" => ResourceType::DedicatedHost,
+            "dhcp-options" => ResourceType::DhcpOptions,
+            "egress-only-internet-gateway" => ResourceType::EgressOnlyInternetGateway,
+            "elastic-ip" => ResourceType::ElasticIp,
+            "elastic-gpu" => ResourceType::ElasticGpu,
+            "export-image-task" => ResourceType::ExportImageTask,
+            "export-instance-task" => ResourceType::ExportInstanceTask,
+            "fca-policy" => ResourceType::FcaPolicy,
+            "fleet" => ResourceType::Fleet,
+            "fpga-image" => ResourceType::FpgaImage,
+            "host-reservation" => ResourceType::HostReservation,
+            "image" => ResourceType::Image,
+            "image-usage-report" => ResourceType::ImageUsageReport,
+            "import-image-task" => ResourceType::ImportImageTask,
+            "import-snapshot-task" => ResourceType::ImportSnapshotTask,
+            "instance" => ResourceType::Instance,
+            "instance-event-window" => ResourceType::InstanceEventWindow,
+            "internet-gateway" => ResourceType::InternetGateway,
+            "ipam" => ResourceType::Ipam,
+            "ipam-pool" => ResourceType::IpamPool,
+            "ipam-scope" => ResourceType::IpamScope,
+            "ipv4pool-ec2" => ResourceType::Ipv4poolEc2,
+            "ipv6pool-ec2" => ResourceType::Ipv6poolEc2,
+            "key-pair" => ResourceType::KeyPair,
+            "launch-template" => ResourceType::LaunchTemplate,
+            "local-gateway" => ResourceType::LocalGateway,
+            "local-gateway-route-table" => ResourceType::LocalGatewayRouteTable,
+            "local-gateway-virtual-interface" => ResourceType::LocalGatewayVirtualInterface,
+            "local-gateway-virtual-interface-group" => ResourceType::LocalGatewayVirtualInterfaceGroup,
+            "local-gateway-route-table-vpc-association" => ResourceType::LocalGatewayRouteTableVpcAssociation,
+            "local-gateway-route-table-virtual-interface-group-association" => ResourceType::LocalGatewayRouteTableVirtualInterfaceGroupAssociation,
+            "natgateway" => ResourceType::Natgateway,
+            "network-acl" => ResourceType::NetworkAcl,
+            "network-interface" => ResourceType::NetworkInterface,
+            "network-insights-analysis" => ResourceType::NetworkInsightsAnalysis,
+            "network-insights-path" => ResourceType::NetworkInsightsPath,
+            "network-insights-access-scope" => ResourceType::NetworkInsightsAccessScope,
+            "network-insights-access-scope-analysis" => ResourceType::NetworkInsightsAccessScopeAnalysis,
+            "outpost-lag" => ResourceType::OutpostLag,
+            "placement-group" => ResourceType::PlacementGroup,
+            "prefix-list" => ResourceType::PrefixList,
+            "replace-root-volume-task" => ResourceType::ReplaceRootVolumeTask,
+            "reserved-instances" => ResourceType::ReservedInstances,
+            "route-table" => ResourceType::RouteTable,
+            "security-group" => ResourceType::SecurityGroup,
+            "security-group-rule" => ResourceType::SecurityGroupRule,
+            "service-link-virtual-interface" => ResourceType::ServiceLinkVirtualInterface,
+            "snapshot" => ResourceType::Snapshot,
+            "spot-fleet-request" => ResourceType::SpotFleetRequest,
+            "spot-instances-request" => ResourceType::SpotInstancesRequest,
+            "subnet" => ResourceType::Subnet,
+            "subnet-cidr-reservation" => ResourceType::SubnetCidrReservation,
+            "traffic-mirror-filter" => ResourceType::TrafficMirrorFilter,
+            "traffic-mirror-session" => ResourceType::TrafficMirrorSession,
+            "traffic-mirror-target" => ResourceType::TrafficMirrorTarget,
+            "transit-gateway" => ResourceType::TransitGateway,
+            "transit-gateway-attachment" => ResourceType::TransitGatewayAttachment,
+            "transit-gateway-connect-peer" => ResourceType::TransitGatewayConnectPeer,
+            "transit-gateway-multicast-domain" => ResourceType::TransitGatewayMulticastDomain,
+            "transit-gateway-policy-table" => ResourceType::TransitGatewayPolicyTable,
+            "transit-gateway-metering-policy" => ResourceType::TransitGatewayMeteringPolicy,
+            "transit-gateway-route-table" => ResourceType::TransitGatewayRouteTable,
+            "transit-gateway-route-table-announcement" => ResourceType::TransitGatewayRouteTableAnnouncement,
+            "volume" => ResourceType::Volume,
+            "vpc" => ResourceType::Vpc,
+            "vpc-endpoint" => ResourceType::VpcEndpoint,
+            "vpc-endpoint-connection" => ResourceType::VpcEndpointConnection,
+            "vpc-endpoint-service" => ResourceType::VpcEndpointService,
+            "vpc-endpoint-service-permission" => ResourceType::VpcEndpointServicePermission,
+            "vpc-peering-connection" => ResourceType::VpcPeeringConnection,
+            "vpn-connection" => ResourceType::VpnConnection,
+            "vpn-gateway" => ResourceType::VpnGateway,
+            "vpc-flow-log" => ResourceType::VpcFlowLog,
+            "capacity-reservation-fleet" => ResourceType::CapacityReservationFleet,
+            "traffic-mirror-filter-rule" => ResourceType::TrafficMirrorFilterRule,
+            "vpc-endpoint-connection-device-type" => ResourceType::VpcEndpointConnectionDeviceType,
+            "verified-access-instance" => ResourceType::VerifiedAccessInstance,
+            "verified-access-group" => ResourceType::VerifiedAccessGroup,
+            "verified-access-endpoint" => ResourceType::VerifiedAccessEndpoint,
+            "verified-access-policy" => ResourceType::VerifiedAccessPolicy,
+            "verified-access-trust-provider" => ResourceType::VerifiedAccessTrustProvider,
+            "vpn-connection-device-type" => ResourceType::VpnConnectionDeviceType,
+            "vpc-block-public-access-exclusion" => ResourceType::VpcBlockPublicAccessExclusion,
+            "vpc-encryption-control" => ResourceType::VpcEncryptionControl,
+            "route-server" => ResourceType::RouteServer,
+            "route-server-endpoint" => ResourceType::RouteServerEndpoint,
+            "route-server-peer" => ResourceType::RouteServerPeer,
+            "ipam-resource-discovery" => ResourceType::IpamResourceDiscovery,
+            "ipam-resource-discovery-association" => ResourceType::IpamResourceDiscoveryAssociation,
+            "instance-connect-endpoint" => ResourceType::InstanceConnectEndpoint,
+            "verified-access-endpoint-target" => ResourceType::VerifiedAccessEndpointTarget,
+            "ipam-external-resource-verification-token" => ResourceType::IpamExternalResourceVerificationToken,
+            "capacity-block" => ResourceType::CapacityBlock,
+            "mac-modification-task" => ResourceType::MacModificationTask,
+            "ipam-prefix-list-resolver" => ResourceType::IpamPrefixListResolver,
+            "ipam-policy" => ResourceType::IpamPolicy,
+            "ipam-prefix-list-resolver-target" => ResourceType::IpamPrefixListResolverTarget,
+            "ipam-internet-registry-association" => ResourceType::IpamInternetRegistryAssociation,
+            "secondary-interface" => ResourceType::SecondaryInterface,
+            "secondary-network" => ResourceType::SecondaryNetwork,
+            "secondary-subnet" => ResourceType::SecondarySubnet,
+            "capacity-manager-data-export" => ResourceType::CapacityManagerDataExport,
+            "vpn-concentrator" => ResourceType::VpnConcentrator,
+            "ipam-pool-allocation" => ResourceType::IpamPoolAllocation,
+            "capacity-reservation-cancellation-quote" => ResourceType::CapacityReservationCancellationQuote,
+            "application-status-check" => ResourceType::ApplicationStatusCheck,
+            "capacity-reservation-modification-quote" => ResourceType::CapacityReservationModificationQuote,
+            "metric-category" => ResourceType::MetricCategory,
+            other => ResourceType::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for ResourceType {
+    fn default() -> ResourceType {
+        ResourceType::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for ResourceType {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = ResourceType::from(value.as_str());
+    }
+}
+
+impl Field for ResourceType {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupEgressRequest {
+    pub cidr_ip: Option<String>,
+    pub dry_run: Option<bool>,
+    pub from_port: Option<i32>,
+    pub group_id: String,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub ip_protocol: Option<String>,
+    pub security_group_rule_ids: Option<Vec<String>>,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for RevokeSecurityGroupEgressRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REVOKE_SECURITY_GROUP_EGRESS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr_ip,
+            1 => &self.dry_run,
+            2 => &self.from_port,
+            3 => &self.group_id,
+            4 => &self.ip_permissions,
+            5 => &self.ip_protocol,
+            6 => &self.security_group_rule_ids,
+            7 => &self.source_security_group_name,
+            8 => &self.source_security_group_owner_id,
+            9 => &self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr_ip,
+            1 => &mut self.dry_run,
+            2 => &mut self.from_port,
+            3 => &mut self.group_id,
+            4 => &mut self.ip_permissions,
+            5 => &mut self.ip_protocol,
+            6 => &mut self.security_group_rule_ids,
+            7 => &mut self.source_security_group_name,
+            8 => &mut self.source_security_group_owner_id,
+            9 => &mut self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RevokeSecurityGroupEgressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupEgressResult {
+    pub r#return: Option<bool>,
+    pub revoked_security_group_rules: Option<Vec<RevokedSecurityGroupRule>>,
+    pub unknown_ip_permissions: Option<Vec<IpPermission>>,
+}
+
+impl Structure for RevokeSecurityGroupEgressResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REVOKE_SECURITY_GROUP_EGRESS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.r#return,
+            1 => &self.revoked_security_group_rules,
+            2 => &self.unknown_ip_permissions,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.r#return,
+            1 => &mut self.revoked_security_group_rules,
+            2 => &mut self.unknown_ip_permissions,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RevokeSecurityGroupEgressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupIngressRequest {
+    pub cidr_ip: Option<String>,
+    pub dry_run: Option<bool>,
+    pub from_port: Option<i32>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub ip_protocol: Option<String>,
+    pub security_group_rule_ids: Option<Vec<String>>,
+    pub source_security_group_name: Option<String>,
+    pub source_security_group_owner_id: Option<String>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for RevokeSecurityGroupIngressRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REVOKE_SECURITY_GROUP_INGRESS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr_ip,
+            1 => &self.dry_run,
+            2 => &self.from_port,
+            3 => &self.group_id,
+            4 => &self.group_name,
+            5 => &self.ip_permissions,
+            6 => &self.ip_protocol,
+            7 => &self.security_group_rule_ids,
+            8 => &self.source_security_group_name,
+            9 => &self.source_security_group_owner_id,
+            10 => &self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr_ip,
+            1 => &mut self.dry_run,
+            2 => &mut self.from_port,
+            3 => &mut self.group_id,
+            4 => &mut self.group_name,
+            5 => &mut self.ip_permissions,
+            6 => &mut self.ip_protocol,
+            7 => &mut self.security_group_rule_ids,
+            8 => &mut self.source_security_group_name,
+            9 => &mut self.source_security_group_owner_id,
+            10 => &mut self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RevokeSecurityGroupIngressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RevokeSecurityGroupIngressResult {
+    pub r#return: Option<bool>,
+    pub revoked_security_group_rules: Option<Vec<RevokedSecurityGroupRule>>,
+    pub unknown_ip_permissions: Option<Vec<IpPermission>>,
+}
+
+impl Structure for RevokeSecurityGroupIngressResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REVOKE_SECURITY_GROUP_INGRESS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.r#return,
+            1 => &self.revoked_security_group_rules,
+            2 => &self.unknown_ip_permissions,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.r#return,
+            1 => &mut self.revoked_security_group_rules,
+            2 => &mut self.unknown_ip_permissions,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RevokeSecurityGroupIngressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RevokedSecurityGroupRule {
+    pub cidr_ipv4: Option<String>,
+    pub cidr_ipv6: Option<String>,
+    pub description: Option<String>,
+    pub from_port: Option<i32>,
+    pub group_id: Option<String>,
+    pub ip_protocol: Option<String>,
+    pub is_egress: Option<bool>,
+    pub prefix_list_id: Option<String>,
+    pub referenced_group_id: Option<String>,
+    pub security_group_rule_id: Option<String>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for RevokedSecurityGroupRule {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REVOKED_SECURITY_GROUP_RULE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr_ipv4,
+            1 => &self.cidr_ipv6,
+            2 => &self.description,
+            3 => &self.from_port,
+            4 => &self.group_id,
+            5 => &self.ip_protocol,
+            6 => &self.is_egress,
+            7 => &self.prefix_list_id,
+            8 => &self.referenced_group_id,
+            9 => &self.security_group_rule_id,
+            10 => &self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr_ipv4,
+            1 => &mut self.cidr_ipv6,
+            2 => &mut self.description,
+            3 => &mut self.from_port,
+            4 => &mut self.group_id,
+            5 => &mut self.ip_protocol,
+            6 => &mut self.is_egress,
+            7 => &mut self.prefix_list_id,
+            8 => &mut self.referenced_group_id,
+            9 => &mut self.security_group_rule_id,
+            10 => &mut self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RevokedSecurityGroupRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct Route {
+    pub carrier_gateway_id: Option<String>,
+    pub core_network_arn: Option<String>,
+    pub destination_cidr_block: Option<String>,
+    pub destination_ipv6_cidr_block: Option<String>,
+    pub destination_prefix_list_id: Option<String>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub gateway_id: Option<String>,
+    pub instance_id: Option<String>,
+    pub instance_owner_id: Option<String>,
+    pub ip_address: Option<String>,
+    pub local_gateway_id: Option<String>,
+    pub nat_gateway_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub odb_network_arn: Option<String>,
+    pub origin: Option<RouteOrigin>,
+    pub state: Option<RouteState>,
+    pub transit_gateway_id: Option<String>,
+    pub vpc_peering_connection_id: Option<String>,
+}
+
+impl Structure for Route {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ROUTE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.carrier_gateway_id,
+            1 => &self.core_network_arn,
+            2 => &self.destination_cidr_block,
+            3 => &self.destination_ipv6_cidr_block,
+            4 => &self.destination_prefix_list_id,
+            5 => &self.egress_only_internet_gateway_id,
+            6 => &self.gateway_id,
+            7 => &self.instance_id,
+            8 => &self.instance_owner_id,
+            9 => &self.ip_address,
+            10 => &self.local_gateway_id,
+            11 => &self.nat_gateway_id,
+            12 => &self.network_interface_id,
+            13 => &self.odb_network_arn,
+            14 => &self.origin,
+            15 => &self.state,
+            16 => &self.transit_gateway_id,
+            17 => &self.vpc_peering_connection_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.carrier_gateway_id,
+            1 => &mut self.core_network_arn,
+            2 => &mut self.destination_cidr_block,
+            3 => &mut self.destination_ipv6_cidr_block,
+            4 => &mut self.destination_prefix_list_id,
+            5 => &mut self.egress_only_internet_gateway_id,
+            6 => &mut self.gateway_id,
+            7 => &mut self.instance_id,
+            8 => &mut self.instance_owner_id,
+            9 => &mut self.ip_address,
+            10 => &mut self.local_gateway_id,
+            11 => &mut self.nat_gateway_id,
+            12 => &mut self.network_interface_id,
+            13 => &mut self.odb_network_arn,
+            14 => &mut self.origin,
+            15 => &mut self.state,
+            16 => &mut self.transit_gateway_id,
+            17 => &mut self.vpc_peering_connection_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteOrigin {
+    CreateRouteTable,
+    CreateRoute,
+    EnableVgwRoutePropagation,
+    Advertisement,
+    Unknown(String),
+}
+
+impl RouteOrigin {
+    pub fn as_str(&self) -> &str {
+        match self {
+            RouteOrigin::CreateRouteTable => "CreateRouteTable",
+            RouteOrigin::CreateRoute => "CreateRoute",
+            RouteOrigin::EnableVgwRoutePropagation => "EnableVgwRoutePropagation",
+            RouteOrigin::Advertisement => "Advertisement",
+            RouteOrigin::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for RouteOrigin {
+    fn from(value: &str) -> RouteOrigin {
+        match value {
+            "CreateRouteTable" => RouteOrigin::CreateRouteTable,
+            "CreateRoute" => RouteOrigin::CreateRoute,
+            "EnableVgwRoutePropagation" => RouteOrigin::EnableVgwRoutePropagation,
+            "Advertisement" => RouteOrigin::Advertisement,
+            other => RouteOrigin::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for RouteOrigin {
+    fn default() -> RouteOrigin {
+        RouteOrigin::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for RouteOrigin {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = RouteOrigin::from(value.as_str());
+    }
+}
+
+impl Field for RouteOrigin {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteState {
+    Active,
+    Blackhole,
+    Filtered,
+    Unknown(String),
+}
+
+impl RouteState {
+    pub fn as_str(&self) -> &str {
+        match self {
+            RouteState::Active => "active",
+            RouteState::Blackhole => "blackhole",
+            RouteState::Filtered => "filtered",
+            RouteState::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for RouteState {
+    fn from(value: &str) -> RouteState {
+        match value {
+            "active" => RouteState::Active,
+            "blackhole" => RouteState::Blackhole,
+            "filtered" => RouteState::Filtered,
+            other => RouteState::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for RouteState {
+    fn default() -> RouteState {
+        RouteState::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for RouteState {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = RouteState::from(value.as_str());
+    }
+}
+
+impl Field for RouteState {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RouteTable {
+    pub associations: Option<Vec<RouteTableAssociation>>,
+    pub owner_id: Option<String>,
+    pub propagating_vgws: Option<Vec<PropagatingVgw>>,
+    pub route_table_id: Option<String>,
+    pub routes: Option<Vec<Route>>,
+    pub tags: Option<Vec<Tag>>,
+    pub vpc_id: Option<String>,
+}
+
+impl Structure for RouteTable {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ROUTE_TABLE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.associations,
+            1 => &self.owner_id,
+            2 => &self.propagating_vgws,
+            3 => &self.route_table_id,
+            4 => &self.routes,
+            5 => &self.tags,
+            6 => &self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.associations,
+            1 => &mut self.owner_id,
+            2 => &mut self.propagating_vgws,
+            3 => &mut self.route_table_id,
+            4 => &mut self.routes,
+            5 => &mut self.tags,
+            6 => &mut self.vpc_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RouteTableAssociation {
+    pub association_state: Option<RouteTableAssociationState>,
+    pub gateway_id: Option<String>,
+    pub main: Option<bool>,
+    pub public_ipv4_pool: Option<String>,
+    pub route_table_association_id: Option<String>,
+    pub route_table_id: Option<String>,
+    pub subnet_id: Option<String>,
+}
+
+impl Structure for RouteTableAssociation {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ROUTE_TABLE_ASSOCIATION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.association_state,
+            1 => &self.gateway_id,
+            2 => &self.main,
+            3 => &self.public_ipv4_pool,
+            4 => &self.route_table_association_id,
+            5 => &self.route_table_id,
+            6 => &self.subnet_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.association_state,
+            1 => &mut self.gateway_id,
+            2 => &mut self.main,
+            3 => &mut self.public_ipv4_pool,
+            4 => &mut self.route_table_association_id,
+            5 => &mut self.route_table_id,
+            6 => &mut self.subnet_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RouteTableAssociation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct RouteTableAssociationState {
+    pub state: Option<RouteTableAssociationStateCode>,
+    pub status_message: Option<String>,
+}
+
+impl Structure for RouteTableAssociationState {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ROUTE_TABLE_ASSOCIATION_STATE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.state,
+            1 => &self.status_message,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.state,
+            1 => &mut self.status_message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for RouteTableAssociationState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RouteTableAssociationStateCode {
+    Associating,
+    Associated,
+    Disassociating,
+    Disassociated,
+    Failed,
+    Unknown(String),
+}
+
+impl RouteTableAssociationStateCode {
+    pub fn as_str(&self) -> &str {
+        match self {
+            RouteTableAssociationStateCode::Associating => "associating",
+            RouteTableAssociationStateCode::Associated => "associated",
+            RouteTableAssociationStateCode::Disassociating => "disassociating",
+            RouteTableAssociationStateCode::Disassociated => "disassociated",
+            RouteTableAssociationStateCode::Failed => "failed",
+            RouteTableAssociationStateCode::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for RouteTableAssociationStateCode {
+    fn from(value: &str) -> RouteTableAssociationStateCode {
+        match value {
+            "associating" => RouteTableAssociationStateCode::Associating,
+            "associated" => RouteTableAssociationStateCode::Associated,
+            "disassociating" => RouteTableAssociationStateCode::Disassociating,
+            "disassociated" => RouteTableAssociationStateCode::Disassociated,
+            "failed" => RouteTableAssociationStateCode::Failed,
+            other => RouteTableAssociationStateCode::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for RouteTableAssociationStateCode {
+    fn default() -> RouteTableAssociationStateCode {
+        RouteTableAssociationStateCode::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for RouteTableAssociationStateCode {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = RouteTableAssociationStateCode::from(value.as_str());
+    }
+}
+
+impl Field for RouteTableAssociationStateCode {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuleAction {
+    Allow,
+    Deny,
+    Unknown(String),
+}
+
+impl RuleAction {
+    pub fn as_str(&self) -> &str {
+        match self {
+            RuleAction::Allow => "allow",
+            RuleAction::Deny => "deny",
+            RuleAction::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for RuleAction {
+    fn from(value: &str) -> RuleAction {
+        match value {
+            "allow" => RuleAction::Allow,
+            "deny" => RuleAction::Deny,
+            other => RuleAction::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for RuleAction {
+    fn default() -> RuleAction {
+        RuleAction::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for RuleAction {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = RuleAction::from(value.as_str());
+    }
+}
+
+impl Field for RuleAction {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct SecurityGroup {
     pub description: Option<String>,
     pub group_id: Option<String>,
@@ -2045,6 +8552,245 @@ impl Structure for SecurityGroup {
 impl std::fmt::Debug for SecurityGroup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecurityGroupRule {
+    pub cidr_ipv4: Option<String>,
+    pub cidr_ipv6: Option<String>,
+    pub description: Option<String>,
+    pub from_port: Option<i32>,
+    pub group_id: Option<String>,
+    pub group_owner_id: Option<String>,
+    pub ip_protocol: Option<String>,
+    pub is_egress: Option<bool>,
+    pub prefix_list_id: Option<String>,
+    pub referenced_group_info: Option<ReferencedSecurityGroup>,
+    pub security_group_rule_arn: Option<String>,
+    pub security_group_rule_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for SecurityGroupRule {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SECURITY_GROUP_RULE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr_ipv4,
+            1 => &self.cidr_ipv6,
+            2 => &self.description,
+            3 => &self.from_port,
+            4 => &self.group_id,
+            5 => &self.group_owner_id,
+            6 => &self.ip_protocol,
+            7 => &self.is_egress,
+            8 => &self.prefix_list_id,
+            9 => &self.referenced_group_info,
+            10 => &self.security_group_rule_arn,
+            11 => &self.security_group_rule_id,
+            12 => &self.tags,
+            13 => &self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr_ipv4,
+            1 => &mut self.cidr_ipv6,
+            2 => &mut self.description,
+            3 => &mut self.from_port,
+            4 => &mut self.group_id,
+            5 => &mut self.group_owner_id,
+            6 => &mut self.ip_protocol,
+            7 => &mut self.is_egress,
+            8 => &mut self.prefix_list_id,
+            9 => &mut self.referenced_group_info,
+            10 => &mut self.security_group_rule_arn,
+            11 => &mut self.security_group_rule_id,
+            12 => &mut self.tags,
+            13 => &mut self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SecurityGroupRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleDescription {
+    pub description: Option<String>,
+    pub security_group_rule_id: Option<String>,
+}
+
+impl Structure for SecurityGroupRuleDescription {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SECURITY_GROUP_RULE_DESCRIPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.description,
+            1 => &self.security_group_rule_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.description,
+            1 => &mut self.security_group_rule_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SecurityGroupRuleDescription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleRequest {
+    pub cidr_ipv4: Option<String>,
+    pub cidr_ipv6: Option<String>,
+    pub description: Option<String>,
+    pub from_port: Option<i32>,
+    pub ip_protocol: Option<String>,
+    pub prefix_list_id: Option<String>,
+    pub referenced_group_id: Option<String>,
+    pub to_port: Option<i32>,
+}
+
+impl Structure for SecurityGroupRuleRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SECURITY_GROUP_RULE_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cidr_ipv4,
+            1 => &self.cidr_ipv6,
+            2 => &self.description,
+            3 => &self.from_port,
+            4 => &self.ip_protocol,
+            5 => &self.prefix_list_id,
+            6 => &self.referenced_group_id,
+            7 => &self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cidr_ipv4,
+            1 => &mut self.cidr_ipv6,
+            2 => &mut self.description,
+            3 => &mut self.from_port,
+            4 => &mut self.ip_protocol,
+            5 => &mut self.prefix_list_id,
+            6 => &mut self.referenced_group_id,
+            7 => &mut self.to_port,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SecurityGroupRuleRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleUpdate {
+    pub security_group_rule: Option<SecurityGroupRuleRequest>,
+    pub security_group_rule_id: String,
+}
+
+impl Structure for SecurityGroupRuleUpdate {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::SECURITY_GROUP_RULE_UPDATE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.security_group_rule,
+            1 => &self.security_group_rule_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.security_group_rule,
+            1 => &mut self.security_group_rule_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for SecurityGroupRuleUpdate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceManaged {
+    Alb,
+    Nlb,
+    Rnat,
+    Rds,
+    Unknown(String),
+}
+
+impl ServiceManaged {
+    pub fn as_str(&self) -> &str {
+        match self {
+            ServiceManaged::Alb => "alb",
+            ServiceManaged::Nlb => "nlb",
+            ServiceManaged::Rnat => "rnat",
+            ServiceManaged::Rds => "rds",
+            ServiceManaged::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for ServiceManaged {
+    fn from(value: &str) -> ServiceManaged {
+        match value {
+            "alb" => ServiceManaged::Alb,
+            "nlb" => ServiceManaged::Nlb,
+            "rnat" => ServiceManaged::Rnat,
+            "rds" => ServiceManaged::Rds,
+            other => ServiceManaged::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for ServiceManaged {
+    fn default() -> ServiceManaged {
+        ServiceManaged::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for ServiceManaged {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = ServiceManaged::from(value.as_str());
+    }
+}
+
+impl Field for ServiceManaged {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
     }
 }
 
@@ -2371,6 +9117,76 @@ impl std::fmt::Debug for Tag {
     }
 }
 
+#[derive(Clone, Default, PartialEq)]
+pub struct TagDescription {
+    pub key: Option<String>,
+    pub resource_id: Option<String>,
+    pub resource_type: Option<ResourceType>,
+    pub value: Option<String>,
+}
+
+impl Structure for TagDescription {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::TAG_DESCRIPTION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key,
+            1 => &self.resource_id,
+            2 => &self.resource_type,
+            3 => &self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.resource_id,
+            2 => &mut self.resource_type,
+            3 => &mut self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for TagDescription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct TagSpecification {
+    pub resource_type: Option<ResourceType>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Structure for TagSpecification {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::TAG_SPECIFICATION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.resource_type,
+            1 => &self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.resource_type,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for TagSpecification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tenancy {
     Default,
@@ -2422,6 +9238,146 @@ impl Field for Tenancy {
     }
     fn slot(&mut self) -> Slot<'_> {
         Slot::Enum(self)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub security_group_rule_descriptions: Option<Vec<SecurityGroupRuleDescription>>,
+}
+
+impl Structure for UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.group_id,
+            2 => &self.group_name,
+            3 => &self.ip_permissions,
+            4 => &self.security_group_rule_descriptions,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.group_id,
+            2 => &mut self.group_name,
+            3 => &mut self.ip_permissions,
+            4 => &mut self.security_group_rule_descriptions,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgressResult {
+    pub r#return: Option<bool>,
+}
+
+impl Structure for UpdateSecurityGroupRuleDescriptionsEgressResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.r#return,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.r#return,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for UpdateSecurityGroupRuleDescriptionsEgressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub security_group_rule_descriptions: Option<Vec<SecurityGroupRuleDescription>>,
+}
+
+impl Structure for UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_REQUEST
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.dry_run,
+            1 => &self.group_id,
+            2 => &self.group_name,
+            3 => &self.ip_permissions,
+            4 => &self.security_group_rule_descriptions,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.dry_run,
+            1 => &mut self.group_id,
+            2 => &mut self.group_name,
+            3 => &mut self.ip_permissions,
+            4 => &mut self.security_group_rule_descriptions,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngressResult {
+    pub r#return: Option<bool>,
+}
+
+impl Structure for UpdateSecurityGroupRuleDescriptionsIngressResult {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_RESULT
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.r#return,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.r#return,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for UpdateSecurityGroupRuleDescriptionsIngressResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
     }
 }
 
@@ -2531,6 +9487,60 @@ impl Structure for Vpc {
 impl std::fmt::Debug for Vpc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VpcAttributeName {
+    EnableDnsSupport,
+    EnableDnsHostnames,
+    EnableNetworkAddressUsageMetrics,
+    Unknown(String),
+}
+
+impl VpcAttributeName {
+    pub fn as_str(&self) -> &str {
+        match self {
+            VpcAttributeName::EnableDnsSupport => "enableDnsSupport",
+            VpcAttributeName::EnableDnsHostnames => "enableDnsHostnames",
+            VpcAttributeName::EnableNetworkAddressUsageMetrics => "enableNetworkAddressUsageMetrics",
+            VpcAttributeName::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for VpcAttributeName {
+    fn from(value: &str) -> VpcAttributeName {
+        match value {
+            "enableDnsSupport" => VpcAttributeName::EnableDnsSupport,
+            "enableDnsHostnames" => VpcAttributeName::EnableDnsHostnames,
+            "enableNetworkAddressUsageMetrics" => VpcAttributeName::EnableNetworkAddressUsageMetrics,
+            other => VpcAttributeName::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for VpcAttributeName {
+    fn default() -> VpcAttributeName {
+        VpcAttributeName::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for VpcAttributeName {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = VpcAttributeName::from(value.as_str());
+    }
+}
+
+impl Field for VpcAttributeName {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
     }
 }
 
@@ -2712,6 +9722,65 @@ impl std::fmt::Debug for VpcEncryptionControl {
 }
 
 #[derive(Clone, Default, PartialEq)]
+pub struct VpcEncryptionControlConfiguration {
+    pub api_gateway_v2_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub egress_only_internet_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub elastic_file_system_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub global_accelerator_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub internet_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub lambda_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub mode: VpcEncryptionControlMode,
+    pub nat_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub virtual_private_gateway_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub vpc_lattice_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+    pub vpc_peering_exclusion: Option<VpcEncryptionControlExclusionStateInput>,
+}
+
+impl Structure for VpcEncryptionControlConfiguration {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::VPC_ENCRYPTION_CONTROL_CONFIGURATION
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.api_gateway_v2_exclusion,
+            1 => &self.egress_only_internet_gateway_exclusion,
+            2 => &self.elastic_file_system_exclusion,
+            3 => &self.global_accelerator_exclusion,
+            4 => &self.internet_gateway_exclusion,
+            5 => &self.lambda_exclusion,
+            6 => &self.mode,
+            7 => &self.nat_gateway_exclusion,
+            8 => &self.virtual_private_gateway_exclusion,
+            9 => &self.vpc_lattice_exclusion,
+            10 => &self.vpc_peering_exclusion,
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.api_gateway_v2_exclusion,
+            1 => &mut self.egress_only_internet_gateway_exclusion,
+            2 => &mut self.elastic_file_system_exclusion,
+            3 => &mut self.global_accelerator_exclusion,
+            4 => &mut self.internet_gateway_exclusion,
+            5 => &mut self.lambda_exclusion,
+            6 => &mut self.mode,
+            7 => &mut self.nat_gateway_exclusion,
+            8 => &mut self.virtual_private_gateway_exclusion,
+            9 => &mut self.vpc_lattice_exclusion,
+            10 => &mut self.vpc_peering_exclusion,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for VpcEncryptionControlConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
 pub struct VpcEncryptionControlExclusion {
     pub state: Option<VpcEncryptionControlExclusionState>,
     pub state_message: Option<String>,
@@ -2792,6 +9861,57 @@ impl OpenEnum for VpcEncryptionControlExclusionState {
 }
 
 impl Field for VpcEncryptionControlExclusionState {
+    fn view(&self) -> View<'_> {
+        View::String(self.as_str())
+    }
+    fn slot(&mut self) -> Slot<'_> {
+        Slot::Enum(self)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VpcEncryptionControlExclusionStateInput {
+    Enable,
+    Disable,
+    Unknown(String),
+}
+
+impl VpcEncryptionControlExclusionStateInput {
+    pub fn as_str(&self) -> &str {
+        match self {
+            VpcEncryptionControlExclusionStateInput::Enable => "enable",
+            VpcEncryptionControlExclusionStateInput::Disable => "disable",
+            VpcEncryptionControlExclusionStateInput::Unknown(value) => value,
+        }
+    }
+}
+
+impl From<&str> for VpcEncryptionControlExclusionStateInput {
+    fn from(value: &str) -> VpcEncryptionControlExclusionStateInput {
+        match value {
+            "enable" => VpcEncryptionControlExclusionStateInput::Enable,
+            "disable" => VpcEncryptionControlExclusionStateInput::Disable,
+            other => VpcEncryptionControlExclusionStateInput::Unknown(other.to_owned()),
+        }
+    }
+}
+
+impl Default for VpcEncryptionControlExclusionStateInput {
+    fn default() -> VpcEncryptionControlExclusionStateInput {
+        VpcEncryptionControlExclusionStateInput::Unknown(String::new())
+    }
+}
+
+impl OpenEnum for VpcEncryptionControlExclusionStateInput {
+    fn as_str(&self) -> &str {
+        self.as_str()
+    }
+    fn set(&mut self, value: String) {
+        *self = VpcEncryptionControlExclusionStateInput::from(value.as_str());
+    }
+}
+
+impl Field for VpcEncryptionControlExclusionStateInput {
     fn view(&self) -> View<'_> {
         View::String(self.as_str())
     }
@@ -3080,60 +10200,870 @@ impl Field for VpcState {
     }
 }
 
+#[derive(Clone, Default, PartialEq)]
+pub struct AttachInternetGatewayResponse {
+}
+
+impl Structure for AttachInternetGatewayResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::ATTACH_INTERNET_GATEWAY_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AttachInternetGatewayResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateNetworkAclEntryResponse {
+}
+
+impl Structure for CreateNetworkAclEntryResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_NETWORK_ACL_ENTRY_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateNetworkAclEntryResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct CreateTagsResponse {
+}
+
+impl Structure for CreateTagsResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::CREATE_TAGS_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for CreateTagsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteInternetGatewayResponse {
+}
+
+impl Structure for DeleteInternetGatewayResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_INTERNET_GATEWAY_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteInternetGatewayResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteNetworkAclEntryResponse {
+}
+
+impl Structure for DeleteNetworkAclEntryResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_NETWORK_ACL_ENTRY_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteNetworkAclEntryResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteNetworkInterfaceResponse {
+}
+
+impl Structure for DeleteNetworkInterfaceResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_NETWORK_INTERFACE_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteNetworkInterfaceResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteRouteResponse {
+}
+
+impl Structure for DeleteRouteResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_ROUTE_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteRouteResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteRouteTableResponse {
+}
+
+impl Structure for DeleteRouteTableResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_ROUTE_TABLE_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteRouteTableResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteSubnetResponse {
+}
+
+impl Structure for DeleteSubnetResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_SUBNET_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteSubnetResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteTagsResponse {
+}
+
+impl Structure for DeleteTagsResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_TAGS_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteTagsResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DeleteVpcResponse {
+}
+
+impl Structure for DeleteVpcResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DELETE_VPC_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DeleteVpcResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DetachInternetGatewayResponse {
+}
+
+impl Structure for DetachInternetGatewayResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DETACH_INTERNET_GATEWAY_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DetachInternetGatewayResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DisassociateAddressResponse {
+}
+
+impl Structure for DisassociateAddressResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DISASSOCIATE_ADDRESS_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DisassociateAddressResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct DisassociateRouteTableResponse {
+}
+
+impl Structure for DisassociateRouteTableResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::DISASSOCIATE_ROUTE_TABLE_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for DisassociateRouteTableResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyNetworkInterfaceAttributeResponse {
+}
+
+impl Structure for ModifyNetworkInterfaceAttributeResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_NETWORK_INTERFACE_ATTRIBUTE_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyNetworkInterfaceAttributeResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifySubnetAttributeResponse {
+}
+
+impl Structure for ModifySubnetAttributeResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_SUBNET_ATTRIBUTE_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifySubnetAttributeResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ModifyVpcAttributeResponse {
+}
+
+impl Structure for ModifyVpcAttributeResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::MODIFY_VPC_ATTRIBUTE_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModifyVpcAttributeResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ReleaseAddressResponse {
+}
+
+impl Structure for ReleaseAddressResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::RELEASE_ADDRESS_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReleaseAddressResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ReplaceNetworkAclEntryResponse {
+}
+
+impl Structure for ReplaceNetworkAclEntryResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REPLACE_NETWORK_ACL_ENTRY_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReplaceNetworkAclEntryResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub struct ReplaceRouteResponse {
+}
+
+impl Structure for ReplaceRouteResponse {
+    fn schema(&self) -> &'static crate::schema::Schema {
+        &schema::REPLACE_ROUTE_RESPONSE
+    }
+    fn member(&self, index: usize) -> &dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+    fn member_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for ReplaceRouteResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::value::debug_structure(self, f)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
+    AllocateAddress(AllocateAddressRequest),
+    AssociateAddress(AssociateAddressRequest),
+    AssociateRouteTable(AssociateRouteTableRequest),
+    AttachInternetGateway(AttachInternetGatewayRequest),
+    AuthorizeSecurityGroupEgress(AuthorizeSecurityGroupEgressRequest),
+    AuthorizeSecurityGroupIngress(AuthorizeSecurityGroupIngressRequest),
+    CreateInternetGateway(CreateInternetGatewayRequest),
+    CreateManagedPrefixList(CreateManagedPrefixListRequest),
+    CreateNatGateway(CreateNatGatewayRequest),
+    CreateNetworkAclEntry(CreateNetworkAclEntryRequest),
+    CreateRoute(CreateRouteRequest),
+    CreateRouteTable(CreateRouteTableRequest),
+    CreateSecurityGroup(CreateSecurityGroupRequest),
+    CreateSubnet(CreateSubnetRequest),
+    CreateTags(CreateTagsRequest),
+    CreateVpc(CreateVpcRequest),
+    DeleteInternetGateway(DeleteInternetGatewayRequest),
+    DeleteManagedPrefixList(DeleteManagedPrefixListRequest),
+    DeleteNatGateway(DeleteNatGatewayRequest),
+    DeleteNetworkAclEntry(DeleteNetworkAclEntryRequest),
+    DeleteNetworkInterface(DeleteNetworkInterfaceRequest),
+    DeleteRoute(DeleteRouteRequest),
+    DeleteRouteTable(DeleteRouteTableRequest),
+    DeleteSecurityGroup(DeleteSecurityGroupRequest),
+    DeleteSubnet(DeleteSubnetRequest),
+    DeleteTags(DeleteTagsRequest),
+    DeleteVpc(DeleteVpcRequest),
+    DescribeAccountAttributes(DescribeAccountAttributesRequest),
+    DescribeAddresses(DescribeAddressesRequest),
+    DescribeAddressesAttribute(DescribeAddressesAttributeRequest),
     DescribeAvailabilityZones(DescribeAvailabilityZonesRequest),
+    DescribeDhcpOptions(DescribeDhcpOptionsRequest),
+    DescribeInternetGateways(DescribeInternetGatewaysRequest),
+    DescribeManagedPrefixLists(DescribeManagedPrefixListsRequest),
+    DescribeNatGateways(DescribeNatGatewaysRequest),
+    DescribeNetworkAcls(DescribeNetworkAclsRequest),
+    DescribeNetworkInterfaceAttribute(DescribeNetworkInterfaceAttributeRequest),
     DescribeNetworkInterfaces(DescribeNetworkInterfacesRequest),
+    DescribePrefixLists(DescribePrefixListsRequest),
     DescribeRegions(DescribeRegionsRequest),
+    DescribeRouteTables(DescribeRouteTablesRequest),
+    DescribeSecurityGroupRules(DescribeSecurityGroupRulesRequest),
     DescribeSecurityGroups(DescribeSecurityGroupsRequest),
     DescribeSubnets(DescribeSubnetsRequest),
+    DescribeTags(DescribeTagsRequest),
+    DescribeVpcAttribute(DescribeVpcAttributeRequest),
     DescribeVpcs(DescribeVpcsRequest),
+    DetachInternetGateway(DetachInternetGatewayRequest),
+    DisassociateAddress(DisassociateAddressRequest),
+    DisassociateRouteTable(DisassociateRouteTableRequest),
+    GetManagedPrefixListEntries(GetManagedPrefixListEntriesRequest),
+    ModifyManagedPrefixList(ModifyManagedPrefixListRequest),
+    ModifyNetworkInterfaceAttribute(ModifyNetworkInterfaceAttributeRequest),
+    ModifySecurityGroupRules(ModifySecurityGroupRulesRequest),
+    ModifySubnetAttribute(ModifySubnetAttributeRequest),
+    ModifyVpcAttribute(ModifyVpcAttributeRequest),
+    ReleaseAddress(ReleaseAddressRequest),
+    ReplaceNetworkAclEntry(ReplaceNetworkAclEntryRequest),
+    ReplaceRoute(ReplaceRouteRequest),
+    ReplaceRouteTableAssociation(ReplaceRouteTableAssociationRequest),
+    RevokeSecurityGroupEgress(RevokeSecurityGroupEgressRequest),
+    RevokeSecurityGroupIngress(RevokeSecurityGroupIngressRequest),
+    UpdateSecurityGroupRuleDescriptionsEgress(UpdateSecurityGroupRuleDescriptionsEgressRequest),
+    UpdateSecurityGroupRuleDescriptionsIngress(UpdateSecurityGroupRuleDescriptionsIngressRequest),
 }
 
 impl Request {
     /// The name of the operation.
     pub fn operation(&self) -> &'static str {
         match self {
+            Request::AllocateAddress(_) => "AllocateAddress",
+            Request::AssociateAddress(_) => "AssociateAddress",
+            Request::AssociateRouteTable(_) => "AssociateRouteTable",
+            Request::AttachInternetGateway(_) => "AttachInternetGateway",
+            Request::AuthorizeSecurityGroupEgress(_) => "AuthorizeSecurityGroupEgress",
+            Request::AuthorizeSecurityGroupIngress(_) => "AuthorizeSecurityGroupIngress",
+            Request::CreateInternetGateway(_) => "CreateInternetGateway",
+            Request::CreateManagedPrefixList(_) => "CreateManagedPrefixList",
+            Request::CreateNatGateway(_) => "CreateNatGateway",
+            Request::CreateNetworkAclEntry(_) => "CreateNetworkAclEntry",
+            Request::CreateRoute(_) => "CreateRoute",
+            Request::CreateRouteTable(_) => "CreateRouteTable",
+            Request::CreateSecurityGroup(_) => "CreateSecurityGroup",
+            Request::CreateSubnet(_) => "CreateSubnet",
+            Request::CreateTags(_) => "CreateTags",
+            Request::CreateVpc(_) => "CreateVpc",
+            Request::DeleteInternetGateway(_) => "DeleteInternetGateway",
+            Request::DeleteManagedPrefixList(_) => "DeleteManagedPrefixList",
+            Request::DeleteNatGateway(_) => "DeleteNatGateway",
+            Request::DeleteNetworkAclEntry(_) => "DeleteNetworkAclEntry",
+            Request::DeleteNetworkInterface(_) => "DeleteNetworkInterface",
+            Request::DeleteRoute(_) => "DeleteRoute",
+            Request::DeleteRouteTable(_) => "DeleteRouteTable",
+            Request::DeleteSecurityGroup(_) => "DeleteSecurityGroup",
+            Request::DeleteSubnet(_) => "DeleteSubnet",
+            Request::DeleteTags(_) => "DeleteTags",
+            Request::DeleteVpc(_) => "DeleteVpc",
+            Request::DescribeAccountAttributes(_) => "DescribeAccountAttributes",
+            Request::DescribeAddresses(_) => "DescribeAddresses",
+            Request::DescribeAddressesAttribute(_) => "DescribeAddressesAttribute",
             Request::DescribeAvailabilityZones(_) => "DescribeAvailabilityZones",
+            Request::DescribeDhcpOptions(_) => "DescribeDhcpOptions",
+            Request::DescribeInternetGateways(_) => "DescribeInternetGateways",
+            Request::DescribeManagedPrefixLists(_) => "DescribeManagedPrefixLists",
+            Request::DescribeNatGateways(_) => "DescribeNatGateways",
+            Request::DescribeNetworkAcls(_) => "DescribeNetworkAcls",
+            Request::DescribeNetworkInterfaceAttribute(_) => "DescribeNetworkInterfaceAttribute",
             Request::DescribeNetworkInterfaces(_) => "DescribeNetworkInterfaces",
+            Request::DescribePrefixLists(_) => "DescribePrefixLists",
             Request::DescribeRegions(_) => "DescribeRegions",
+            Request::DescribeRouteTables(_) => "DescribeRouteTables",
+            Request::DescribeSecurityGroupRules(_) => "DescribeSecurityGroupRules",
             Request::DescribeSecurityGroups(_) => "DescribeSecurityGroups",
             Request::DescribeSubnets(_) => "DescribeSubnets",
+            Request::DescribeTags(_) => "DescribeTags",
+            Request::DescribeVpcAttribute(_) => "DescribeVpcAttribute",
             Request::DescribeVpcs(_) => "DescribeVpcs",
+            Request::DetachInternetGateway(_) => "DetachInternetGateway",
+            Request::DisassociateAddress(_) => "DisassociateAddress",
+            Request::DisassociateRouteTable(_) => "DisassociateRouteTable",
+            Request::GetManagedPrefixListEntries(_) => "GetManagedPrefixListEntries",
+            Request::ModifyManagedPrefixList(_) => "ModifyManagedPrefixList",
+            Request::ModifyNetworkInterfaceAttribute(_) => "ModifyNetworkInterfaceAttribute",
+            Request::ModifySecurityGroupRules(_) => "ModifySecurityGroupRules",
+            Request::ModifySubnetAttribute(_) => "ModifySubnetAttribute",
+            Request::ModifyVpcAttribute(_) => "ModifyVpcAttribute",
+            Request::ReleaseAddress(_) => "ReleaseAddress",
+            Request::ReplaceNetworkAclEntry(_) => "ReplaceNetworkAclEntry",
+            Request::ReplaceRoute(_) => "ReplaceRoute",
+            Request::ReplaceRouteTableAssociation(_) => "ReplaceRouteTableAssociation",
+            Request::RevokeSecurityGroupEgress(_) => "RevokeSecurityGroupEgress",
+            Request::RevokeSecurityGroupIngress(_) => "RevokeSecurityGroupIngress",
+            Request::UpdateSecurityGroupRuleDescriptionsEgress(_) => "UpdateSecurityGroupRuleDescriptionsEgress",
+            Request::UpdateSecurityGroupRuleDescriptionsIngress(_) => "UpdateSecurityGroupRuleDescriptionsIngress",
         }
     }
 
     pub fn structure(&self) -> &dyn Structure {
         match self {
+            Request::AllocateAddress(message) => message,
+            Request::AssociateAddress(message) => message,
+            Request::AssociateRouteTable(message) => message,
+            Request::AttachInternetGateway(message) => message,
+            Request::AuthorizeSecurityGroupEgress(message) => message,
+            Request::AuthorizeSecurityGroupIngress(message) => message,
+            Request::CreateInternetGateway(message) => message,
+            Request::CreateManagedPrefixList(message) => message,
+            Request::CreateNatGateway(message) => message,
+            Request::CreateNetworkAclEntry(message) => message,
+            Request::CreateRoute(message) => message,
+            Request::CreateRouteTable(message) => message,
+            Request::CreateSecurityGroup(message) => message,
+            Request::CreateSubnet(message) => message,
+            Request::CreateTags(message) => message,
+            Request::CreateVpc(message) => message,
+            Request::DeleteInternetGateway(message) => message,
+            Request::DeleteManagedPrefixList(message) => message,
+            Request::DeleteNatGateway(message) => message,
+            Request::DeleteNetworkAclEntry(message) => message,
+            Request::DeleteNetworkInterface(message) => message,
+            Request::DeleteRoute(message) => message,
+            Request::DeleteRouteTable(message) => message,
+            Request::DeleteSecurityGroup(message) => message,
+            Request::DeleteSubnet(message) => message,
+            Request::DeleteTags(message) => message,
+            Request::DeleteVpc(message) => message,
+            Request::DescribeAccountAttributes(message) => message,
+            Request::DescribeAddresses(message) => message,
+            Request::DescribeAddressesAttribute(message) => message,
             Request::DescribeAvailabilityZones(message) => message,
+            Request::DescribeDhcpOptions(message) => message,
+            Request::DescribeInternetGateways(message) => message,
+            Request::DescribeManagedPrefixLists(message) => message,
+            Request::DescribeNatGateways(message) => message,
+            Request::DescribeNetworkAcls(message) => message,
+            Request::DescribeNetworkInterfaceAttribute(message) => message,
             Request::DescribeNetworkInterfaces(message) => message,
+            Request::DescribePrefixLists(message) => message,
             Request::DescribeRegions(message) => message,
+            Request::DescribeRouteTables(message) => message,
+            Request::DescribeSecurityGroupRules(message) => message,
             Request::DescribeSecurityGroups(message) => message,
             Request::DescribeSubnets(message) => message,
+            Request::DescribeTags(message) => message,
+            Request::DescribeVpcAttribute(message) => message,
             Request::DescribeVpcs(message) => message,
+            Request::DetachInternetGateway(message) => message,
+            Request::DisassociateAddress(message) => message,
+            Request::DisassociateRouteTable(message) => message,
+            Request::GetManagedPrefixListEntries(message) => message,
+            Request::ModifyManagedPrefixList(message) => message,
+            Request::ModifyNetworkInterfaceAttribute(message) => message,
+            Request::ModifySecurityGroupRules(message) => message,
+            Request::ModifySubnetAttribute(message) => message,
+            Request::ModifyVpcAttribute(message) => message,
+            Request::ReleaseAddress(message) => message,
+            Request::ReplaceNetworkAclEntry(message) => message,
+            Request::ReplaceRoute(message) => message,
+            Request::ReplaceRouteTableAssociation(message) => message,
+            Request::RevokeSecurityGroupEgress(message) => message,
+            Request::RevokeSecurityGroupIngress(message) => message,
+            Request::UpdateSecurityGroupRuleDescriptionsEgress(message) => message,
+            Request::UpdateSecurityGroupRuleDescriptionsIngress(message) => message,
         }
     }
 
     pub fn structure_mut(&mut self) -> &mut dyn Structure {
         match self {
+            Request::AllocateAddress(message) => message,
+            Request::AssociateAddress(message) => message,
+            Request::AssociateRouteTable(message) => message,
+            Request::AttachInternetGateway(message) => message,
+            Request::AuthorizeSecurityGroupEgress(message) => message,
+            Request::AuthorizeSecurityGroupIngress(message) => message,
+            Request::CreateInternetGateway(message) => message,
+            Request::CreateManagedPrefixList(message) => message,
+            Request::CreateNatGateway(message) => message,
+            Request::CreateNetworkAclEntry(message) => message,
+            Request::CreateRoute(message) => message,
+            Request::CreateRouteTable(message) => message,
+            Request::CreateSecurityGroup(message) => message,
+            Request::CreateSubnet(message) => message,
+            Request::CreateTags(message) => message,
+            Request::CreateVpc(message) => message,
+            Request::DeleteInternetGateway(message) => message,
+            Request::DeleteManagedPrefixList(message) => message,
+            Request::DeleteNatGateway(message) => message,
+            Request::DeleteNetworkAclEntry(message) => message,
+            Request::DeleteNetworkInterface(message) => message,
+            Request::DeleteRoute(message) => message,
+            Request::DeleteRouteTable(message) => message,
+            Request::DeleteSecurityGroup(message) => message,
+            Request::DeleteSubnet(message) => message,
+            Request::DeleteTags(message) => message,
+            Request::DeleteVpc(message) => message,
+            Request::DescribeAccountAttributes(message) => message,
+            Request::DescribeAddresses(message) => message,
+            Request::DescribeAddressesAttribute(message) => message,
             Request::DescribeAvailabilityZones(message) => message,
+            Request::DescribeDhcpOptions(message) => message,
+            Request::DescribeInternetGateways(message) => message,
+            Request::DescribeManagedPrefixLists(message) => message,
+            Request::DescribeNatGateways(message) => message,
+            Request::DescribeNetworkAcls(message) => message,
+            Request::DescribeNetworkInterfaceAttribute(message) => message,
             Request::DescribeNetworkInterfaces(message) => message,
+            Request::DescribePrefixLists(message) => message,
             Request::DescribeRegions(message) => message,
+            Request::DescribeRouteTables(message) => message,
+            Request::DescribeSecurityGroupRules(message) => message,
             Request::DescribeSecurityGroups(message) => message,
             Request::DescribeSubnets(message) => message,
+            Request::DescribeTags(message) => message,
+            Request::DescribeVpcAttribute(message) => message,
             Request::DescribeVpcs(message) => message,
+            Request::DetachInternetGateway(message) => message,
+            Request::DisassociateAddress(message) => message,
+            Request::DisassociateRouteTable(message) => message,
+            Request::GetManagedPrefixListEntries(message) => message,
+            Request::ModifyManagedPrefixList(message) => message,
+            Request::ModifyNetworkInterfaceAttribute(message) => message,
+            Request::ModifySecurityGroupRules(message) => message,
+            Request::ModifySubnetAttribute(message) => message,
+            Request::ModifyVpcAttribute(message) => message,
+            Request::ReleaseAddress(message) => message,
+            Request::ReplaceNetworkAclEntry(message) => message,
+            Request::ReplaceRoute(message) => message,
+            Request::ReplaceRouteTableAssociation(message) => message,
+            Request::RevokeSecurityGroupEgress(message) => message,
+            Request::RevokeSecurityGroupIngress(message) => message,
+            Request::UpdateSecurityGroupRuleDescriptionsEgress(message) => message,
+            Request::UpdateSecurityGroupRuleDescriptionsIngress(message) => message,
         }
     }
 
     /// An empty request for the named operation; `None` when it has no generated shapes.
     pub fn empty(operation: &str) -> Option<Request> {
         Some(match operation {
+            "AllocateAddress" => Request::AllocateAddress(AllocateAddressRequest::default()),
+            "AssociateAddress" => Request::AssociateAddress(AssociateAddressRequest::default()),
+            "AssociateRouteTable" => Request::AssociateRouteTable(AssociateRouteTableRequest::default()),
+            "AttachInternetGateway" => Request::AttachInternetGateway(AttachInternetGatewayRequest::default()),
+            "AuthorizeSecurityGroupEgress" => Request::AuthorizeSecurityGroupEgress(AuthorizeSecurityGroupEgressRequest::default()),
+            "AuthorizeSecurityGroupIngress" => Request::AuthorizeSecurityGroupIngress(AuthorizeSecurityGroupIngressRequest::default()),
+            "CreateInternetGateway" => Request::CreateInternetGateway(CreateInternetGatewayRequest::default()),
+            "CreateManagedPrefixList" => Request::CreateManagedPrefixList(CreateManagedPrefixListRequest::default()),
+            "CreateNatGateway" => Request::CreateNatGateway(CreateNatGatewayRequest::default()),
+            "CreateNetworkAclEntry" => Request::CreateNetworkAclEntry(CreateNetworkAclEntryRequest::default()),
+            "CreateRoute" => Request::CreateRoute(CreateRouteRequest::default()),
+            "CreateRouteTable" => Request::CreateRouteTable(CreateRouteTableRequest::default()),
+            "CreateSecurityGroup" => Request::CreateSecurityGroup(CreateSecurityGroupRequest::default()),
+            "CreateSubnet" => Request::CreateSubnet(CreateSubnetRequest::default()),
+            "CreateTags" => Request::CreateTags(CreateTagsRequest::default()),
+            "CreateVpc" => Request::CreateVpc(CreateVpcRequest::default()),
+            "DeleteInternetGateway" => Request::DeleteInternetGateway(DeleteInternetGatewayRequest::default()),
+            "DeleteManagedPrefixList" => Request::DeleteManagedPrefixList(DeleteManagedPrefixListRequest::default()),
+            "DeleteNatGateway" => Request::DeleteNatGateway(DeleteNatGatewayRequest::default()),
+            "DeleteNetworkAclEntry" => Request::DeleteNetworkAclEntry(DeleteNetworkAclEntryRequest::default()),
+            "DeleteNetworkInterface" => Request::DeleteNetworkInterface(DeleteNetworkInterfaceRequest::default()),
+            "DeleteRoute" => Request::DeleteRoute(DeleteRouteRequest::default()),
+            "DeleteRouteTable" => Request::DeleteRouteTable(DeleteRouteTableRequest::default()),
+            "DeleteSecurityGroup" => Request::DeleteSecurityGroup(DeleteSecurityGroupRequest::default()),
+            "DeleteSubnet" => Request::DeleteSubnet(DeleteSubnetRequest::default()),
+            "DeleteTags" => Request::DeleteTags(DeleteTagsRequest::default()),
+            "DeleteVpc" => Request::DeleteVpc(DeleteVpcRequest::default()),
+            "DescribeAccountAttributes" => Request::DescribeAccountAttributes(DescribeAccountAttributesRequest::default()),
+            "DescribeAddresses" => Request::DescribeAddresses(DescribeAddressesRequest::default()),
+            "DescribeAddressesAttribute" => Request::DescribeAddressesAttribute(DescribeAddressesAttributeRequest::default()),
             "DescribeAvailabilityZones" => Request::DescribeAvailabilityZones(DescribeAvailabilityZonesRequest::default()),
+            "DescribeDhcpOptions" => Request::DescribeDhcpOptions(DescribeDhcpOptionsRequest::default()),
+            "DescribeInternetGateways" => Request::DescribeInternetGateways(DescribeInternetGatewaysRequest::default()),
+            "DescribeManagedPrefixLists" => Request::DescribeManagedPrefixLists(DescribeManagedPrefixListsRequest::default()),
+            "DescribeNatGateways" => Request::DescribeNatGateways(DescribeNatGatewaysRequest::default()),
+            "DescribeNetworkAcls" => Request::DescribeNetworkAcls(DescribeNetworkAclsRequest::default()),
+            "DescribeNetworkInterfaceAttribute" => Request::DescribeNetworkInterfaceAttribute(DescribeNetworkInterfaceAttributeRequest::default()),
             "DescribeNetworkInterfaces" => Request::DescribeNetworkInterfaces(DescribeNetworkInterfacesRequest::default()),
+            "DescribePrefixLists" => Request::DescribePrefixLists(DescribePrefixListsRequest::default()),
             "DescribeRegions" => Request::DescribeRegions(DescribeRegionsRequest::default()),
+            "DescribeRouteTables" => Request::DescribeRouteTables(DescribeRouteTablesRequest::default()),
+            "DescribeSecurityGroupRules" => Request::DescribeSecurityGroupRules(DescribeSecurityGroupRulesRequest::default()),
             "DescribeSecurityGroups" => Request::DescribeSecurityGroups(DescribeSecurityGroupsRequest::default()),
             "DescribeSubnets" => Request::DescribeSubnets(DescribeSubnetsRequest::default()),
+            "DescribeTags" => Request::DescribeTags(DescribeTagsRequest::default()),
+            "DescribeVpcAttribute" => Request::DescribeVpcAttribute(DescribeVpcAttributeRequest::default()),
             "DescribeVpcs" => Request::DescribeVpcs(DescribeVpcsRequest::default()),
+            "DetachInternetGateway" => Request::DetachInternetGateway(DetachInternetGatewayRequest::default()),
+            "DisassociateAddress" => Request::DisassociateAddress(DisassociateAddressRequest::default()),
+            "DisassociateRouteTable" => Request::DisassociateRouteTable(DisassociateRouteTableRequest::default()),
+            "GetManagedPrefixListEntries" => Request::GetManagedPrefixListEntries(GetManagedPrefixListEntriesRequest::default()),
+            "ModifyManagedPrefixList" => Request::ModifyManagedPrefixList(ModifyManagedPrefixListRequest::default()),
+            "ModifyNetworkInterfaceAttribute" => Request::ModifyNetworkInterfaceAttribute(ModifyNetworkInterfaceAttributeRequest::default()),
+            "ModifySecurityGroupRules" => Request::ModifySecurityGroupRules(ModifySecurityGroupRulesRequest::default()),
+            "ModifySubnetAttribute" => Request::ModifySubnetAttribute(ModifySubnetAttributeRequest::default()),
+            "ModifyVpcAttribute" => Request::ModifyVpcAttribute(ModifyVpcAttributeRequest::default()),
+            "ReleaseAddress" => Request::ReleaseAddress(ReleaseAddressRequest::default()),
+            "ReplaceNetworkAclEntry" => Request::ReplaceNetworkAclEntry(ReplaceNetworkAclEntryRequest::default()),
+            "ReplaceRoute" => Request::ReplaceRoute(ReplaceRouteRequest::default()),
+            "ReplaceRouteTableAssociation" => Request::ReplaceRouteTableAssociation(ReplaceRouteTableAssociationRequest::default()),
+            "RevokeSecurityGroupEgress" => Request::RevokeSecurityGroupEgress(RevokeSecurityGroupEgressRequest::default()),
+            "RevokeSecurityGroupIngress" => Request::RevokeSecurityGroupIngress(RevokeSecurityGroupIngressRequest::default()),
+            "UpdateSecurityGroupRuleDescriptionsEgress" => Request::UpdateSecurityGroupRuleDescriptionsEgress(UpdateSecurityGroupRuleDescriptionsEgressRequest::default()),
+            "UpdateSecurityGroupRuleDescriptionsIngress" => Request::UpdateSecurityGroupRuleDescriptionsIngress(UpdateSecurityGroupRuleDescriptionsIngressRequest::default()),
             _ => return None,
         })
     }
@@ -3141,35 +11071,209 @@ impl Request {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Response {
+    AllocateAddress(AllocateAddressResult),
+    AssociateAddress(AssociateAddressResult),
+    AssociateRouteTable(AssociateRouteTableResult),
+    AttachInternetGateway(AttachInternetGatewayResponse),
+    AuthorizeSecurityGroupEgress(AuthorizeSecurityGroupEgressResult),
+    AuthorizeSecurityGroupIngress(AuthorizeSecurityGroupIngressResult),
+    CreateInternetGateway(CreateInternetGatewayResult),
+    CreateManagedPrefixList(CreateManagedPrefixListResult),
+    CreateNatGateway(CreateNatGatewayResult),
+    CreateNetworkAclEntry(CreateNetworkAclEntryResponse),
+    CreateRoute(CreateRouteResult),
+    CreateRouteTable(CreateRouteTableResult),
+    CreateSecurityGroup(CreateSecurityGroupResult),
+    CreateSubnet(CreateSubnetResult),
+    CreateTags(CreateTagsResponse),
+    CreateVpc(CreateVpcResult),
+    DeleteInternetGateway(DeleteInternetGatewayResponse),
+    DeleteManagedPrefixList(DeleteManagedPrefixListResult),
+    DeleteNatGateway(DeleteNatGatewayResult),
+    DeleteNetworkAclEntry(DeleteNetworkAclEntryResponse),
+    DeleteNetworkInterface(DeleteNetworkInterfaceResponse),
+    DeleteRoute(DeleteRouteResponse),
+    DeleteRouteTable(DeleteRouteTableResponse),
+    DeleteSecurityGroup(DeleteSecurityGroupResult),
+    DeleteSubnet(DeleteSubnetResponse),
+    DeleteTags(DeleteTagsResponse),
+    DeleteVpc(DeleteVpcResponse),
+    DescribeAccountAttributes(DescribeAccountAttributesResult),
+    DescribeAddresses(DescribeAddressesResult),
+    DescribeAddressesAttribute(DescribeAddressesAttributeResult),
     DescribeAvailabilityZones(DescribeAvailabilityZonesResult),
+    DescribeDhcpOptions(DescribeDhcpOptionsResult),
+    DescribeInternetGateways(DescribeInternetGatewaysResult),
+    DescribeManagedPrefixLists(DescribeManagedPrefixListsResult),
+    DescribeNatGateways(DescribeNatGatewaysResult),
+    DescribeNetworkAcls(DescribeNetworkAclsResult),
+    DescribeNetworkInterfaceAttribute(DescribeNetworkInterfaceAttributeResult),
     DescribeNetworkInterfaces(DescribeNetworkInterfacesResult),
+    DescribePrefixLists(DescribePrefixListsResult),
     DescribeRegions(DescribeRegionsResult),
+    DescribeRouteTables(DescribeRouteTablesResult),
+    DescribeSecurityGroupRules(DescribeSecurityGroupRulesResult),
     DescribeSecurityGroups(DescribeSecurityGroupsResult),
     DescribeSubnets(DescribeSubnetsResult),
+    DescribeTags(DescribeTagsResult),
+    DescribeVpcAttribute(DescribeVpcAttributeResult),
     DescribeVpcs(DescribeVpcsResult),
+    DetachInternetGateway(DetachInternetGatewayResponse),
+    DisassociateAddress(DisassociateAddressResponse),
+    DisassociateRouteTable(DisassociateRouteTableResponse),
+    GetManagedPrefixListEntries(GetManagedPrefixListEntriesResult),
+    ModifyManagedPrefixList(ModifyManagedPrefixListResult),
+    ModifyNetworkInterfaceAttribute(ModifyNetworkInterfaceAttributeResponse),
+    ModifySecurityGroupRules(ModifySecurityGroupRulesResult),
+    ModifySubnetAttribute(ModifySubnetAttributeResponse),
+    ModifyVpcAttribute(ModifyVpcAttributeResponse),
+    ReleaseAddress(ReleaseAddressResponse),
+    ReplaceNetworkAclEntry(ReplaceNetworkAclEntryResponse),
+    ReplaceRoute(ReplaceRouteResponse),
+    ReplaceRouteTableAssociation(ReplaceRouteTableAssociationResult),
+    RevokeSecurityGroupEgress(RevokeSecurityGroupEgressResult),
+    RevokeSecurityGroupIngress(RevokeSecurityGroupIngressResult),
+    UpdateSecurityGroupRuleDescriptionsEgress(UpdateSecurityGroupRuleDescriptionsEgressResult),
+    UpdateSecurityGroupRuleDescriptionsIngress(UpdateSecurityGroupRuleDescriptionsIngressResult),
 }
 
 impl Response {
     /// The name of the operation.
     pub fn operation(&self) -> &'static str {
         match self {
+            Response::AllocateAddress(_) => "AllocateAddress",
+            Response::AssociateAddress(_) => "AssociateAddress",
+            Response::AssociateRouteTable(_) => "AssociateRouteTable",
+            Response::AttachInternetGateway(_) => "AttachInternetGateway",
+            Response::AuthorizeSecurityGroupEgress(_) => "AuthorizeSecurityGroupEgress",
+            Response::AuthorizeSecurityGroupIngress(_) => "AuthorizeSecurityGroupIngress",
+            Response::CreateInternetGateway(_) => "CreateInternetGateway",
+            Response::CreateManagedPrefixList(_) => "CreateManagedPrefixList",
+            Response::CreateNatGateway(_) => "CreateNatGateway",
+            Response::CreateNetworkAclEntry(_) => "CreateNetworkAclEntry",
+            Response::CreateRoute(_) => "CreateRoute",
+            Response::CreateRouteTable(_) => "CreateRouteTable",
+            Response::CreateSecurityGroup(_) => "CreateSecurityGroup",
+            Response::CreateSubnet(_) => "CreateSubnet",
+            Response::CreateTags(_) => "CreateTags",
+            Response::CreateVpc(_) => "CreateVpc",
+            Response::DeleteInternetGateway(_) => "DeleteInternetGateway",
+            Response::DeleteManagedPrefixList(_) => "DeleteManagedPrefixList",
+            Response::DeleteNatGateway(_) => "DeleteNatGateway",
+            Response::DeleteNetworkAclEntry(_) => "DeleteNetworkAclEntry",
+            Response::DeleteNetworkInterface(_) => "DeleteNetworkInterface",
+            Response::DeleteRoute(_) => "DeleteRoute",
+            Response::DeleteRouteTable(_) => "DeleteRouteTable",
+            Response::DeleteSecurityGroup(_) => "DeleteSecurityGroup",
+            Response::DeleteSubnet(_) => "DeleteSubnet",
+            Response::DeleteTags(_) => "DeleteTags",
+            Response::DeleteVpc(_) => "DeleteVpc",
+            Response::DescribeAccountAttributes(_) => "DescribeAccountAttributes",
+            Response::DescribeAddresses(_) => "DescribeAddresses",
+            Response::DescribeAddressesAttribute(_) => "DescribeAddressesAttribute",
             Response::DescribeAvailabilityZones(_) => "DescribeAvailabilityZones",
+            Response::DescribeDhcpOptions(_) => "DescribeDhcpOptions",
+            Response::DescribeInternetGateways(_) => "DescribeInternetGateways",
+            Response::DescribeManagedPrefixLists(_) => "DescribeManagedPrefixLists",
+            Response::DescribeNatGateways(_) => "DescribeNatGateways",
+            Response::DescribeNetworkAcls(_) => "DescribeNetworkAcls",
+            Response::DescribeNetworkInterfaceAttribute(_) => "DescribeNetworkInterfaceAttribute",
             Response::DescribeNetworkInterfaces(_) => "DescribeNetworkInterfaces",
+            Response::DescribePrefixLists(_) => "DescribePrefixLists",
             Response::DescribeRegions(_) => "DescribeRegions",
+            Response::DescribeRouteTables(_) => "DescribeRouteTables",
+            Response::DescribeSecurityGroupRules(_) => "DescribeSecurityGroupRules",
             Response::DescribeSecurityGroups(_) => "DescribeSecurityGroups",
             Response::DescribeSubnets(_) => "DescribeSubnets",
+            Response::DescribeTags(_) => "DescribeTags",
+            Response::DescribeVpcAttribute(_) => "DescribeVpcAttribute",
             Response::DescribeVpcs(_) => "DescribeVpcs",
+            Response::DetachInternetGateway(_) => "DetachInternetGateway",
+            Response::DisassociateAddress(_) => "DisassociateAddress",
+            Response::DisassociateRouteTable(_) => "DisassociateRouteTable",
+            Response::GetManagedPrefixListEntries(_) => "GetManagedPrefixListEntries",
+            Response::ModifyManagedPrefixList(_) => "ModifyManagedPrefixList",
+            Response::ModifyNetworkInterfaceAttribute(_) => "ModifyNetworkInterfaceAttribute",
+            Response::ModifySecurityGroupRules(_) => "ModifySecurityGroupRules",
+            Response::ModifySubnetAttribute(_) => "ModifySubnetAttribute",
+            Response::ModifyVpcAttribute(_) => "ModifyVpcAttribute",
+            Response::ReleaseAddress(_) => "ReleaseAddress",
+            Response::ReplaceNetworkAclEntry(_) => "ReplaceNetworkAclEntry",
+            Response::ReplaceRoute(_) => "ReplaceRoute",
+            Response::ReplaceRouteTableAssociation(_) => "ReplaceRouteTableAssociation",
+            Response::RevokeSecurityGroupEgress(_) => "RevokeSecurityGroupEgress",
+            Response::RevokeSecurityGroupIngress(_) => "RevokeSecurityGroupIngress",
+            Response::UpdateSecurityGroupRuleDescriptionsEgress(_) => "UpdateSecurityGroupRuleDescriptionsEgress",
+            Response::UpdateSecurityGroupRuleDescriptionsIngress(_) => "UpdateSecurityGroupRuleDescriptionsIngress",
         }
     }
 
     pub fn structure(&self) -> &dyn Structure {
         match self {
+            Response::AllocateAddress(message) => message,
+            Response::AssociateAddress(message) => message,
+            Response::AssociateRouteTable(message) => message,
+            Response::AttachInternetGateway(message) => message,
+            Response::AuthorizeSecurityGroupEgress(message) => message,
+            Response::AuthorizeSecurityGroupIngress(message) => message,
+            Response::CreateInternetGateway(message) => message,
+            Response::CreateManagedPrefixList(message) => message,
+            Response::CreateNatGateway(message) => message,
+            Response::CreateNetworkAclEntry(message) => message,
+            Response::CreateRoute(message) => message,
+            Response::CreateRouteTable(message) => message,
+            Response::CreateSecurityGroup(message) => message,
+            Response::CreateSubnet(message) => message,
+            Response::CreateTags(message) => message,
+            Response::CreateVpc(message) => message,
+            Response::DeleteInternetGateway(message) => message,
+            Response::DeleteManagedPrefixList(message) => message,
+            Response::DeleteNatGateway(message) => message,
+            Response::DeleteNetworkAclEntry(message) => message,
+            Response::DeleteNetworkInterface(message) => message,
+            Response::DeleteRoute(message) => message,
+            Response::DeleteRouteTable(message) => message,
+            Response::DeleteSecurityGroup(message) => message,
+            Response::DeleteSubnet(message) => message,
+            Response::DeleteTags(message) => message,
+            Response::DeleteVpc(message) => message,
+            Response::DescribeAccountAttributes(message) => message,
+            Response::DescribeAddresses(message) => message,
+            Response::DescribeAddressesAttribute(message) => message,
             Response::DescribeAvailabilityZones(message) => message,
+            Response::DescribeDhcpOptions(message) => message,
+            Response::DescribeInternetGateways(message) => message,
+            Response::DescribeManagedPrefixLists(message) => message,
+            Response::DescribeNatGateways(message) => message,
+            Response::DescribeNetworkAcls(message) => message,
+            Response::DescribeNetworkInterfaceAttribute(message) => message,
             Response::DescribeNetworkInterfaces(message) => message,
+            Response::DescribePrefixLists(message) => message,
             Response::DescribeRegions(message) => message,
+            Response::DescribeRouteTables(message) => message,
+            Response::DescribeSecurityGroupRules(message) => message,
             Response::DescribeSecurityGroups(message) => message,
             Response::DescribeSubnets(message) => message,
+            Response::DescribeTags(message) => message,
+            Response::DescribeVpcAttribute(message) => message,
             Response::DescribeVpcs(message) => message,
+            Response::DetachInternetGateway(message) => message,
+            Response::DisassociateAddress(message) => message,
+            Response::DisassociateRouteTable(message) => message,
+            Response::GetManagedPrefixListEntries(message) => message,
+            Response::ModifyManagedPrefixList(message) => message,
+            Response::ModifyNetworkInterfaceAttribute(message) => message,
+            Response::ModifySecurityGroupRules(message) => message,
+            Response::ModifySubnetAttribute(message) => message,
+            Response::ModifyVpcAttribute(message) => message,
+            Response::ReleaseAddress(message) => message,
+            Response::ReplaceNetworkAclEntry(message) => message,
+            Response::ReplaceRoute(message) => message,
+            Response::ReplaceRouteTableAssociation(message) => message,
+            Response::RevokeSecurityGroupEgress(message) => message,
+            Response::RevokeSecurityGroupIngress(message) => message,
+            Response::UpdateSecurityGroupRuleDescriptionsEgress(message) => message,
+            Response::UpdateSecurityGroupRuleDescriptionsIngress(message) => message,
         }
     }
 }
@@ -3207,7 +11311,102 @@ pub mod schema {
     #[allow(unused_imports)]
     use crate::schema::{Kind, Member, Operation, Pagination, Pattern, Schema, Spelling, TimestampFormat, XmlNamespace};
 
+    pub static ACCOUNT_ATTRIBUTE: Schema = Schema::structure("AccountAttribute", &[
+        Member::new("AttributeName", &STRING).spelled(Spelling::DEFAULT.name("attributeName")),
+        Member::new("AttributeValues", &ACCOUNT_ATTRIBUTE_VALUE_LIST).spelled(Spelling::DEFAULT.name("attributeValueSet")),
+    ]);
+    pub static ACCOUNT_ATTRIBUTE_LIST: Schema = Schema::list("AccountAttributeList", &Member::of(&ACCOUNT_ATTRIBUTE).spelled(Spelling::DEFAULT.name("item")));
+    pub static ACCOUNT_ATTRIBUTE_NAME: Schema = Schema::new("AccountAttributeName", Kind::Enum(&["supported-platforms", "default-vpc"]));
+    pub static ACCOUNT_ATTRIBUTE_NAME_STRING_LIST: Schema = Schema::list("AccountAttributeNameStringList", &Member::of(&ACCOUNT_ATTRIBUTE_NAME).spelled(Spelling::DEFAULT.name("attributeName")));
+    pub static ACCOUNT_ATTRIBUTE_VALUE: Schema = Schema::structure("AccountAttributeValue", &[
+        Member::new("AttributeValue", &STRING).spelled(Spelling::DEFAULT.name("attributeValue")),
+    ]);
+    pub static ACCOUNT_ATTRIBUTE_VALUE_LIST: Schema = Schema::list("AccountAttributeValueList", &Member::of(&ACCOUNT_ATTRIBUTE_VALUE).spelled(Spelling::DEFAULT.name("item")));
+    pub static ADD_PREFIX_LIST_ENTRIES: Schema = Schema::list("AddPrefixListEntries", &Member::of(&ADD_PREFIX_LIST_ENTRY)).min(0).max(100);
+    pub static ADD_PREFIX_LIST_ENTRY: Schema = Schema::structure("AddPrefixListEntry", &[
+        Member::new("Cidr", &STRING).required(),
+        Member::new("Description", &STRING),
+    ]);
+    pub static ADDRESS: Schema = Schema::structure("Address", &[
+        Member::new("AllocationId", &STRING).spelled(Spelling::DEFAULT.name("allocationId")),
+        Member::new("AssociationId", &STRING).spelled(Spelling::DEFAULT.name("associationId")),
+        Member::new("CarrierIp", &STRING).spelled(Spelling::DEFAULT.name("carrierIp")),
+        Member::new("CustomerOwnedIp", &STRING).spelled(Spelling::DEFAULT.name("customerOwnedIp")),
+        Member::new("CustomerOwnedIpv4Pool", &STRING).spelled(Spelling::DEFAULT.name("customerOwnedIpv4Pool")),
+        Member::new("Domain", &DOMAIN_TYPE).spelled(Spelling::DEFAULT.name("domain")),
+        Member::new("InstanceId", &STRING).spelled(Spelling::DEFAULT.name("instanceId")),
+        Member::new("NetworkBorderGroup", &STRING).spelled(Spelling::DEFAULT.name("networkBorderGroup")),
+        Member::new("NetworkInterfaceId", &STRING).spelled(Spelling::DEFAULT.name("networkInterfaceId")),
+        Member::new("NetworkInterfaceOwnerId", &STRING).spelled(Spelling::DEFAULT.name("networkInterfaceOwnerId")),
+        Member::new("PrivateIpAddress", &STRING).spelled(Spelling::DEFAULT.name("privateIpAddress")),
+        Member::new("PublicIp", &STRING).spelled(Spelling::DEFAULT.name("publicIp")),
+        Member::new("PublicIpv4Pool", &STRING).spelled(Spelling::DEFAULT.name("publicIpv4Pool")),
+        Member::new("ServiceManaged", &SERVICE_MANAGED).spelled(Spelling::DEFAULT.name("serviceManaged")),
+        Member::new("SubnetId", &STRING).spelled(Spelling::DEFAULT.name("subnetId")),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
+    ]);
+    pub static ADDRESS_ATTRIBUTE: Schema = Schema::structure("AddressAttribute", &[
+        Member::new("AllocationId", &ALLOCATION_ID).spelled(Spelling::DEFAULT.name("allocationId")),
+        Member::new("PtrRecord", &STRING).spelled(Spelling::DEFAULT.name("ptrRecord")),
+        Member::new("PtrRecordUpdate", &PTR_UPDATE_STATUS).spelled(Spelling::DEFAULT.name("ptrRecordUpdate")),
+        Member::new("PublicIp", &PUBLIC_IP_ADDRESS).spelled(Spelling::DEFAULT.name("publicIp")),
+    ]);
+    pub static ADDRESS_ATTRIBUTE_NAME: Schema = Schema::new("AddressAttributeName", Kind::Enum(&["domain-name"]));
+    pub static ADDRESS_LIST: Schema = Schema::list("AddressList", &Member::of(&ADDRESS).spelled(Spelling::DEFAULT.name("item")));
+    pub static ADDRESS_MAX_RESULTS: Schema = Schema::new("AddressMaxResults", Kind::Integer).min(1).max(1000);
+    pub static ADDRESS_SET: Schema = Schema::list("AddressSet", &Member::of(&ADDRESS_ATTRIBUTE).spelled(Spelling::DEFAULT.name("item")));
+    pub static ALLOCATE_ADDRESS_REQUEST: Schema = Schema::structure("AllocateAddressRequest", &[
+        Member::new("Address", &PUBLIC_IP_ADDRESS),
+        Member::new("CustomerOwnedIpv4Pool", &STRING),
+        Member::new("Domain", &DOMAIN_TYPE),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("IpamPoolId", &IPAM_POOL_ID),
+        Member::new("NetworkBorderGroup", &STRING),
+        Member::new("PublicIpv4Pool", &IPV4_POOL_EC2_ID),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).spelled(Spelling::DEFAULT.name("TagSpecification")),
+    ]);
+    pub static ALLOCATE_ADDRESS_RESULT: Schema = Schema::structure("AllocateAddressResult", &[
+        Member::new("AllocationId", &STRING).spelled(Spelling::DEFAULT.name("allocationId")),
+        Member::new("CarrierIp", &STRING).spelled(Spelling::DEFAULT.name("carrierIp")),
+        Member::new("CustomerOwnedIp", &STRING).spelled(Spelling::DEFAULT.name("customerOwnedIp")),
+        Member::new("CustomerOwnedIpv4Pool", &STRING).spelled(Spelling::DEFAULT.name("customerOwnedIpv4Pool")),
+        Member::new("Domain", &DOMAIN_TYPE).spelled(Spelling::DEFAULT.name("domain")),
+        Member::new("NetworkBorderGroup", &STRING).spelled(Spelling::DEFAULT.name("networkBorderGroup")),
+        Member::new("PublicIp", &STRING).spelled(Spelling::DEFAULT.name("publicIp")),
+        Member::new("PublicIpv4Pool", &STRING).spelled(Spelling::DEFAULT.name("publicIpv4Pool")),
+    ]);
+    pub static ALLOCATION_ID: Schema = Schema::new("AllocationId", Kind::String);
+    pub static ALLOCATION_ID_LIST: Schema = Schema::list("AllocationIdList", &Member::of(&ALLOCATION_ID).spelled(Spelling::DEFAULT.name("AllocationId")));
+    pub static ALLOCATION_IDS: Schema = Schema::list("AllocationIds", &Member::of(&ALLOCATION_ID).spelled(Spelling::DEFAULT.name("item")));
+    pub static ASSOCIATE_ADDRESS_REQUEST: Schema = Schema::structure("AssociateAddressRequest", &[
+        Member::new("AllocationId", &ALLOCATION_ID),
+        Member::new("AllowReassociation", &BOOLEAN).spelled(Spelling::DEFAULT.name("allowReassociation")),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("InstanceId", &INSTANCE_ID),
+        Member::new("NetworkInterfaceId", &NETWORK_INTERFACE_ID).spelled(Spelling::DEFAULT.name("networkInterfaceId")),
+        Member::new("PrivateIpAddress", &STRING).spelled(Spelling::DEFAULT.name("privateIpAddress")),
+        Member::new("PublicIp", &EIP_ALLOCATION_PUBLIC_IP),
+    ]);
+    pub static ASSOCIATE_ADDRESS_RESULT: Schema = Schema::structure("AssociateAddressResult", &[
+        Member::new("AssociationId", &STRING).spelled(Spelling::DEFAULT.name("associationId")),
+    ]);
+    pub static ASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::structure("AssociateRouteTableRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("GatewayId", &ROUTE_GATEWAY_ID),
+        Member::new("PublicIpv4Pool", &IPV4_POOL_EC2_ID),
+        Member::new("RouteTableId", &ROUTE_TABLE_ID).spelled(Spelling::DEFAULT.name("routeTableId")).required(),
+        Member::new("SubnetId", &SUBNET_ID).spelled(Spelling::DEFAULT.name("subnetId")),
+    ]);
+    pub static ASSOCIATE_ROUTE_TABLE_RESULT: Schema = Schema::structure("AssociateRouteTableResult", &[
+        Member::new("AssociationId", &STRING).spelled(Spelling::DEFAULT.name("associationId")),
+        Member::new("AssociationState", &ROUTE_TABLE_ASSOCIATION_STATE).spelled(Spelling::DEFAULT.name("associationState")),
+    ]);
     pub static ASSOCIATED_SUBNET_LIST: Schema = Schema::list("AssociatedSubnetList", &Member::of(&SUBNET_ID).spelled(Spelling::DEFAULT.name("item")));
+    pub static ATTACH_INTERNET_GATEWAY_REQUEST: Schema = Schema::structure("AttachInternetGatewayRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("InternetGatewayId", &INTERNET_GATEWAY_ID).spelled(Spelling::DEFAULT.name("internetGatewayId")).required(),
+        Member::new("VpcId", &VPC_ID).spelled(Spelling::DEFAULT.name("vpcId")).required(),
+    ]);
     pub static ATTACHMENT_ENA_SRD_SPECIFICATION: Schema = Schema::structure("AttachmentEnaSrdSpecification", &[
         Member::new("EnaSrdEnabled", &BOOLEAN).spelled(Spelling::DEFAULT.name("enaSrdEnabled")),
         Member::new("EnaSrdUdpSpecification", &ATTACHMENT_ENA_SRD_UDP_SPECIFICATION).spelled(Spelling::DEFAULT.name("enaSrdUdpSpecification")),
@@ -3216,6 +11415,48 @@ pub mod schema {
         Member::new("EnaSrdUdpEnabled", &BOOLEAN).spelled(Spelling::DEFAULT.name("enaSrdUdpEnabled")),
     ]);
     pub static ATTACHMENT_STATUS: Schema = Schema::new("AttachmentStatus", Kind::Enum(&["attaching", "attached", "detaching", "detached"]));
+    pub static ATTRIBUTE_BOOLEAN_VALUE: Schema = Schema::structure("AttributeBooleanValue", &[
+        Member::new("Value", &BOOLEAN).spelled(Spelling::DEFAULT.name("value")),
+    ]);
+    pub static ATTRIBUTE_VALUE: Schema = Schema::structure("AttributeValue", &[
+        Member::new("Value", &STRING).spelled(Spelling::DEFAULT.name("value")),
+    ]);
+    pub static AUTHORIZE_SECURITY_GROUP_EGRESS_REQUEST: Schema = Schema::structure("AuthorizeSecurityGroupEgressRequest", &[
+        Member::new("CidrIp", &STRING).spelled(Spelling::DEFAULT.name("cidrIp")),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("FromPort", &INTEGER).spelled(Spelling::DEFAULT.name("fromPort")),
+        Member::new("GroupId", &SECURITY_GROUP_ID).spelled(Spelling::DEFAULT.name("groupId")).required(),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST).spelled(Spelling::DEFAULT.name("ipPermissions")),
+        Member::new("IpProtocol", &STRING).spelled(Spelling::DEFAULT.name("ipProtocol")),
+        Member::new("SourceSecurityGroupName", &STRING).spelled(Spelling::DEFAULT.name("sourceSecurityGroupName")),
+        Member::new("SourceSecurityGroupOwnerId", &STRING).spelled(Spelling::DEFAULT.name("sourceSecurityGroupOwnerId")),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).spelled(Spelling::DEFAULT.name("TagSpecification")),
+        Member::new("ToPort", &INTEGER).spelled(Spelling::DEFAULT.name("toPort")),
+    ]);
+    pub static AUTHORIZE_SECURITY_GROUP_EGRESS_RESULT: Schema = Schema::structure("AuthorizeSecurityGroupEgressResult", &[
+        Member::new("Return", &BOOLEAN).spelled(Spelling::DEFAULT.name("return")),
+        Member::new("SecurityGroupRules", &SECURITY_GROUP_RULE_LIST).spelled(Spelling::DEFAULT.name("securityGroupRuleSet")),
+    ]);
+    pub static AUTHORIZE_SECURITY_GROUP_INGRESS_REQUEST: Schema = Schema::structure("AuthorizeSecurityGroupIngressRequest", &[
+        Member::new("CidrIp", &STRING),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("FromPort", &INTEGER),
+        Member::new("GroupId", &SECURITY_GROUP_ID),
+        Member::new("GroupName", &SECURITY_GROUP_NAME),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST),
+        Member::new("IpProtocol", &STRING),
+        Member::new("SourceSecurityGroupName", &STRING),
+        Member::new("SourceSecurityGroupOwnerId", &STRING),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).spelled(Spelling::DEFAULT.name("TagSpecification")),
+        Member::new("ToPort", &INTEGER),
+    ]);
+    pub static AUTHORIZE_SECURITY_GROUP_INGRESS_RESULT: Schema = Schema::structure("AuthorizeSecurityGroupIngressResult", &[
+        Member::new("Return", &BOOLEAN).spelled(Spelling::DEFAULT.name("return")),
+        Member::new("SecurityGroupRules", &SECURITY_GROUP_RULE_LIST).spelled(Spelling::DEFAULT.name("securityGroupRuleSet")),
+    ]);
+    pub static AUTO_PROVISION_ZONES_STATE: Schema = Schema::new("AutoProvisionZonesState", Kind::Enum(&["enabled", "disabled"]));
+    pub static AUTO_SCALING_IPS_STATE: Schema = Schema::new("AutoScalingIpsState", Kind::Enum(&["enabled", "disabled"]));
+    pub static AVAILABILITY_MODE: Schema = Schema::new("AvailabilityMode", Kind::Enum(&["zonal", "regional"]));
     pub static AVAILABILITY_ZONE: Schema = Schema::structure("AvailabilityZone", &[
         Member::new("Geography", &AVAILABILITY_ZONE_GEOGRAPHY_LIST).spelled(Spelling::DEFAULT.name("geographySet")),
         Member::new("GroupLongName", &STRING).spelled(Spelling::DEFAULT.name("groupLongName")),
@@ -3232,15 +11473,23 @@ pub mod schema {
         Member::new("ZoneName", &STRING).spelled(Spelling::DEFAULT.name("zoneName")),
         Member::new("ZoneType", &STRING).spelled(Spelling::DEFAULT.name("zoneType")),
     ]);
+    pub static AVAILABILITY_ZONE_ADDRESS: Schema = Schema::structure("AvailabilityZoneAddress", &[
+        Member::new("AllocationIds", &ALLOCATION_ID_LIST).spelled(Spelling::DEFAULT.name("AllocationId")),
+        Member::new("AvailabilityZone", &AVAILABILITY_ZONE_NAME),
+        Member::new("AvailabilityZoneId", &AVAILABILITY_ZONE_ID),
+    ]);
+    pub static AVAILABILITY_ZONE_ADDRESSES: Schema = Schema::list("AvailabilityZoneAddresses", &Member::of(&AVAILABILITY_ZONE_ADDRESS).spelled(Spelling::DEFAULT.name("AvailabilityZoneAddress")));
     pub static AVAILABILITY_ZONE_GEOGRAPHY: Schema = Schema::structure("AvailabilityZoneGeography", &[
         Member::new("Name", &STRING).spelled(Spelling::DEFAULT.name("name")),
     ]);
     pub static AVAILABILITY_ZONE_GEOGRAPHY_LIST: Schema = Schema::list("AvailabilityZoneGeographyList", &Member::of(&AVAILABILITY_ZONE_GEOGRAPHY).spelled(Spelling::DEFAULT.name("item")));
+    pub static AVAILABILITY_ZONE_ID: Schema = Schema::new("AvailabilityZoneId", Kind::String);
     pub static AVAILABILITY_ZONE_LIST: Schema = Schema::list("AvailabilityZoneList", &Member::of(&AVAILABILITY_ZONE).spelled(Spelling::DEFAULT.name("item")));
     pub static AVAILABILITY_ZONE_MESSAGE: Schema = Schema::structure("AvailabilityZoneMessage", &[
         Member::new("Message", &STRING).spelled(Spelling::DEFAULT.name("message")),
     ]);
     pub static AVAILABILITY_ZONE_MESSAGE_LIST: Schema = Schema::list("AvailabilityZoneMessageList", &Member::of(&AVAILABILITY_ZONE_MESSAGE).spelled(Spelling::DEFAULT.name("item")));
+    pub static AVAILABILITY_ZONE_NAME: Schema = Schema::new("AvailabilityZoneName", Kind::String);
     pub static AVAILABILITY_ZONE_OPT_IN_STATUS: Schema = Schema::new("AvailabilityZoneOptInStatus", Kind::Enum(&["opt-in-not-required", "opted-in", "not-opted-in"]));
     pub static AVAILABILITY_ZONE_STATE: Schema = Schema::new("AvailabilityZoneState", Kind::Enum(&["available", "information", "impaired", "unavailable", "constrained"]));
     pub static AVAILABILITY_ZONE_SUB_GEOGRAPHY: Schema = Schema::structure("AvailabilityZoneSubGeography", &[
@@ -3252,13 +11501,245 @@ pub mod schema {
         Member::new("InternetGatewayBlockMode", &BLOCK_PUBLIC_ACCESS_MODE).spelled(Spelling::DEFAULT.name("internetGatewayBlockMode")),
     ]);
     pub static BOOLEAN: Schema = Schema::new("Boolean", Kind::Boolean);
+    pub static BOXED_BOOLEAN: Schema = Schema::new("BoxedBoolean", Kind::Boolean);
+    pub static CARRIER_GATEWAY_ID: Schema = Schema::new("CarrierGatewayId", Kind::String);
     pub static COIP_POOL_ID: Schema = Schema::new("CoipPoolId", Kind::String);
     pub static CONNECTION_TRACKING_CONFIGURATION: Schema = Schema::structure("ConnectionTrackingConfiguration", &[
         Member::new("TcpEstablishedTimeout", &INTEGER).spelled(Spelling::DEFAULT.name("tcpEstablishedTimeout")),
         Member::new("UdpStreamTimeout", &INTEGER).spelled(Spelling::DEFAULT.name("udpStreamTimeout")),
         Member::new("UdpTimeout", &INTEGER).spelled(Spelling::DEFAULT.name("udpTimeout")),
     ]);
+    pub static CONNECTION_TRACKING_SPECIFICATION_REQUEST: Schema = Schema::structure("ConnectionTrackingSpecificationRequest", &[
+        Member::new("TcpEstablishedTimeout", &INTEGER),
+        Member::new("UdpStreamTimeout", &INTEGER),
+        Member::new("UdpTimeout", &INTEGER),
+    ]);
+    pub static CONNECTIVITY_TYPE: Schema = Schema::new("ConnectivityType", Kind::Enum(&["private", "public"]));
+    pub static CORE_NETWORK_ARN: Schema = Schema::new("CoreNetworkArn", Kind::String);
+    pub static CREATE_INTERNET_GATEWAY_REQUEST: Schema = Schema::structure("CreateInternetGatewayRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).spelled(Spelling::DEFAULT.name("TagSpecification")),
+    ]);
+    pub static CREATE_INTERNET_GATEWAY_RESULT: Schema = Schema::structure("CreateInternetGatewayResult", &[
+        Member::new("InternetGateway", &INTERNET_GATEWAY).spelled(Spelling::DEFAULT.name("internetGateway")),
+    ]);
+    pub static CREATE_MANAGED_PREFIX_LIST_REQUEST: Schema = Schema::structure("CreateManagedPrefixListRequest", &[
+        Member::new("AddressFamily", &STRING).required(),
+        Member::new("ClientToken", &STRING).idempotency_token(),
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("Entries", &ADD_PREFIX_LIST_ENTRIES).spelled(Spelling::DEFAULT.name("Entry")),
+        Member::new("MaxEntries", &INTEGER).required(),
+        Member::new("PrefixListName", &STRING).required(),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).spelled(Spelling::DEFAULT.name("TagSpecification")),
+    ]);
+    pub static CREATE_MANAGED_PREFIX_LIST_RESULT: Schema = Schema::structure("CreateManagedPrefixListResult", &[
+        Member::new("PrefixList", &MANAGED_PREFIX_LIST).spelled(Spelling::DEFAULT.name("prefixList")),
+    ]);
+    pub static CREATE_NAT_GATEWAY_REQUEST: Schema = Schema::structure("CreateNatGatewayRequest", &[
+        Member::new("AllocationId", &ALLOCATION_ID),
+        Member::new("AvailabilityMode", &AVAILABILITY_MODE),
+        Member::new("AvailabilityZoneAddresses", &AVAILABILITY_ZONE_ADDRESSES).spelled(Spelling::DEFAULT.name("AvailabilityZoneAddress")),
+        Member::new("ClientToken", &STRING).idempotency_token(),
+        Member::new("ConnectivityType", &CONNECTIVITY_TYPE),
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("PrivateIpAddress", &STRING),
+        Member::new("SecondaryAllocationIds", &ALLOCATION_ID_LIST).spelled(Spelling::DEFAULT.name("SecondaryAllocationId")),
+        Member::new("SecondaryPrivateIpAddressCount", &PRIVATE_IP_ADDRESS_COUNT),
+        Member::new("SecondaryPrivateIpAddresses", &IP_LIST).spelled(Spelling::DEFAULT.name("SecondaryPrivateIpAddress")),
+        Member::new("SubnetId", &SUBNET_ID),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).spelled(Spelling::DEFAULT.name("TagSpecification")),
+        Member::new("VpcId", &VPC_ID),
+    ]);
+    pub static CREATE_NAT_GATEWAY_RESULT: Schema = Schema::structure("CreateNatGatewayResult", &[
+        Member::new("ClientToken", &STRING).spelled(Spelling::DEFAULT.name("clientToken")),
+        Member::new("NatGateway", &NAT_GATEWAY).spelled(Spelling::DEFAULT.name("natGateway")),
+    ]);
+    pub static CREATE_NETWORK_ACL_ENTRY_REQUEST: Schema = Schema::structure("CreateNetworkAclEntryRequest", &[
+        Member::new("CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("cidrBlock")),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Egress", &BOOLEAN).spelled(Spelling::DEFAULT.name("egress")).required(),
+        Member::new("IcmpTypeCode", &ICMP_TYPE_CODE).spelled(Spelling::DEFAULT.name("Icmp")),
+        Member::new("Ipv6CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("ipv6CidrBlock")),
+        Member::new("NetworkAclId", &NETWORK_ACL_ID).spelled(Spelling::DEFAULT.name("networkAclId")).required(),
+        Member::new("PortRange", &PORT_RANGE).spelled(Spelling::DEFAULT.name("portRange")),
+        Member::new("Protocol", &STRING).spelled(Spelling::DEFAULT.name("protocol")).required(),
+        Member::new("RuleAction", &RULE_ACTION).spelled(Spelling::DEFAULT.name("ruleAction")).required(),
+        Member::new("RuleNumber", &INTEGER).spelled(Spelling::DEFAULT.name("ruleNumber")).required(),
+    ]);
+    pub static CREATE_ROUTE_REQUEST: Schema = Schema::structure("CreateRouteRequest", &[
+        Member::new("CarrierGatewayId", &CARRIER_GATEWAY_ID),
+        Member::new("CoreNetworkArn", &CORE_NETWORK_ARN),
+        Member::new("DestinationCidrBlock", &STRING).spelled(Spelling::DEFAULT.name("destinationCidrBlock")),
+        Member::new("DestinationIpv6CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("destinationIpv6CidrBlock")),
+        Member::new("DestinationPrefixListId", &PREFIX_LIST_RESOURCE_ID),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("EgressOnlyInternetGatewayId", &EGRESS_ONLY_INTERNET_GATEWAY_ID).spelled(Spelling::DEFAULT.name("egressOnlyInternetGatewayId")),
+        Member::new("GatewayId", &ROUTE_GATEWAY_ID).spelled(Spelling::DEFAULT.name("gatewayId")),
+        Member::new("InstanceId", &INSTANCE_ID).spelled(Spelling::DEFAULT.name("instanceId")),
+        Member::new("LocalGatewayId", &LOCAL_GATEWAY_ID),
+        Member::new("NatGatewayId", &NAT_GATEWAY_ID).spelled(Spelling::DEFAULT.name("natGatewayId")),
+        Member::new("NetworkInterfaceId", &NETWORK_INTERFACE_ID).spelled(Spelling::DEFAULT.name("networkInterfaceId")),
+        Member::new("OdbNetworkArn", &ODB_NETWORK_ARN),
+        Member::new("RouteTableId", &ROUTE_TABLE_ID).spelled(Spelling::DEFAULT.name("routeTableId")).required(),
+        Member::new("TransitGatewayId", &TRANSIT_GATEWAY_ID),
+        Member::new("VpcEndpointId", &VPC_ENDPOINT_ID),
+        Member::new("VpcPeeringConnectionId", &VPC_PEERING_CONNECTION_ID).spelled(Spelling::DEFAULT.name("vpcPeeringConnectionId")),
+    ]);
+    pub static CREATE_ROUTE_RESULT: Schema = Schema::structure("CreateRouteResult", &[
+        Member::new("Return", &BOOLEAN).spelled(Spelling::DEFAULT.name("return")),
+    ]);
+    pub static CREATE_ROUTE_TABLE_REQUEST: Schema = Schema::structure("CreateRouteTableRequest", &[
+        Member::new("ClientToken", &STRING).idempotency_token(),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).spelled(Spelling::DEFAULT.name("TagSpecification")),
+        Member::new("VpcId", &VPC_ID).spelled(Spelling::DEFAULT.name("vpcId")).required(),
+    ]);
+    pub static CREATE_ROUTE_TABLE_RESULT: Schema = Schema::structure("CreateRouteTableResult", &[
+        Member::new("ClientToken", &STRING).spelled(Spelling::DEFAULT.name("clientToken")),
+        Member::new("RouteTable", &ROUTE_TABLE).spelled(Spelling::DEFAULT.name("routeTable")),
+    ]);
+    pub static CREATE_SECURITY_GROUP_REQUEST: Schema = Schema::structure("CreateSecurityGroupRequest", &[
+        Member::new("Description", &STRING).spelled(Spelling::DEFAULT.name("GroupDescription")).required(),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("GroupName", &STRING).required(),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).spelled(Spelling::DEFAULT.name("TagSpecification")),
+        Member::new("VpcId", &VPC_ID),
+    ]);
+    pub static CREATE_SECURITY_GROUP_RESULT: Schema = Schema::structure("CreateSecurityGroupResult", &[
+        Member::new("GroupId", &STRING).spelled(Spelling::DEFAULT.name("groupId")),
+        Member::new("SecurityGroupArn", &STRING).spelled(Spelling::DEFAULT.name("securityGroupArn")),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
+    ]);
+    pub static CREATE_SUBNET_REQUEST: Schema = Schema::structure("CreateSubnetRequest", &[
+        Member::new("AvailabilityZone", &STRING),
+        Member::new("AvailabilityZoneId", &STRING),
+        Member::new("CidrBlock", &STRING),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Ipv4IpamPoolId", &IPAM_POOL_ID),
+        Member::new("Ipv4NetmaskLength", &NETMASK_LENGTH),
+        Member::new("Ipv6CidrBlock", &STRING),
+        Member::new("Ipv6IpamPoolId", &IPAM_POOL_ID),
+        Member::new("Ipv6Native", &BOOLEAN),
+        Member::new("Ipv6NetmaskLength", &NETMASK_LENGTH),
+        Member::new("OutpostArn", &STRING),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).spelled(Spelling::DEFAULT.name("TagSpecification")),
+        Member::new("VpcId", &VPC_ID).required(),
+    ]);
+    pub static CREATE_SUBNET_RESULT: Schema = Schema::structure("CreateSubnetResult", &[
+        Member::new("Subnet", &SUBNET).spelled(Spelling::DEFAULT.name("subnet")),
+    ]);
+    pub static CREATE_TAGS_REQUEST: Schema = Schema::structure("CreateTagsRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Resources", &RESOURCE_ID_LIST).spelled(Spelling::DEFAULT.name("ResourceId")).required(),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("Tag")).required(),
+    ]);
+    pub static CREATE_VPC_REQUEST: Schema = Schema::structure("CreateVpcRequest", &[
+        Member::new("AmazonProvidedIpv6CidrBlock", &BOOLEAN).spelled(Spelling::DEFAULT.name("amazonProvidedIpv6CidrBlock")),
+        Member::new("CidrBlock", &STRING),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("InstanceTenancy", &TENANCY).spelled(Spelling::DEFAULT.name("instanceTenancy")),
+        Member::new("Ipv4IpamPoolId", &IPAM_POOL_ID),
+        Member::new("Ipv4NetmaskLength", &NETMASK_LENGTH),
+        Member::new("Ipv6CidrBlock", &STRING),
+        Member::new("Ipv6CidrBlockNetworkBorderGroup", &STRING),
+        Member::new("Ipv6IpamPoolId", &IPAM_POOL_ID),
+        Member::new("Ipv6NetmaskLength", &NETMASK_LENGTH),
+        Member::new("Ipv6Pool", &IPV6_POOL_EC2_ID),
+        Member::new("TagSpecifications", &TAG_SPECIFICATION_LIST).spelled(Spelling::DEFAULT.name("TagSpecification")),
+        Member::new("VpcEncryptionControl", &VPC_ENCRYPTION_CONTROL_CONFIGURATION),
+    ]);
+    pub static CREATE_VPC_RESULT: Schema = Schema::structure("CreateVpcResult", &[
+        Member::new("Vpc", &VPC).spelled(Spelling::DEFAULT.name("vpc")),
+    ]);
     pub static DATE_TIME: Schema = Schema::new("DateTime", Kind::Timestamp);
+    pub static DELETE_INTERNET_GATEWAY_REQUEST: Schema = Schema::structure("DeleteInternetGatewayRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("InternetGatewayId", &INTERNET_GATEWAY_ID).spelled(Spelling::DEFAULT.name("internetGatewayId")).required(),
+    ]);
+    pub static DELETE_MANAGED_PREFIX_LIST_REQUEST: Schema = Schema::structure("DeleteManagedPrefixListRequest", &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID).required(),
+    ]);
+    pub static DELETE_MANAGED_PREFIX_LIST_RESULT: Schema = Schema::structure("DeleteManagedPrefixListResult", &[
+        Member::new("PrefixList", &MANAGED_PREFIX_LIST).spelled(Spelling::DEFAULT.name("prefixList")),
+    ]);
+    pub static DELETE_NAT_GATEWAY_REQUEST: Schema = Schema::structure("DeleteNatGatewayRequest", &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("NatGatewayId", &NAT_GATEWAY_ID).required(),
+    ]);
+    pub static DELETE_NAT_GATEWAY_RESULT: Schema = Schema::structure("DeleteNatGatewayResult", &[
+        Member::new("NatGatewayId", &STRING).spelled(Spelling::DEFAULT.name("natGatewayId")),
+    ]);
+    pub static DELETE_NETWORK_ACL_ENTRY_REQUEST: Schema = Schema::structure("DeleteNetworkAclEntryRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Egress", &BOOLEAN).spelled(Spelling::DEFAULT.name("egress")).required(),
+        Member::new("NetworkAclId", &NETWORK_ACL_ID).spelled(Spelling::DEFAULT.name("networkAclId")).required(),
+        Member::new("RuleNumber", &INTEGER).spelled(Spelling::DEFAULT.name("ruleNumber")).required(),
+    ]);
+    pub static DELETE_NETWORK_INTERFACE_REQUEST: Schema = Schema::structure("DeleteNetworkInterfaceRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("NetworkInterfaceId", &NETWORK_INTERFACE_ID).spelled(Spelling::DEFAULT.name("networkInterfaceId")).required(),
+    ]);
+    pub static DELETE_ROUTE_REQUEST: Schema = Schema::structure("DeleteRouteRequest", &[
+        Member::new("DestinationCidrBlock", &STRING).spelled(Spelling::DEFAULT.name("destinationCidrBlock")),
+        Member::new("DestinationIpv6CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("destinationIpv6CidrBlock")),
+        Member::new("DestinationPrefixListId", &PREFIX_LIST_RESOURCE_ID),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("RouteTableId", &ROUTE_TABLE_ID).spelled(Spelling::DEFAULT.name("routeTableId")).required(),
+    ]);
+    pub static DELETE_ROUTE_TABLE_REQUEST: Schema = Schema::structure("DeleteRouteTableRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("RouteTableId", &ROUTE_TABLE_ID).spelled(Spelling::DEFAULT.name("routeTableId")).required(),
+    ]);
+    pub static DELETE_SECURITY_GROUP_REQUEST: Schema = Schema::structure("DeleteSecurityGroupRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("GroupId", &SECURITY_GROUP_ID),
+        Member::new("GroupName", &SECURITY_GROUP_NAME),
+    ]);
+    pub static DELETE_SECURITY_GROUP_RESULT: Schema = Schema::structure("DeleteSecurityGroupResult", &[
+        Member::new("GroupId", &SECURITY_GROUP_ID).spelled(Spelling::DEFAULT.name("groupId")),
+        Member::new("Return", &BOOLEAN).spelled(Spelling::DEFAULT.name("return")),
+    ]);
+    pub static DELETE_SUBNET_REQUEST: Schema = Schema::structure("DeleteSubnetRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("SubnetId", &SUBNET_ID).required(),
+    ]);
+    pub static DELETE_TAGS_REQUEST: Schema = Schema::structure("DeleteTagsRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Resources", &RESOURCE_ID_LIST).spelled(Spelling::DEFAULT.name("resourceId")).required(),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tag")),
+    ]);
+    pub static DELETE_VPC_REQUEST: Schema = Schema::structure("DeleteVpcRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("VpcId", &VPC_ID).required(),
+    ]);
+    pub static DESCRIBE_ACCOUNT_ATTRIBUTES_REQUEST: Schema = Schema::structure("DescribeAccountAttributesRequest", &[
+        Member::new("AttributeNames", &ACCOUNT_ATTRIBUTE_NAME_STRING_LIST).spelled(Spelling::DEFAULT.name("attributeName")),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+    ]);
+    pub static DESCRIBE_ACCOUNT_ATTRIBUTES_RESULT: Schema = Schema::structure("DescribeAccountAttributesResult", &[
+        Member::new("AccountAttributes", &ACCOUNT_ATTRIBUTE_LIST).spelled(Spelling::DEFAULT.name("accountAttributeSet")),
+    ]);
+    pub static DESCRIBE_ADDRESSES_ATTRIBUTE_REQUEST: Schema = Schema::structure("DescribeAddressesAttributeRequest", &[
+        Member::new("AllocationIds", &ALLOCATION_IDS).spelled(Spelling::DEFAULT.name("AllocationId")),
+        Member::new("Attribute", &ADDRESS_ATTRIBUTE_NAME),
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("MaxResults", &ADDRESS_MAX_RESULTS),
+        Member::new("NextToken", &NEXT_TOKEN),
+    ]);
+    pub static DESCRIBE_ADDRESSES_ATTRIBUTE_RESULT: Schema = Schema::structure("DescribeAddressesAttributeResult", &[
+        Member::new("Addresses", &ADDRESS_SET).spelled(Spelling::DEFAULT.name("addressSet")),
+        Member::new("NextToken", &NEXT_TOKEN).spelled(Spelling::DEFAULT.name("nextToken")),
+    ]);
+    pub static DESCRIBE_ADDRESSES_REQUEST: Schema = Schema::structure("DescribeAddressesRequest", &[
+        Member::new("AllocationIds", &ALLOCATION_ID_LIST).spelled(Spelling::DEFAULT.name("AllocationId")),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Filters", &FILTER_LIST).spelled(Spelling::DEFAULT.name("Filter")),
+        Member::new("PublicIps", &PUBLIC_IP_STRING_LIST).spelled(Spelling::DEFAULT.name("PublicIp")),
+    ]);
+    pub static DESCRIBE_ADDRESSES_RESULT: Schema = Schema::structure("DescribeAddressesResult", &[
+        Member::new("Addresses", &ADDRESS_LIST).spelled(Spelling::DEFAULT.name("addressesSet")),
+    ]);
     pub static DESCRIBE_AVAILABILITY_ZONES_REQUEST: Schema = Schema::structure("DescribeAvailabilityZonesRequest", &[
         Member::new("AllAvailabilityZones", &BOOLEAN),
         Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
@@ -3268,6 +11749,78 @@ pub mod schema {
     ]);
     pub static DESCRIBE_AVAILABILITY_ZONES_RESULT: Schema = Schema::structure("DescribeAvailabilityZonesResult", &[
         Member::new("AvailabilityZones", &AVAILABILITY_ZONE_LIST).spelled(Spelling::DEFAULT.name("availabilityZoneInfo")),
+    ]);
+    pub static DESCRIBE_DHCP_OPTIONS_MAX_RESULTS: Schema = Schema::new("DescribeDhcpOptionsMaxResults", Kind::Integer).min(5).max(1000);
+    pub static DESCRIBE_DHCP_OPTIONS_REQUEST: Schema = Schema::structure("DescribeDhcpOptionsRequest", &[
+        Member::new("DhcpOptionsIds", &DHCP_OPTIONS_ID_STRING_LIST).spelled(Spelling::DEFAULT.name("DhcpOptionsId")),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Filters", &FILTER_LIST).spelled(Spelling::DEFAULT.name("Filter")),
+        Member::new("MaxResults", &DESCRIBE_DHCP_OPTIONS_MAX_RESULTS),
+        Member::new("NextToken", &STRING),
+    ]);
+    pub static DESCRIBE_DHCP_OPTIONS_RESULT: Schema = Schema::structure("DescribeDhcpOptionsResult", &[
+        Member::new("DhcpOptions", &DHCP_OPTIONS_LIST).spelled(Spelling::DEFAULT.name("dhcpOptionsSet")),
+        Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
+    ]);
+    pub static DESCRIBE_INTERNET_GATEWAYS_MAX_RESULTS: Schema = Schema::new("DescribeInternetGatewaysMaxResults", Kind::Integer).min(5).max(1000);
+    pub static DESCRIBE_INTERNET_GATEWAYS_REQUEST: Schema = Schema::structure("DescribeInternetGatewaysRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Filters", &FILTER_LIST).spelled(Spelling::DEFAULT.name("Filter")),
+        Member::new("InternetGatewayIds", &INTERNET_GATEWAY_ID_LIST).spelled(Spelling::DEFAULT.name("internetGatewayId")),
+        Member::new("MaxResults", &DESCRIBE_INTERNET_GATEWAYS_MAX_RESULTS),
+        Member::new("NextToken", &STRING),
+    ]);
+    pub static DESCRIBE_INTERNET_GATEWAYS_RESULT: Schema = Schema::structure("DescribeInternetGatewaysResult", &[
+        Member::new("InternetGateways", &INTERNET_GATEWAY_LIST).spelled(Spelling::DEFAULT.name("internetGatewaySet")),
+        Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
+    ]);
+    pub static DESCRIBE_MANAGED_PREFIX_LISTS_REQUEST: Schema = Schema::structure("DescribeManagedPrefixListsRequest", &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("Filters", &FILTER_LIST).spelled(Spelling::DEFAULT.name("Filter")),
+        Member::new("MaxResults", &PREFIX_LIST_MAX_RESULTS),
+        Member::new("NextToken", &NEXT_TOKEN),
+        Member::new("PrefixListIds", &VALUE_STRING_LIST).spelled(Spelling::DEFAULT.name("PrefixListId")),
+    ]);
+    pub static DESCRIBE_MANAGED_PREFIX_LISTS_RESULT: Schema = Schema::structure("DescribeManagedPrefixListsResult", &[
+        Member::new("NextToken", &NEXT_TOKEN).spelled(Spelling::DEFAULT.name("nextToken")),
+        Member::new("PrefixLists", &MANAGED_PREFIX_LIST_SET).spelled(Spelling::DEFAULT.name("prefixListSet")),
+    ]);
+    pub static DESCRIBE_NAT_GATEWAYS_MAX_RESULTS: Schema = Schema::new("DescribeNatGatewaysMaxResults", Kind::Integer).min(5).max(1000);
+    pub static DESCRIBE_NAT_GATEWAYS_REQUEST: Schema = Schema::structure("DescribeNatGatewaysRequest", &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("Filter", &FILTER_LIST),
+        Member::new("MaxResults", &DESCRIBE_NAT_GATEWAYS_MAX_RESULTS),
+        Member::new("NatGatewayIds", &NAT_GATEWAY_ID_STRING_LIST).spelled(Spelling::DEFAULT.name("NatGatewayId")),
+        Member::new("NextToken", &STRING),
+    ]);
+    pub static DESCRIBE_NAT_GATEWAYS_RESULT: Schema = Schema::structure("DescribeNatGatewaysResult", &[
+        Member::new("NatGateways", &NAT_GATEWAY_LIST).spelled(Spelling::DEFAULT.name("natGatewaySet")),
+        Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
+    ]);
+    pub static DESCRIBE_NETWORK_ACLS_MAX_RESULTS: Schema = Schema::new("DescribeNetworkAclsMaxResults", Kind::Integer).min(5).max(1000);
+    pub static DESCRIBE_NETWORK_ACLS_REQUEST: Schema = Schema::structure("DescribeNetworkAclsRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Filters", &FILTER_LIST).spelled(Spelling::DEFAULT.name("Filter")),
+        Member::new("MaxResults", &DESCRIBE_NETWORK_ACLS_MAX_RESULTS),
+        Member::new("NetworkAclIds", &NETWORK_ACL_ID_STRING_LIST).spelled(Spelling::DEFAULT.name("NetworkAclId")),
+        Member::new("NextToken", &STRING),
+    ]);
+    pub static DESCRIBE_NETWORK_ACLS_RESULT: Schema = Schema::structure("DescribeNetworkAclsResult", &[
+        Member::new("NetworkAcls", &NETWORK_ACL_LIST).spelled(Spelling::DEFAULT.name("networkAclSet")),
+        Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
+    ]);
+    pub static DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_REQUEST: Schema = Schema::structure("DescribeNetworkInterfaceAttributeRequest", &[
+        Member::new("Attribute", &NETWORK_INTERFACE_ATTRIBUTE).spelled(Spelling::DEFAULT.name("attribute")),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("NetworkInterfaceId", &NETWORK_INTERFACE_ID).spelled(Spelling::DEFAULT.name("networkInterfaceId")).required(),
+    ]);
+    pub static DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_RESULT: Schema = Schema::structure("DescribeNetworkInterfaceAttributeResult", &[
+        Member::new("AssociatePublicIpAddress", &BOOLEAN).spelled(Spelling::DEFAULT.name("associatePublicIpAddress")),
+        Member::new("Attachment", &NETWORK_INTERFACE_ATTACHMENT).spelled(Spelling::DEFAULT.name("attachment")),
+        Member::new("Description", &ATTRIBUTE_VALUE).spelled(Spelling::DEFAULT.name("description")),
+        Member::new("Groups", &GROUP_IDENTIFIER_LIST).spelled(Spelling::DEFAULT.name("groupSet")),
+        Member::new("NetworkInterfaceId", &STRING).spelled(Spelling::DEFAULT.name("networkInterfaceId")),
+        Member::new("SourceDestCheck", &ATTRIBUTE_BOOLEAN_VALUE).spelled(Spelling::DEFAULT.name("sourceDestCheck")),
     ]);
     pub static DESCRIBE_NETWORK_INTERFACES_MAX_RESULTS: Schema = Schema::new("DescribeNetworkInterfacesMaxResults", Kind::Integer).min(5).max(1000);
     pub static DESCRIBE_NETWORK_INTERFACES_REQUEST: Schema = Schema::structure("DescribeNetworkInterfacesRequest", &[
@@ -3282,6 +11835,17 @@ pub mod schema {
         Member::new("NetworkInterfaces", &NETWORK_INTERFACE_LIST).spelled(Spelling::DEFAULT.name("networkInterfaceSet")),
         Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
     ]);
+    pub static DESCRIBE_PREFIX_LISTS_REQUEST: Schema = Schema::structure("DescribePrefixListsRequest", &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("Filters", &FILTER_LIST).spelled(Spelling::DEFAULT.name("Filter")),
+        Member::new("MaxResults", &INTEGER),
+        Member::new("NextToken", &STRING),
+        Member::new("PrefixListIds", &PREFIX_LIST_RESOURCE_ID_STRING_LIST).spelled(Spelling::DEFAULT.name("PrefixListId")),
+    ]);
+    pub static DESCRIBE_PREFIX_LISTS_RESULT: Schema = Schema::structure("DescribePrefixListsResult", &[
+        Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
+        Member::new("PrefixLists", &PREFIX_LIST_SET).spelled(Spelling::DEFAULT.name("prefixListSet")),
+    ]);
     pub static DESCRIBE_REGIONS_REQUEST: Schema = Schema::structure("DescribeRegionsRequest", &[
         Member::new("AllRegions", &BOOLEAN),
         Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
@@ -3290,6 +11854,30 @@ pub mod schema {
     ]);
     pub static DESCRIBE_REGIONS_RESULT: Schema = Schema::structure("DescribeRegionsResult", &[
         Member::new("Regions", &REGION_LIST).spelled(Spelling::DEFAULT.name("regionInfo")),
+    ]);
+    pub static DESCRIBE_ROUTE_TABLES_MAX_RESULTS: Schema = Schema::new("DescribeRouteTablesMaxResults", Kind::Integer).min(5).max(100);
+    pub static DESCRIBE_ROUTE_TABLES_REQUEST: Schema = Schema::structure("DescribeRouteTablesRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Filters", &FILTER_LIST).spelled(Spelling::DEFAULT.name("Filter")),
+        Member::new("MaxResults", &DESCRIBE_ROUTE_TABLES_MAX_RESULTS),
+        Member::new("NextToken", &STRING),
+        Member::new("RouteTableIds", &ROUTE_TABLE_ID_STRING_LIST).spelled(Spelling::DEFAULT.name("RouteTableId")),
+    ]);
+    pub static DESCRIBE_ROUTE_TABLES_RESULT: Schema = Schema::structure("DescribeRouteTablesResult", &[
+        Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
+        Member::new("RouteTables", &ROUTE_TABLE_LIST).spelled(Spelling::DEFAULT.name("routeTableSet")),
+    ]);
+    pub static DESCRIBE_SECURITY_GROUP_RULES_MAX_RESULTS: Schema = Schema::new("DescribeSecurityGroupRulesMaxResults", Kind::Integer).min(5).max(1000);
+    pub static DESCRIBE_SECURITY_GROUP_RULES_REQUEST: Schema = Schema::structure("DescribeSecurityGroupRulesRequest", &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("Filters", &FILTER_LIST).spelled(Spelling::DEFAULT.name("Filter")),
+        Member::new("MaxResults", &DESCRIBE_SECURITY_GROUP_RULES_MAX_RESULTS),
+        Member::new("NextToken", &STRING),
+        Member::new("SecurityGroupRuleIds", &SECURITY_GROUP_RULE_ID_LIST).spelled(Spelling::DEFAULT.name("SecurityGroupRuleId")),
+    ]);
+    pub static DESCRIBE_SECURITY_GROUP_RULES_RESULT: Schema = Schema::structure("DescribeSecurityGroupRulesResult", &[
+        Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
+        Member::new("SecurityGroupRules", &SECURITY_GROUP_RULE_LIST).spelled(Spelling::DEFAULT.name("securityGroupRuleSet")),
     ]);
     pub static DESCRIBE_SECURITY_GROUPS_MAX_RESULTS: Schema = Schema::new("DescribeSecurityGroupsMaxResults", Kind::Integer).min(5).max(1000);
     pub static DESCRIBE_SECURITY_GROUPS_REQUEST: Schema = Schema::structure("DescribeSecurityGroupsRequest", &[
@@ -3316,6 +11904,27 @@ pub mod schema {
         Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
         Member::new("Subnets", &SUBNET_LIST).spelled(Spelling::DEFAULT.name("subnetSet")),
     ]);
+    pub static DESCRIBE_TAGS_REQUEST: Schema = Schema::structure("DescribeTagsRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Filters", &FILTER_LIST).spelled(Spelling::DEFAULT.name("Filter")),
+        Member::new("MaxResults", &INTEGER).spelled(Spelling::DEFAULT.name("maxResults")),
+        Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
+    ]);
+    pub static DESCRIBE_TAGS_RESULT: Schema = Schema::structure("DescribeTagsResult", &[
+        Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
+        Member::new("Tags", &TAG_DESCRIPTION_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
+    ]);
+    pub static DESCRIBE_VPC_ATTRIBUTE_REQUEST: Schema = Schema::structure("DescribeVpcAttributeRequest", &[
+        Member::new("Attribute", &VPC_ATTRIBUTE_NAME).required(),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("VpcId", &VPC_ID).required(),
+    ]);
+    pub static DESCRIBE_VPC_ATTRIBUTE_RESULT: Schema = Schema::structure("DescribeVpcAttributeResult", &[
+        Member::new("EnableDnsHostnames", &ATTRIBUTE_BOOLEAN_VALUE).spelled(Spelling::DEFAULT.name("enableDnsHostnames")),
+        Member::new("EnableDnsSupport", &ATTRIBUTE_BOOLEAN_VALUE).spelled(Spelling::DEFAULT.name("enableDnsSupport")),
+        Member::new("EnableNetworkAddressUsageMetrics", &ATTRIBUTE_BOOLEAN_VALUE).spelled(Spelling::DEFAULT.name("enableNetworkAddressUsageMetrics")),
+        Member::new("VpcId", &STRING).spelled(Spelling::DEFAULT.name("vpcId")),
+    ]);
     pub static DESCRIBE_VPCS_MAX_RESULTS: Schema = Schema::new("DescribeVpcsMaxResults", Kind::Integer).min(5).max(1000);
     pub static DESCRIBE_VPCS_REQUEST: Schema = Schema::structure("DescribeVpcsRequest", &[
         Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
@@ -3328,11 +11937,62 @@ pub mod schema {
         Member::new("NextToken", &STRING).spelled(Spelling::DEFAULT.name("nextToken")),
         Member::new("Vpcs", &VPC_LIST).spelled(Spelling::DEFAULT.name("vpcSet")),
     ]);
+    pub static DETACH_INTERNET_GATEWAY_REQUEST: Schema = Schema::structure("DetachInternetGatewayRequest", &[
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("InternetGatewayId", &INTERNET_GATEWAY_ID).spelled(Spelling::DEFAULT.name("internetGatewayId")).required(),
+        Member::new("VpcId", &VPC_ID).spelled(Spelling::DEFAULT.name("vpcId")).required(),
+    ]);
+    pub static DHCP_CONFIGURATION: Schema = Schema::structure("DhcpConfiguration", &[
+        Member::new("Key", &STRING).spelled(Spelling::DEFAULT.name("key")),
+        Member::new("Values", &DHCP_CONFIGURATION_VALUE_LIST).spelled(Spelling::DEFAULT.name("valueSet")),
+    ]);
+    pub static DHCP_CONFIGURATION_LIST: Schema = Schema::list("DhcpConfigurationList", &Member::of(&DHCP_CONFIGURATION).spelled(Spelling::DEFAULT.name("item")));
+    pub static DHCP_CONFIGURATION_VALUE_LIST: Schema = Schema::list("DhcpConfigurationValueList", &Member::of(&ATTRIBUTE_VALUE).spelled(Spelling::DEFAULT.name("item")));
+    pub static DHCP_OPTIONS: Schema = Schema::structure("DhcpOptions", &[
+        Member::new("DhcpConfigurations", &DHCP_CONFIGURATION_LIST).spelled(Spelling::DEFAULT.name("dhcpConfigurationSet")),
+        Member::new("DhcpOptionsId", &STRING).spelled(Spelling::DEFAULT.name("dhcpOptionsId")),
+        Member::new("OwnerId", &STRING).spelled(Spelling::DEFAULT.name("ownerId")),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
+    ]);
+    pub static DHCP_OPTIONS_ID: Schema = Schema::new("DhcpOptionsId", Kind::String);
+    pub static DHCP_OPTIONS_ID_STRING_LIST: Schema = Schema::list("DhcpOptionsIdStringList", &Member::of(&DHCP_OPTIONS_ID).spelled(Spelling::DEFAULT.name("DhcpOptionsId")));
+    pub static DHCP_OPTIONS_LIST: Schema = Schema::list("DhcpOptionsList", &Member::of(&DHCP_OPTIONS).spelled(Spelling::DEFAULT.name("item")));
+    pub static DISASSOCIATE_ADDRESS_REQUEST: Schema = Schema::structure("DisassociateAddressRequest", &[
+        Member::new("AssociationId", &ELASTIC_IP_ASSOCIATION_ID),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("PublicIp", &EIP_ALLOCATION_PUBLIC_IP),
+    ]);
+    pub static DISASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::structure("DisassociateRouteTableRequest", &[
+        Member::new("AssociationId", &ROUTE_TABLE_ASSOCIATION_ID).spelled(Spelling::DEFAULT.name("associationId")).required(),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+    ]);
+    pub static DOMAIN_TYPE: Schema = Schema::new("DomainType", Kind::Enum(&["vpc", "standard"]));
+    pub static EGRESS_ONLY_INTERNET_GATEWAY_ID: Schema = Schema::new("EgressOnlyInternetGatewayId", Kind::String);
+    pub static EIP_ALLOCATION_PUBLIC_IP: Schema = Schema::new("EipAllocationPublicIp", Kind::String);
+    pub static ELASTIC_IP_ASSOCIATION_ID: Schema = Schema::new("ElasticIpAssociationId", Kind::String);
+    pub static ENA_SRD_SPECIFICATION: Schema = Schema::structure("EnaSrdSpecification", &[
+        Member::new("EnaSrdEnabled", &BOOLEAN),
+        Member::new("EnaSrdUdpSpecification", &ENA_SRD_UDP_SPECIFICATION),
+    ]);
+    pub static ENA_SRD_UDP_SPECIFICATION: Schema = Schema::structure("EnaSrdUdpSpecification", &[
+        Member::new("EnaSrdUdpEnabled", &BOOLEAN),
+    ]);
     pub static FILTER: Schema = Schema::structure("Filter", &[
         Member::new("Name", &STRING),
         Member::new("Values", &VALUE_STRING_LIST).spelled(Spelling::DEFAULT.name("Value")),
     ]);
     pub static FILTER_LIST: Schema = Schema::list("FilterList", &Member::of(&FILTER).spelled(Spelling::DEFAULT.name("Filter")));
+    pub static GET_MANAGED_PREFIX_LIST_ENTRIES_REQUEST: Schema = Schema::structure("GetManagedPrefixListEntriesRequest", &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("MaxResults", &PREFIX_LIST_MAX_RESULTS),
+        Member::new("NextToken", &NEXT_TOKEN),
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID).required(),
+        Member::new("TargetVersion", &LONG),
+    ]);
+    pub static GET_MANAGED_PREFIX_LIST_ENTRIES_RESULT: Schema = Schema::structure("GetManagedPrefixListEntriesResult", &[
+        Member::new("Entries", &PREFIX_LIST_ENTRY_SET).spelled(Spelling::DEFAULT.name("entrySet")),
+        Member::new("NextToken", &NEXT_TOKEN).spelled(Spelling::DEFAULT.name("nextToken")),
+    ]);
     pub static GROUP_ID_STRING_LIST: Schema = Schema::list("GroupIdStringList", &Member::of(&SECURITY_GROUP_ID).spelled(Spelling::DEFAULT.name("groupId")));
     pub static GROUP_IDENTIFIER: Schema = Schema::structure("GroupIdentifier", &[
         Member::new("GroupId", &STRING).spelled(Spelling::DEFAULT.name("groupId")),
@@ -3341,7 +12001,27 @@ pub mod schema {
     pub static GROUP_IDENTIFIER_LIST: Schema = Schema::list("GroupIdentifierList", &Member::of(&GROUP_IDENTIFIER).spelled(Spelling::DEFAULT.name("item")));
     pub static GROUP_NAME_STRING_LIST: Schema = Schema::list("GroupNameStringList", &Member::of(&SECURITY_GROUP_NAME).spelled(Spelling::DEFAULT.name("GroupName")));
     pub static HOSTNAME_TYPE: Schema = Schema::new("HostnameType", Kind::Enum(&["ip-name", "resource-name"]));
+    pub static ICMP_TYPE_CODE: Schema = Schema::structure("IcmpTypeCode", &[
+        Member::new("Code", &INTEGER).spelled(Spelling::DEFAULT.name("code")),
+        Member::new("Type", &INTEGER).spelled(Spelling::DEFAULT.name("type")),
+    ]);
+    pub static INSTANCE_ID: Schema = Schema::new("InstanceId", Kind::String);
     pub static INTEGER: Schema = Schema::new("Integer", Kind::Integer);
+    pub static INTERNET_GATEWAY: Schema = Schema::structure("InternetGateway", &[
+        Member::new("Attachments", &INTERNET_GATEWAY_ATTACHMENT_LIST).spelled(Spelling::DEFAULT.name("attachmentSet")),
+        Member::new("InternetGatewayId", &STRING).spelled(Spelling::DEFAULT.name("internetGatewayId")),
+        Member::new("OwnerId", &STRING).spelled(Spelling::DEFAULT.name("ownerId")),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
+    ]);
+    pub static INTERNET_GATEWAY_ATTACHMENT: Schema = Schema::structure("InternetGatewayAttachment", &[
+        Member::new("State", &ATTACHMENT_STATUS).spelled(Spelling::DEFAULT.name("state")),
+        Member::new("VpcId", &STRING).spelled(Spelling::DEFAULT.name("vpcId")),
+    ]);
+    pub static INTERNET_GATEWAY_ATTACHMENT_LIST: Schema = Schema::list("InternetGatewayAttachmentList", &Member::of(&INTERNET_GATEWAY_ATTACHMENT).spelled(Spelling::DEFAULT.name("item")));
+    pub static INTERNET_GATEWAY_ID: Schema = Schema::new("InternetGatewayId", Kind::String);
+    pub static INTERNET_GATEWAY_ID_LIST: Schema = Schema::list("InternetGatewayIdList", &Member::of(&INTERNET_GATEWAY_ID).spelled(Spelling::DEFAULT.name("item")));
+    pub static INTERNET_GATEWAY_LIST: Schema = Schema::list("InternetGatewayList", &Member::of(&INTERNET_GATEWAY).spelled(Spelling::DEFAULT.name("item")));
+    pub static IP_LIST: Schema = Schema::list("IpList", &Member::of(&STRING).spelled(Spelling::DEFAULT.name("item")));
     pub static IP_PERMISSION: Schema = Schema::structure("IpPermission", &[
         Member::new("FromPort", &INTEGER).spelled(Spelling::DEFAULT.name("fromPort")),
         Member::new("IpProtocol", &STRING).spelled(Spelling::DEFAULT.name("ipProtocol")),
@@ -3358,11 +12038,14 @@ pub mod schema {
     ]);
     pub static IP_RANGE_LIST: Schema = Schema::list("IpRangeList", &Member::of(&IP_RANGE).spelled(Spelling::DEFAULT.name("item")));
     pub static IP_SOURCE: Schema = Schema::new("IpSource", Kind::Enum(&["amazon", "byoip", "none"]));
+    pub static IPAM_POOL_ID: Schema = Schema::new("IpamPoolId", Kind::String);
+    pub static IPV4_POOL_EC2_ID: Schema = Schema::new("Ipv4PoolEc2Id", Kind::String);
     pub static IPV4_PREFIX_SPECIFICATION: Schema = Schema::structure("Ipv4PrefixSpecification", &[
         Member::new("Ipv4Prefix", &STRING).spelled(Spelling::DEFAULT.name("ipv4Prefix")),
     ]);
     pub static IPV4_PREFIXES_LIST: Schema = Schema::list("Ipv4PrefixesList", &Member::of(&IPV4_PREFIX_SPECIFICATION).spelled(Spelling::DEFAULT.name("item")));
     pub static IPV6_ADDRESS_ATTRIBUTE: Schema = Schema::new("Ipv6AddressAttribute", Kind::Enum(&["public", "private"]));
+    pub static IPV6_POOL_EC2_ID: Schema = Schema::new("Ipv6PoolEc2Id", Kind::String);
     pub static IPV6_PREFIX_SPECIFICATION: Schema = Schema::structure("Ipv6PrefixSpecification", &[
         Member::new("Ipv6Prefix", &STRING).spelled(Spelling::DEFAULT.name("ipv6Prefix")),
     ]);
@@ -3372,6 +12055,156 @@ pub mod schema {
         Member::new("Description", &STRING).spelled(Spelling::DEFAULT.name("description")),
     ]);
     pub static IPV6_RANGE_LIST: Schema = Schema::list("Ipv6RangeList", &Member::of(&IPV6_RANGE).spelled(Spelling::DEFAULT.name("item")));
+    pub static LOCAL_GATEWAY_ID: Schema = Schema::new("LocalGatewayId", Kind::String);
+    pub static LONG: Schema = Schema::new("Long", Kind::Long);
+    pub static MANAGED_PREFIX_LIST: Schema = Schema::structure("ManagedPrefixList", &[
+        Member::new("AddressFamily", &STRING).spelled(Spelling::DEFAULT.name("addressFamily")),
+        Member::new("IpamPrefixListResolverSyncEnabled", &BOOLEAN).spelled(Spelling::DEFAULT.name("ipamPrefixListResolverSyncEnabled")),
+        Member::new("IpamPrefixListResolverTargetId", &STRING).spelled(Spelling::DEFAULT.name("ipamPrefixListResolverTargetId")),
+        Member::new("MaxEntries", &INTEGER).spelled(Spelling::DEFAULT.name("maxEntries")),
+        Member::new("OwnerId", &STRING).spelled(Spelling::DEFAULT.name("ownerId")),
+        Member::new("PrefixListArn", &RESOURCE_ARN).spelled(Spelling::DEFAULT.name("prefixListArn")),
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID).spelled(Spelling::DEFAULT.name("prefixListId")),
+        Member::new("PrefixListName", &STRING).spelled(Spelling::DEFAULT.name("prefixListName")),
+        Member::new("State", &PREFIX_LIST_STATE).spelled(Spelling::DEFAULT.name("state")),
+        Member::new("StateMessage", &STRING).spelled(Spelling::DEFAULT.name("stateMessage")),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
+        Member::new("Version", &LONG).spelled(Spelling::DEFAULT.name("version")),
+    ]);
+    pub static MANAGED_PREFIX_LIST_SET: Schema = Schema::list("ManagedPrefixListSet", &Member::of(&MANAGED_PREFIX_LIST).spelled(Spelling::DEFAULT.name("item")));
+    pub static MODIFY_MANAGED_PREFIX_LIST_REQUEST: Schema = Schema::structure("ModifyManagedPrefixListRequest", &[
+        Member::new("AddEntries", &ADD_PREFIX_LIST_ENTRIES).spelled(Spelling::DEFAULT.name("AddEntry")),
+        Member::new("CurrentVersion", &LONG),
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("IpamPrefixListResolverSyncEnabled", &BOXED_BOOLEAN),
+        Member::new("MaxEntries", &INTEGER),
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID).required(),
+        Member::new("PrefixListName", &STRING),
+        Member::new("RemoveEntries", &REMOVE_PREFIX_LIST_ENTRIES).spelled(Spelling::DEFAULT.name("RemoveEntry")),
+    ]);
+    pub static MODIFY_MANAGED_PREFIX_LIST_RESULT: Schema = Schema::structure("ModifyManagedPrefixListResult", &[
+        Member::new("PrefixList", &MANAGED_PREFIX_LIST).spelled(Spelling::DEFAULT.name("prefixList")),
+    ]);
+    pub static MODIFY_NETWORK_INTERFACE_ATTRIBUTE_REQUEST: Schema = Schema::structure("ModifyNetworkInterfaceAttributeRequest", &[
+        Member::new("AssociatePublicIpAddress", &BOOLEAN),
+        Member::new("AssociatedSubnetIds", &SUBNET_ID_LIST).spelled(Spelling::DEFAULT.name("AssociatedSubnetId")),
+        Member::new("Attachment", &NETWORK_INTERFACE_ATTACHMENT_CHANGES).spelled(Spelling::DEFAULT.name("attachment")),
+        Member::new("ConnectionTrackingSpecification", &CONNECTION_TRACKING_SPECIFICATION_REQUEST),
+        Member::new("Description", &ATTRIBUTE_VALUE).spelled(Spelling::DEFAULT.name("description")),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("EnaSrdSpecification", &ENA_SRD_SPECIFICATION),
+        Member::new("EnablePrimaryIpv6", &BOOLEAN),
+        Member::new("Groups", &SECURITY_GROUP_ID_STRING_LIST).spelled(Spelling::DEFAULT.name("SecurityGroupId")),
+        Member::new("NetworkInterfaceId", &NETWORK_INTERFACE_ID).spelled(Spelling::DEFAULT.name("networkInterfaceId")).required(),
+        Member::new("SourceDestCheck", &ATTRIBUTE_BOOLEAN_VALUE).spelled(Spelling::DEFAULT.name("sourceDestCheck")),
+    ]);
+    pub static MODIFY_SECURITY_GROUP_RULES_REQUEST: Schema = Schema::structure("ModifySecurityGroupRulesRequest", &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("GroupId", &SECURITY_GROUP_ID).required(),
+        Member::new("SecurityGroupRules", &SECURITY_GROUP_RULE_UPDATE_LIST).spelled(Spelling::DEFAULT.name("SecurityGroupRule")).required(),
+    ]);
+    pub static MODIFY_SECURITY_GROUP_RULES_RESULT: Schema = Schema::structure("ModifySecurityGroupRulesResult", &[
+        Member::new("Return", &BOOLEAN).spelled(Spelling::DEFAULT.name("return")),
+    ]);
+    pub static MODIFY_SUBNET_ATTRIBUTE_REQUEST: Schema = Schema::structure("ModifySubnetAttributeRequest", &[
+        Member::new("AssignIpv6AddressOnCreation", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("CustomerOwnedIpv4Pool", &COIP_POOL_ID),
+        Member::new("DisableLniAtDeviceIndex", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableDns64", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableLniAtDeviceIndex", &INTEGER),
+        Member::new("EnableResourceNameDnsAAAARecordOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableResourceNameDnsARecordOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("MapCustomerOwnedIpOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("MapPublicIpOnLaunch", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("PrivateDnsHostnameTypeOnLaunch", &HOSTNAME_TYPE),
+        Member::new("SubnetId", &SUBNET_ID).spelled(Spelling::DEFAULT.name("subnetId")).required(),
+    ]);
+    pub static MODIFY_VPC_ATTRIBUTE_REQUEST: Schema = Schema::structure("ModifyVpcAttributeRequest", &[
+        Member::new("EnableDnsHostnames", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableDnsSupport", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("EnableNetworkAddressUsageMetrics", &ATTRIBUTE_BOOLEAN_VALUE),
+        Member::new("VpcId", &VPC_ID).spelled(Spelling::DEFAULT.name("vpcId")).required(),
+    ]);
+    pub static NAT_GATEWAY: Schema = Schema::structure("NatGateway", &[
+        Member::new("AttachedAppliances", &NAT_GATEWAY_ATTACHED_APPLIANCE_LIST).spelled(Spelling::DEFAULT.name("attachedApplianceSet")),
+        Member::new("AutoProvisionZones", &AUTO_PROVISION_ZONES_STATE).spelled(Spelling::DEFAULT.name("autoProvisionZones")),
+        Member::new("AutoScalingIps", &AUTO_SCALING_IPS_STATE).spelled(Spelling::DEFAULT.name("autoScalingIps")),
+        Member::new("AvailabilityMode", &AVAILABILITY_MODE).spelled(Spelling::DEFAULT.name("availabilityMode")),
+        Member::new("ConnectivityType", &CONNECTIVITY_TYPE).spelled(Spelling::DEFAULT.name("connectivityType")),
+        Member::new("CreateTime", &DATE_TIME).spelled(Spelling::DEFAULT.name("createTime")),
+        Member::new("DeleteTime", &DATE_TIME).spelled(Spelling::DEFAULT.name("deleteTime")),
+        Member::new("FailureCode", &STRING).spelled(Spelling::DEFAULT.name("failureCode")),
+        Member::new("FailureMessage", &STRING).spelled(Spelling::DEFAULT.name("failureMessage")),
+        Member::new("NatGatewayAddresses", &NAT_GATEWAY_ADDRESS_LIST).spelled(Spelling::DEFAULT.name("natGatewayAddressSet")),
+        Member::new("NatGatewayId", &STRING).spelled(Spelling::DEFAULT.name("natGatewayId")),
+        Member::new("ProvisionedBandwidth", &PROVISIONED_BANDWIDTH).spelled(Spelling::DEFAULT.name("provisionedBandwidth")),
+        Member::new("RouteTableId", &STRING).spelled(Spelling::DEFAULT.name("routeTableId")),
+        Member::new("State", &NAT_GATEWAY_STATE).spelled(Spelling::DEFAULT.name("state")),
+        Member::new("SubnetId", &STRING).spelled(Spelling::DEFAULT.name("subnetId")),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
+        Member::new("VpcId", &STRING).spelled(Spelling::DEFAULT.name("vpcId")),
+    ]);
+    pub static NAT_GATEWAY_ADDRESS: Schema = Schema::structure("NatGatewayAddress", &[
+        Member::new("AllocationId", &STRING).spelled(Spelling::DEFAULT.name("allocationId")),
+        Member::new("AssociationId", &STRING).spelled(Spelling::DEFAULT.name("associationId")),
+        Member::new("AvailabilityZone", &AVAILABILITY_ZONE_NAME).spelled(Spelling::DEFAULT.name("availabilityZone")),
+        Member::new("AvailabilityZoneId", &AVAILABILITY_ZONE_ID).spelled(Spelling::DEFAULT.name("availabilityZoneId")),
+        Member::new("FailureMessage", &STRING).spelled(Spelling::DEFAULT.name("failureMessage")),
+        Member::new("IsPrimary", &BOOLEAN).spelled(Spelling::DEFAULT.name("isPrimary")),
+        Member::new("NetworkInterfaceId", &STRING).spelled(Spelling::DEFAULT.name("networkInterfaceId")),
+        Member::new("PrivateIp", &STRING).spelled(Spelling::DEFAULT.name("privateIp")),
+        Member::new("PublicIp", &STRING).spelled(Spelling::DEFAULT.name("publicIp")),
+        Member::new("Status", &NAT_GATEWAY_ADDRESS_STATUS).spelled(Spelling::DEFAULT.name("status")),
+    ]);
+    pub static NAT_GATEWAY_ADDRESS_LIST: Schema = Schema::list("NatGatewayAddressList", &Member::of(&NAT_GATEWAY_ADDRESS).spelled(Spelling::DEFAULT.name("item")));
+    pub static NAT_GATEWAY_ADDRESS_STATUS: Schema = Schema::new("NatGatewayAddressStatus", Kind::Enum(&["assigning", "unassigning", "associating", "disassociating", "succeeded", "failed"]));
+    pub static NAT_GATEWAY_APPLIANCE_MODIFY_STATE: Schema = Schema::new("NatGatewayApplianceModifyState", Kind::Enum(&["modifying", "completed", "failed"]));
+    pub static NAT_GATEWAY_APPLIANCE_STATE: Schema = Schema::new("NatGatewayApplianceState", Kind::Enum(&["attaching", "attached", "detaching", "detached", "attach-failed", "detach-failed"]));
+    pub static NAT_GATEWAY_APPLIANCE_TYPE: Schema = Schema::new("NatGatewayApplianceType", Kind::Enum(&["network-firewall-proxy"]));
+    pub static NAT_GATEWAY_ATTACHED_APPLIANCE: Schema = Schema::structure("NatGatewayAttachedAppliance", &[
+        Member::new("ApplianceArn", &STRING).spelled(Spelling::DEFAULT.name("applianceArn")),
+        Member::new("AttachmentState", &NAT_GATEWAY_APPLIANCE_STATE).spelled(Spelling::DEFAULT.name("attachmentState")),
+        Member::new("FailureCode", &STRING).spelled(Spelling::DEFAULT.name("failureCode")),
+        Member::new("FailureMessage", &STRING).spelled(Spelling::DEFAULT.name("failureMessage")),
+        Member::new("ModificationState", &NAT_GATEWAY_APPLIANCE_MODIFY_STATE).spelled(Spelling::DEFAULT.name("modificationState")),
+        Member::new("Type", &NAT_GATEWAY_APPLIANCE_TYPE).spelled(Spelling::DEFAULT.name("type")),
+        Member::new("VpcEndpointId", &STRING).spelled(Spelling::DEFAULT.name("vpcEndpointId")),
+    ]);
+    pub static NAT_GATEWAY_ATTACHED_APPLIANCE_LIST: Schema = Schema::list("NatGatewayAttachedApplianceList", &Member::of(&NAT_GATEWAY_ATTACHED_APPLIANCE).spelled(Spelling::DEFAULT.name("item")));
+    pub static NAT_GATEWAY_ID: Schema = Schema::new("NatGatewayId", Kind::String);
+    pub static NAT_GATEWAY_ID_STRING_LIST: Schema = Schema::list("NatGatewayIdStringList", &Member::of(&NAT_GATEWAY_ID).spelled(Spelling::DEFAULT.name("item")));
+    pub static NAT_GATEWAY_LIST: Schema = Schema::list("NatGatewayList", &Member::of(&NAT_GATEWAY).spelled(Spelling::DEFAULT.name("item")));
+    pub static NAT_GATEWAY_STATE: Schema = Schema::new("NatGatewayState", Kind::Enum(&["pending", "failed", "available", "deleting", "deleted"]));
+    pub static NETMASK_LENGTH: Schema = Schema::new("NetmaskLength", Kind::Integer);
+    pub static NETWORK_ACL: Schema = Schema::structure("NetworkAcl", &[
+        Member::new("Associations", &NETWORK_ACL_ASSOCIATION_LIST).spelled(Spelling::DEFAULT.name("associationSet")),
+        Member::new("Entries", &NETWORK_ACL_ENTRY_LIST).spelled(Spelling::DEFAULT.name("entrySet")),
+        Member::new("IsDefault", &BOOLEAN).spelled(Spelling::DEFAULT.name("default")),
+        Member::new("NetworkAclId", &STRING).spelled(Spelling::DEFAULT.name("networkAclId")),
+        Member::new("OwnerId", &STRING).spelled(Spelling::DEFAULT.name("ownerId")),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
+        Member::new("VpcId", &STRING).spelled(Spelling::DEFAULT.name("vpcId")),
+    ]);
+    pub static NETWORK_ACL_ASSOCIATION: Schema = Schema::structure("NetworkAclAssociation", &[
+        Member::new("NetworkAclAssociationId", &STRING).spelled(Spelling::DEFAULT.name("networkAclAssociationId")),
+        Member::new("NetworkAclId", &STRING).spelled(Spelling::DEFAULT.name("networkAclId")),
+        Member::new("SubnetId", &STRING).spelled(Spelling::DEFAULT.name("subnetId")),
+    ]);
+    pub static NETWORK_ACL_ASSOCIATION_LIST: Schema = Schema::list("NetworkAclAssociationList", &Member::of(&NETWORK_ACL_ASSOCIATION).spelled(Spelling::DEFAULT.name("item")));
+    pub static NETWORK_ACL_ENTRY: Schema = Schema::structure("NetworkAclEntry", &[
+        Member::new("CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("cidrBlock")),
+        Member::new("Egress", &BOOLEAN).spelled(Spelling::DEFAULT.name("egress")),
+        Member::new("IcmpTypeCode", &ICMP_TYPE_CODE).spelled(Spelling::DEFAULT.name("icmpTypeCode")),
+        Member::new("Ipv6CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("ipv6CidrBlock")),
+        Member::new("PortRange", &PORT_RANGE).spelled(Spelling::DEFAULT.name("portRange")),
+        Member::new("Protocol", &STRING).spelled(Spelling::DEFAULT.name("protocol")),
+        Member::new("RuleAction", &RULE_ACTION).spelled(Spelling::DEFAULT.name("ruleAction")),
+        Member::new("RuleNumber", &INTEGER).spelled(Spelling::DEFAULT.name("ruleNumber")),
+    ]);
+    pub static NETWORK_ACL_ENTRY_LIST: Schema = Schema::list("NetworkAclEntryList", &Member::of(&NETWORK_ACL_ENTRY).spelled(Spelling::DEFAULT.name("item")));
+    pub static NETWORK_ACL_ID: Schema = Schema::new("NetworkAclId", Kind::String);
+    pub static NETWORK_ACL_ID_STRING_LIST: Schema = Schema::list("NetworkAclIdStringList", &Member::of(&NETWORK_ACL_ID).spelled(Spelling::DEFAULT.name("item")));
+    pub static NETWORK_ACL_LIST: Schema = Schema::list("NetworkAclList", &Member::of(&NETWORK_ACL).spelled(Spelling::DEFAULT.name("item")));
     pub static NETWORK_INTERFACE: Schema = Schema::structure("NetworkInterface", &[
         Member::new("AssociatedSubnets", &ASSOCIATED_SUBNET_LIST).spelled(Spelling::DEFAULT.name("associatedSubnetSet")),
         Member::new("Association", &NETWORK_INTERFACE_ASSOCIATION).spelled(Spelling::DEFAULT.name("association")),
@@ -3427,6 +12260,14 @@ pub mod schema {
         Member::new("NetworkCardIndex", &INTEGER).spelled(Spelling::DEFAULT.name("networkCardIndex")),
         Member::new("Status", &ATTACHMENT_STATUS).spelled(Spelling::DEFAULT.name("status")),
     ]);
+    pub static NETWORK_INTERFACE_ATTACHMENT_CHANGES: Schema = Schema::structure("NetworkInterfaceAttachmentChanges", &[
+        Member::new("AttachmentId", &NETWORK_INTERFACE_ATTACHMENT_ID).spelled(Spelling::DEFAULT.name("attachmentId")),
+        Member::new("DefaultEnaQueueCount", &BOOLEAN),
+        Member::new("DeleteOnTermination", &BOOLEAN).spelled(Spelling::DEFAULT.name("deleteOnTermination")),
+        Member::new("EnaQueueCount", &INTEGER),
+    ]);
+    pub static NETWORK_INTERFACE_ATTACHMENT_ID: Schema = Schema::new("NetworkInterfaceAttachmentId", Kind::String);
+    pub static NETWORK_INTERFACE_ATTRIBUTE: Schema = Schema::new("NetworkInterfaceAttribute", Kind::Enum(&["description", "groupSet", "sourceDestCheck", "attachment", "associatePublicIpAddress"]));
     pub static NETWORK_INTERFACE_ID: Schema = Schema::new("NetworkInterfaceId", Kind::String);
     pub static NETWORK_INTERFACE_ID_LIST: Schema = Schema::list("NetworkInterfaceIdList", &Member::of(&NETWORK_INTERFACE_ID).spelled(Spelling::DEFAULT.name("item")));
     pub static NETWORK_INTERFACE_IPV6_ADDRESS: Schema = Schema::structure("NetworkInterfaceIpv6Address", &[
@@ -3445,26 +12286,73 @@ pub mod schema {
     pub static NETWORK_INTERFACE_PRIVATE_IP_ADDRESS_LIST: Schema = Schema::list("NetworkInterfacePrivateIpAddressList", &Member::of(&NETWORK_INTERFACE_PRIVATE_IP_ADDRESS).spelled(Spelling::DEFAULT.name("item")));
     pub static NETWORK_INTERFACE_STATUS: Schema = Schema::new("NetworkInterfaceStatus", Kind::Enum(&["available", "associated", "attaching", "in-use", "detaching"]));
     pub static NETWORK_INTERFACE_TYPE: Schema = Schema::new("NetworkInterfaceType", Kind::Enum(&["interface", "natGateway", "efa", "efa-only", "trunk", "load_balancer", "network_load_balancer", "vpc_endpoint", "branch", "transit_gateway", "lambda", "quicksight", "global_accelerator_managed", "api_gateway_managed", "gateway_load_balancer", "gateway_load_balancer_endpoint", "iot_rules_managed", "aws_codestar_connections_managed"]));
+    pub static NEXT_TOKEN: Schema = Schema::new("NextToken", Kind::String);
+    pub static ODB_NETWORK_ARN: Schema = Schema::new("OdbNetworkArn", Kind::String);
     pub static OPERATOR_RESPONSE: Schema = Schema::structure("OperatorResponse", &[
         Member::new("HiddenByDefault", &BOOLEAN).spelled(Spelling::DEFAULT.name("hiddenByDefault")),
         Member::new("Managed", &BOOLEAN).spelled(Spelling::DEFAULT.name("managed")),
         Member::new("Principal", &STRING).spelled(Spelling::DEFAULT.name("principal")),
     ]);
+    pub static PORT_RANGE: Schema = Schema::structure("PortRange", &[
+        Member::new("From", &INTEGER).spelled(Spelling::DEFAULT.name("from")),
+        Member::new("To", &INTEGER).spelled(Spelling::DEFAULT.name("to")),
+    ]);
+    pub static PREFIX_LIST: Schema = Schema::structure("PrefixList", &[
+        Member::new("Cidrs", &VALUE_STRING_LIST).spelled(Spelling::DEFAULT.name("cidrSet")),
+        Member::new("PrefixListId", &STRING).spelled(Spelling::DEFAULT.name("prefixListId")),
+        Member::new("PrefixListName", &STRING).spelled(Spelling::DEFAULT.name("prefixListName")),
+    ]);
+    pub static PREFIX_LIST_ENTRY: Schema = Schema::structure("PrefixListEntry", &[
+        Member::new("Cidr", &STRING).spelled(Spelling::DEFAULT.name("cidr")),
+        Member::new("Description", &STRING).spelled(Spelling::DEFAULT.name("description")),
+    ]);
+    pub static PREFIX_LIST_ENTRY_SET: Schema = Schema::list("PrefixListEntrySet", &Member::of(&PREFIX_LIST_ENTRY).spelled(Spelling::DEFAULT.name("item")));
     pub static PREFIX_LIST_ID: Schema = Schema::structure("PrefixListId", &[
         Member::new("Description", &STRING).spelled(Spelling::DEFAULT.name("description")),
         Member::new("PrefixListId", &STRING).spelled(Spelling::DEFAULT.name("prefixListId")),
     ]);
     pub static PREFIX_LIST_ID_LIST: Schema = Schema::list("PrefixListIdList", &Member::of(&PREFIX_LIST_ID).spelled(Spelling::DEFAULT.name("item")));
+    pub static PREFIX_LIST_MAX_RESULTS: Schema = Schema::new("PrefixListMaxResults", Kind::Integer).min(1).max(100);
+    pub static PREFIX_LIST_RESOURCE_ID: Schema = Schema::new("PrefixListResourceId", Kind::String);
+    pub static PREFIX_LIST_RESOURCE_ID_STRING_LIST: Schema = Schema::list("PrefixListResourceIdStringList", &Member::of(&PREFIX_LIST_RESOURCE_ID).spelled(Spelling::DEFAULT.name("item")));
+    pub static PREFIX_LIST_SET: Schema = Schema::list("PrefixListSet", &Member::of(&PREFIX_LIST).spelled(Spelling::DEFAULT.name("item")));
+    pub static PREFIX_LIST_STATE: Schema = Schema::new("PrefixListState", Kind::Enum(&["create-in-progress", "create-complete", "create-failed", "modify-in-progress", "modify-complete", "modify-failed", "restore-in-progress", "restore-complete", "restore-failed", "delete-in-progress", "delete-complete", "delete-failed"]));
     pub static PRIVATE_DNS_NAME_OPTIONS_ON_LAUNCH: Schema = Schema::structure("PrivateDnsNameOptionsOnLaunch", &[
         Member::new("EnableResourceNameDnsAAAARecord", &BOOLEAN).spelled(Spelling::DEFAULT.name("enableResourceNameDnsAAAARecord")),
         Member::new("EnableResourceNameDnsARecord", &BOOLEAN).spelled(Spelling::DEFAULT.name("enableResourceNameDnsARecord")),
         Member::new("HostnameType", &HOSTNAME_TYPE).spelled(Spelling::DEFAULT.name("hostnameType")),
     ]);
+    pub static PRIVATE_IP_ADDRESS_COUNT: Schema = Schema::new("PrivateIpAddressCount", Kind::Integer).min(1).max(31);
+    pub static PROPAGATING_VGW: Schema = Schema::structure("PropagatingVgw", &[
+        Member::new("GatewayId", &STRING).spelled(Spelling::DEFAULT.name("gatewayId")),
+    ]);
+    pub static PROPAGATING_VGW_LIST: Schema = Schema::list("PropagatingVgwList", &Member::of(&PROPAGATING_VGW).spelled(Spelling::DEFAULT.name("item")));
+    pub static PROVISIONED_BANDWIDTH: Schema = Schema::structure("ProvisionedBandwidth", &[
+        Member::new("ProvisionTime", &DATE_TIME).spelled(Spelling::DEFAULT.name("provisionTime")),
+        Member::new("Provisioned", &STRING).spelled(Spelling::DEFAULT.name("provisioned")),
+        Member::new("RequestTime", &DATE_TIME).spelled(Spelling::DEFAULT.name("requestTime")),
+        Member::new("Requested", &STRING).spelled(Spelling::DEFAULT.name("requested")),
+        Member::new("Status", &STRING).spelled(Spelling::DEFAULT.name("status")),
+    ]);
+    pub static PTR_UPDATE_STATUS: Schema = Schema::structure("PtrUpdateStatus", &[
+        Member::new("Reason", &STRING).spelled(Spelling::DEFAULT.name("reason")),
+        Member::new("Status", &STRING).spelled(Spelling::DEFAULT.name("status")),
+        Member::new("Value", &STRING).spelled(Spelling::DEFAULT.name("value")),
+    ]);
+    pub static PUBLIC_IP_ADDRESS: Schema = Schema::new("PublicIpAddress", Kind::String);
     pub static PUBLIC_IP_DNS_NAME_OPTIONS: Schema = Schema::structure("PublicIpDnsNameOptions", &[
         Member::new("DnsHostnameType", &STRING).spelled(Spelling::DEFAULT.name("dnsHostnameType")),
         Member::new("PublicDualStackDnsName", &STRING).spelled(Spelling::DEFAULT.name("publicDualStackDnsName")),
         Member::new("PublicIpv4DnsName", &STRING).spelled(Spelling::DEFAULT.name("publicIpv4DnsName")),
         Member::new("PublicIpv6DnsName", &STRING).spelled(Spelling::DEFAULT.name("publicIpv6DnsName")),
+    ]);
+    pub static PUBLIC_IP_STRING_LIST: Schema = Schema::list("PublicIpStringList", &Member::of(&STRING).spelled(Spelling::DEFAULT.name("PublicIp")));
+    pub static REFERENCED_SECURITY_GROUP: Schema = Schema::structure("ReferencedSecurityGroup", &[
+        Member::new("GroupId", &STRING).spelled(Spelling::DEFAULT.name("groupId")),
+        Member::new("PeeringStatus", &STRING).spelled(Spelling::DEFAULT.name("peeringStatus")),
+        Member::new("UserId", &STRING).spelled(Spelling::DEFAULT.name("userId")),
+        Member::new("VpcId", &STRING).spelled(Spelling::DEFAULT.name("vpcId")),
+        Member::new("VpcPeeringConnectionId", &STRING).spelled(Spelling::DEFAULT.name("vpcPeeringConnectionId")),
     ]);
     pub static REGION: Schema = Schema::structure("Region", &[
         Member::new("Endpoint", &STRING).spelled(Spelling::DEFAULT.name("regionEndpoint")),
@@ -3478,6 +12366,162 @@ pub mod schema {
     pub static REGION_GEOGRAPHY_LIST: Schema = Schema::list("RegionGeographyList", &Member::of(&REGION_GEOGRAPHY).spelled(Spelling::DEFAULT.name("item")));
     pub static REGION_LIST: Schema = Schema::list("RegionList", &Member::of(&REGION).spelled(Spelling::DEFAULT.name("item")));
     pub static REGION_NAME_STRING_LIST: Schema = Schema::list("RegionNameStringList", &Member::of(&STRING).spelled(Spelling::DEFAULT.name("RegionName")));
+    pub static RELEASE_ADDRESS_REQUEST: Schema = Schema::structure("ReleaseAddressRequest", &[
+        Member::new("AllocationId", &ALLOCATION_ID),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("NetworkBorderGroup", &STRING),
+        Member::new("PublicIp", &STRING),
+    ]);
+    pub static REMOVE_PREFIX_LIST_ENTRIES: Schema = Schema::list("RemovePrefixListEntries", &Member::of(&REMOVE_PREFIX_LIST_ENTRY)).min(0).max(100);
+    pub static REMOVE_PREFIX_LIST_ENTRY: Schema = Schema::structure("RemovePrefixListEntry", &[
+        Member::new("Cidr", &STRING).required(),
+    ]);
+    pub static REPLACE_NETWORK_ACL_ENTRY_REQUEST: Schema = Schema::structure("ReplaceNetworkAclEntryRequest", &[
+        Member::new("CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("cidrBlock")),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("Egress", &BOOLEAN).spelled(Spelling::DEFAULT.name("egress")).required(),
+        Member::new("IcmpTypeCode", &ICMP_TYPE_CODE).spelled(Spelling::DEFAULT.name("Icmp")),
+        Member::new("Ipv6CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("ipv6CidrBlock")),
+        Member::new("NetworkAclId", &NETWORK_ACL_ID).spelled(Spelling::DEFAULT.name("networkAclId")).required(),
+        Member::new("PortRange", &PORT_RANGE).spelled(Spelling::DEFAULT.name("portRange")),
+        Member::new("Protocol", &STRING).spelled(Spelling::DEFAULT.name("protocol")).required(),
+        Member::new("RuleAction", &RULE_ACTION).spelled(Spelling::DEFAULT.name("ruleAction")).required(),
+        Member::new("RuleNumber", &INTEGER).spelled(Spelling::DEFAULT.name("ruleNumber")).required(),
+    ]);
+    pub static REPLACE_ROUTE_REQUEST: Schema = Schema::structure("ReplaceRouteRequest", &[
+        Member::new("CarrierGatewayId", &CARRIER_GATEWAY_ID),
+        Member::new("CoreNetworkArn", &CORE_NETWORK_ARN),
+        Member::new("DestinationCidrBlock", &STRING).spelled(Spelling::DEFAULT.name("destinationCidrBlock")),
+        Member::new("DestinationIpv6CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("destinationIpv6CidrBlock")),
+        Member::new("DestinationPrefixListId", &PREFIX_LIST_RESOURCE_ID),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("EgressOnlyInternetGatewayId", &EGRESS_ONLY_INTERNET_GATEWAY_ID).spelled(Spelling::DEFAULT.name("egressOnlyInternetGatewayId")),
+        Member::new("GatewayId", &ROUTE_GATEWAY_ID).spelled(Spelling::DEFAULT.name("gatewayId")),
+        Member::new("InstanceId", &INSTANCE_ID).spelled(Spelling::DEFAULT.name("instanceId")),
+        Member::new("LocalGatewayId", &LOCAL_GATEWAY_ID),
+        Member::new("LocalTarget", &BOOLEAN),
+        Member::new("NatGatewayId", &NAT_GATEWAY_ID).spelled(Spelling::DEFAULT.name("natGatewayId")),
+        Member::new("NetworkInterfaceId", &NETWORK_INTERFACE_ID).spelled(Spelling::DEFAULT.name("networkInterfaceId")),
+        Member::new("OdbNetworkArn", &ODB_NETWORK_ARN),
+        Member::new("RouteTableId", &ROUTE_TABLE_ID).spelled(Spelling::DEFAULT.name("routeTableId")).required(),
+        Member::new("TransitGatewayId", &TRANSIT_GATEWAY_ID),
+        Member::new("VpcEndpointId", &VPC_ENDPOINT_ID),
+        Member::new("VpcPeeringConnectionId", &VPC_PEERING_CONNECTION_ID).spelled(Spelling::DEFAULT.name("vpcPeeringConnectionId")),
+    ]);
+    pub static REPLACE_ROUTE_TABLE_ASSOCIATION_REQUEST: Schema = Schema::structure("ReplaceRouteTableAssociationRequest", &[
+        Member::new("AssociationId", &ROUTE_TABLE_ASSOCIATION_ID).spelled(Spelling::DEFAULT.name("associationId")).required(),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("RouteTableId", &ROUTE_TABLE_ID).spelled(Spelling::DEFAULT.name("routeTableId")).required(),
+    ]);
+    pub static REPLACE_ROUTE_TABLE_ASSOCIATION_RESULT: Schema = Schema::structure("ReplaceRouteTableAssociationResult", &[
+        Member::new("AssociationState", &ROUTE_TABLE_ASSOCIATION_STATE).spelled(Spelling::DEFAULT.name("associationState")),
+        Member::new("NewAssociationId", &STRING).spelled(Spelling::DEFAULT.name("newAssociationId")),
+    ]);
+    pub static RESOURCE_ARN: Schema = Schema::new("ResourceArn", Kind::String).min(1).max(1283);
+    pub static RESOURCE_ID_LIST: Schema = Schema::list("ResourceIdList", &Member::of(&TAGGABLE_RESOURCE_ID));
+    pub static RESOURCE_TYPE: Schema = Schema::new("ResourceType", Kind::Enum(&["capacity-reservation", "client-vpn-endpoint", "customer-gateway", "carrier-gateway", "coip-pool", "declarative-policies-report", "dedicated-host", "dhcp-options", "egress-only-internet-gateway", "elastic-ip", "elastic-gpu", "export-image-task", "export-instance-task", "fca-policy", "fleet", "fpga-image", "host-reservation", "image", "image-usage-report", "import-image-task", "import-snapshot-task", "instance", "instance-event-window", "internet-gateway", "ipam", "ipam-pool", "ipam-scope", "ipv4pool-ec2", "ipv6pool-ec2", "key-pair", "launch-template", "local-gateway", "local-gateway-route-table", "local-gateway-virtual-interface", "local-gateway-virtual-interface-group", "local-gateway-route-table-vpc-association", "local-gateway-route-table-virtual-interface-group-association", "natgateway", "network-acl", "network-interface", "network-insights-analysis", "network-insights-path", "network-insights-access-scope", "network-insights-access-scope-analysis", "outpost-lag", "placement-group", "prefix-list", "replace-root-volume-task", "reserved-instances", "route-table", "security-group", "security-group-rule", "service-link-virtual-interface", "snapshot", "spot-fleet-request", "spot-instances-request", "subnet", "subnet-cidr-reservation", "traffic-mirror-filter", "traffic-mirror-session", "traffic-mirror-target", "transit-gateway", "transit-gateway-attachment", "transit-gateway-connect-peer", "transit-gateway-multicast-domain", "transit-gateway-policy-table", "transit-gateway-metering-policy", "transit-gateway-route-table", "transit-gateway-route-table-announcement", "volume", "vpc", "vpc-endpoint", "vpc-endpoint-connection", "vpc-endpoint-service", "vpc-endpoint-service-permission", "vpc-peering-connection", "vpn-connection", "vpn-gateway", "vpc-flow-log", "capacity-reservation-fleet", "traffic-mirror-filter-rule", "vpc-endpoint-connection-device-type", "verified-access-instance", "verified-access-group", "verified-access-endpoint", "verified-access-policy", "verified-access-trust-provider", "vpn-connection-device-type", "vpc-block-public-access-exclusion", "vpc-encryption-control", "route-server", "route-server-endpoint", "route-server-peer", "ipam-resource-discovery", "ipam-resource-discovery-association", "instance-connect-endpoint", "verified-access-endpoint-target", "ipam-external-resource-verification-token", "capacity-block", "mac-modification-task", "ipam-prefix-list-resolver", "ipam-policy", "ipam-prefix-list-resolver-target", "ipam-internet-registry-association", "secondary-interface", "secondary-network", "secondary-subnet", "capacity-manager-data-export", "vpn-concentrator", "ipam-pool-allocation", "capacity-reservation-cancellation-quote", "application-status-check", "capacity-reservation-modification-quote", "metric-category"]));
+    pub static REVOKE_SECURITY_GROUP_EGRESS_REQUEST: Schema = Schema::structure("RevokeSecurityGroupEgressRequest", &[
+        Member::new("CidrIp", &STRING).spelled(Spelling::DEFAULT.name("cidrIp")),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("FromPort", &INTEGER).spelled(Spelling::DEFAULT.name("fromPort")),
+        Member::new("GroupId", &SECURITY_GROUP_ID).spelled(Spelling::DEFAULT.name("groupId")).required(),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST).spelled(Spelling::DEFAULT.name("ipPermissions")),
+        Member::new("IpProtocol", &STRING).spelled(Spelling::DEFAULT.name("ipProtocol")),
+        Member::new("SecurityGroupRuleIds", &SECURITY_GROUP_RULE_ID_LIST).spelled(Spelling::DEFAULT.name("SecurityGroupRuleId")),
+        Member::new("SourceSecurityGroupName", &STRING).spelled(Spelling::DEFAULT.name("sourceSecurityGroupName")),
+        Member::new("SourceSecurityGroupOwnerId", &STRING).spelled(Spelling::DEFAULT.name("sourceSecurityGroupOwnerId")),
+        Member::new("ToPort", &INTEGER).spelled(Spelling::DEFAULT.name("toPort")),
+    ]);
+    pub static REVOKE_SECURITY_GROUP_EGRESS_RESULT: Schema = Schema::structure("RevokeSecurityGroupEgressResult", &[
+        Member::new("Return", &BOOLEAN).spelled(Spelling::DEFAULT.name("return")),
+        Member::new("RevokedSecurityGroupRules", &REVOKED_SECURITY_GROUP_RULE_LIST).spelled(Spelling::DEFAULT.name("revokedSecurityGroupRuleSet")),
+        Member::new("UnknownIpPermissions", &IP_PERMISSION_LIST).spelled(Spelling::DEFAULT.name("unknownIpPermissionSet")),
+    ]);
+    pub static REVOKE_SECURITY_GROUP_INGRESS_REQUEST: Schema = Schema::structure("RevokeSecurityGroupIngressRequest", &[
+        Member::new("CidrIp", &STRING),
+        Member::new("DryRun", &BOOLEAN).spelled(Spelling::DEFAULT.name("dryRun")),
+        Member::new("FromPort", &INTEGER),
+        Member::new("GroupId", &SECURITY_GROUP_ID),
+        Member::new("GroupName", &SECURITY_GROUP_NAME),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST),
+        Member::new("IpProtocol", &STRING),
+        Member::new("SecurityGroupRuleIds", &SECURITY_GROUP_RULE_ID_LIST).spelled(Spelling::DEFAULT.name("SecurityGroupRuleId")),
+        Member::new("SourceSecurityGroupName", &STRING),
+        Member::new("SourceSecurityGroupOwnerId", &STRING),
+        Member::new("ToPort", &INTEGER),
+    ]);
+    pub static REVOKE_SECURITY_GROUP_INGRESS_RESULT: Schema = Schema::structure("RevokeSecurityGroupIngressResult", &[
+        Member::new("Return", &BOOLEAN).spelled(Spelling::DEFAULT.name("return")),
+        Member::new("RevokedSecurityGroupRules", &REVOKED_SECURITY_GROUP_RULE_LIST).spelled(Spelling::DEFAULT.name("revokedSecurityGroupRuleSet")),
+        Member::new("UnknownIpPermissions", &IP_PERMISSION_LIST).spelled(Spelling::DEFAULT.name("unknownIpPermissionSet")),
+    ]);
+    pub static REVOKED_SECURITY_GROUP_RULE: Schema = Schema::structure("RevokedSecurityGroupRule", &[
+        Member::new("CidrIpv4", &STRING).spelled(Spelling::DEFAULT.name("cidrIpv4")),
+        Member::new("CidrIpv6", &STRING).spelled(Spelling::DEFAULT.name("cidrIpv6")),
+        Member::new("Description", &STRING).spelled(Spelling::DEFAULT.name("description")),
+        Member::new("FromPort", &INTEGER).spelled(Spelling::DEFAULT.name("fromPort")),
+        Member::new("GroupId", &SECURITY_GROUP_ID).spelled(Spelling::DEFAULT.name("groupId")),
+        Member::new("IpProtocol", &STRING).spelled(Spelling::DEFAULT.name("ipProtocol")),
+        Member::new("IsEgress", &BOOLEAN).spelled(Spelling::DEFAULT.name("isEgress")),
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID).spelled(Spelling::DEFAULT.name("prefixListId")),
+        Member::new("ReferencedGroupId", &SECURITY_GROUP_ID).spelled(Spelling::DEFAULT.name("referencedGroupId")),
+        Member::new("SecurityGroupRuleId", &SECURITY_GROUP_RULE_ID).spelled(Spelling::DEFAULT.name("securityGroupRuleId")),
+        Member::new("ToPort", &INTEGER).spelled(Spelling::DEFAULT.name("toPort")),
+    ]);
+    pub static REVOKED_SECURITY_GROUP_RULE_LIST: Schema = Schema::list("RevokedSecurityGroupRuleList", &Member::of(&REVOKED_SECURITY_GROUP_RULE).spelled(Spelling::DEFAULT.name("item")));
+    pub static ROUTE: Schema = Schema::structure("Route", &[
+        Member::new("CarrierGatewayId", &CARRIER_GATEWAY_ID).spelled(Spelling::DEFAULT.name("carrierGatewayId")),
+        Member::new("CoreNetworkArn", &CORE_NETWORK_ARN).spelled(Spelling::DEFAULT.name("coreNetworkArn")),
+        Member::new("DestinationCidrBlock", &STRING).spelled(Spelling::DEFAULT.name("destinationCidrBlock")),
+        Member::new("DestinationIpv6CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("destinationIpv6CidrBlock")),
+        Member::new("DestinationPrefixListId", &STRING).spelled(Spelling::DEFAULT.name("destinationPrefixListId")),
+        Member::new("EgressOnlyInternetGatewayId", &STRING).spelled(Spelling::DEFAULT.name("egressOnlyInternetGatewayId")),
+        Member::new("GatewayId", &STRING).spelled(Spelling::DEFAULT.name("gatewayId")),
+        Member::new("InstanceId", &STRING).spelled(Spelling::DEFAULT.name("instanceId")),
+        Member::new("InstanceOwnerId", &STRING).spelled(Spelling::DEFAULT.name("instanceOwnerId")),
+        Member::new("IpAddress", &STRING).spelled(Spelling::DEFAULT.name("ipAddress")),
+        Member::new("LocalGatewayId", &STRING).spelled(Spelling::DEFAULT.name("localGatewayId")),
+        Member::new("NatGatewayId", &STRING).spelled(Spelling::DEFAULT.name("natGatewayId")),
+        Member::new("NetworkInterfaceId", &STRING).spelled(Spelling::DEFAULT.name("networkInterfaceId")),
+        Member::new("OdbNetworkArn", &ODB_NETWORK_ARN).spelled(Spelling::DEFAULT.name("odbNetworkArn")),
+        Member::new("Origin", &ROUTE_ORIGIN).spelled(Spelling::DEFAULT.name("origin")),
+        Member::new("State", &ROUTE_STATE).spelled(Spelling::DEFAULT.name("state")),
+        Member::new("TransitGatewayId", &STRING).spelled(Spelling::DEFAULT.name("transitGatewayId")),
+        Member::new("VpcPeeringConnectionId", &STRING).spelled(Spelling::DEFAULT.name("vpcPeeringConnectionId")),
+    ]);
+    pub static ROUTE_GATEWAY_ID: Schema = Schema::new("RouteGatewayId", Kind::String);
+    pub static ROUTE_LIST: Schema = Schema::list("RouteList", &Member::of(&ROUTE).spelled(Spelling::DEFAULT.name("item")));
+    pub static ROUTE_ORIGIN: Schema = Schema::new("RouteOrigin", Kind::Enum(&["CreateRouteTable", "CreateRoute", "EnableVgwRoutePropagation", "Advertisement"]));
+    pub static ROUTE_STATE: Schema = Schema::new("RouteState", Kind::Enum(&["active", "blackhole", "filtered"]));
+    pub static ROUTE_TABLE: Schema = Schema::structure("RouteTable", &[
+        Member::new("Associations", &ROUTE_TABLE_ASSOCIATION_LIST).spelled(Spelling::DEFAULT.name("associationSet")),
+        Member::new("OwnerId", &STRING).spelled(Spelling::DEFAULT.name("ownerId")),
+        Member::new("PropagatingVgws", &PROPAGATING_VGW_LIST).spelled(Spelling::DEFAULT.name("propagatingVgwSet")),
+        Member::new("RouteTableId", &STRING).spelled(Spelling::DEFAULT.name("routeTableId")),
+        Member::new("Routes", &ROUTE_LIST).spelled(Spelling::DEFAULT.name("routeSet")),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
+        Member::new("VpcId", &STRING).spelled(Spelling::DEFAULT.name("vpcId")),
+    ]);
+    pub static ROUTE_TABLE_ASSOCIATION: Schema = Schema::structure("RouteTableAssociation", &[
+        Member::new("AssociationState", &ROUTE_TABLE_ASSOCIATION_STATE).spelled(Spelling::DEFAULT.name("associationState")),
+        Member::new("GatewayId", &STRING).spelled(Spelling::DEFAULT.name("gatewayId")),
+        Member::new("Main", &BOOLEAN).spelled(Spelling::DEFAULT.name("main")),
+        Member::new("PublicIpv4Pool", &STRING).spelled(Spelling::DEFAULT.name("publicIpv4Pool")),
+        Member::new("RouteTableAssociationId", &STRING).spelled(Spelling::DEFAULT.name("routeTableAssociationId")),
+        Member::new("RouteTableId", &STRING).spelled(Spelling::DEFAULT.name("routeTableId")),
+        Member::new("SubnetId", &STRING).spelled(Spelling::DEFAULT.name("subnetId")),
+    ]);
+    pub static ROUTE_TABLE_ASSOCIATION_ID: Schema = Schema::new("RouteTableAssociationId", Kind::String);
+    pub static ROUTE_TABLE_ASSOCIATION_LIST: Schema = Schema::list("RouteTableAssociationList", &Member::of(&ROUTE_TABLE_ASSOCIATION).spelled(Spelling::DEFAULT.name("item")));
+    pub static ROUTE_TABLE_ASSOCIATION_STATE: Schema = Schema::structure("RouteTableAssociationState", &[
+        Member::new("State", &ROUTE_TABLE_ASSOCIATION_STATE_CODE).spelled(Spelling::DEFAULT.name("state")),
+        Member::new("StatusMessage", &STRING).spelled(Spelling::DEFAULT.name("statusMessage")),
+    ]);
+    pub static ROUTE_TABLE_ASSOCIATION_STATE_CODE: Schema = Schema::new("RouteTableAssociationStateCode", Kind::Enum(&["associating", "associated", "disassociating", "disassociated", "failed"]));
+    pub static ROUTE_TABLE_ID: Schema = Schema::new("RouteTableId", Kind::String);
+    pub static ROUTE_TABLE_ID_STRING_LIST: Schema = Schema::list("RouteTableIdStringList", &Member::of(&ROUTE_TABLE_ID).spelled(Spelling::DEFAULT.name("item")));
+    pub static ROUTE_TABLE_LIST: Schema = Schema::list("RouteTableList", &Member::of(&ROUTE_TABLE).spelled(Spelling::DEFAULT.name("item")));
+    pub static RULE_ACTION: Schema = Schema::new("RuleAction", Kind::Enum(&["allow", "deny"]));
     pub static SECURITY_GROUP: Schema = Schema::structure("SecurityGroup", &[
         Member::new("Description", &STRING).spelled(Spelling::DEFAULT.name("groupDescription")),
         Member::new("GroupId", &STRING).spelled(Spelling::DEFAULT.name("groupId")),
@@ -3490,8 +12534,49 @@ pub mod schema {
         Member::new("VpcId", &STRING).spelled(Spelling::DEFAULT.name("vpcId")),
     ]);
     pub static SECURITY_GROUP_ID: Schema = Schema::new("SecurityGroupId", Kind::String);
+    pub static SECURITY_GROUP_ID_STRING_LIST: Schema = Schema::list("SecurityGroupIdStringList", &Member::of(&SECURITY_GROUP_ID).spelled(Spelling::DEFAULT.name("SecurityGroupId")));
     pub static SECURITY_GROUP_LIST: Schema = Schema::list("SecurityGroupList", &Member::of(&SECURITY_GROUP).spelled(Spelling::DEFAULT.name("item")));
     pub static SECURITY_GROUP_NAME: Schema = Schema::new("SecurityGroupName", Kind::String);
+    pub static SECURITY_GROUP_RULE: Schema = Schema::structure("SecurityGroupRule", &[
+        Member::new("CidrIpv4", &STRING).spelled(Spelling::DEFAULT.name("cidrIpv4")),
+        Member::new("CidrIpv6", &STRING).spelled(Spelling::DEFAULT.name("cidrIpv6")),
+        Member::new("Description", &STRING).spelled(Spelling::DEFAULT.name("description")),
+        Member::new("FromPort", &INTEGER).spelled(Spelling::DEFAULT.name("fromPort")),
+        Member::new("GroupId", &SECURITY_GROUP_ID).spelled(Spelling::DEFAULT.name("groupId")),
+        Member::new("GroupOwnerId", &STRING).spelled(Spelling::DEFAULT.name("groupOwnerId")),
+        Member::new("IpProtocol", &STRING).spelled(Spelling::DEFAULT.name("ipProtocol")),
+        Member::new("IsEgress", &BOOLEAN).spelled(Spelling::DEFAULT.name("isEgress")),
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID).spelled(Spelling::DEFAULT.name("prefixListId")),
+        Member::new("ReferencedGroupInfo", &REFERENCED_SECURITY_GROUP).spelled(Spelling::DEFAULT.name("referencedGroupInfo")),
+        Member::new("SecurityGroupRuleArn", &STRING).spelled(Spelling::DEFAULT.name("securityGroupRuleArn")),
+        Member::new("SecurityGroupRuleId", &SECURITY_GROUP_RULE_ID).spelled(Spelling::DEFAULT.name("securityGroupRuleId")),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
+        Member::new("ToPort", &INTEGER).spelled(Spelling::DEFAULT.name("toPort")),
+    ]);
+    pub static SECURITY_GROUP_RULE_DESCRIPTION: Schema = Schema::structure("SecurityGroupRuleDescription", &[
+        Member::new("Description", &STRING),
+        Member::new("SecurityGroupRuleId", &STRING),
+    ]);
+    pub static SECURITY_GROUP_RULE_DESCRIPTION_LIST: Schema = Schema::list("SecurityGroupRuleDescriptionList", &Member::of(&SECURITY_GROUP_RULE_DESCRIPTION).spelled(Spelling::DEFAULT.name("item")));
+    pub static SECURITY_GROUP_RULE_ID: Schema = Schema::new("SecurityGroupRuleId", Kind::String);
+    pub static SECURITY_GROUP_RULE_ID_LIST: Schema = Schema::list("SecurityGroupRuleIdList", &Member::of(&STRING).spelled(Spelling::DEFAULT.name("item")));
+    pub static SECURITY_GROUP_RULE_LIST: Schema = Schema::list("SecurityGroupRuleList", &Member::of(&SECURITY_GROUP_RULE).spelled(Spelling::DEFAULT.name("item")));
+    pub static SECURITY_GROUP_RULE_REQUEST: Schema = Schema::structure("SecurityGroupRuleRequest", &[
+        Member::new("CidrIpv4", &STRING),
+        Member::new("CidrIpv6", &STRING),
+        Member::new("Description", &STRING),
+        Member::new("FromPort", &INTEGER),
+        Member::new("IpProtocol", &STRING),
+        Member::new("PrefixListId", &PREFIX_LIST_RESOURCE_ID),
+        Member::new("ReferencedGroupId", &SECURITY_GROUP_ID),
+        Member::new("ToPort", &INTEGER),
+    ]);
+    pub static SECURITY_GROUP_RULE_UPDATE: Schema = Schema::structure("SecurityGroupRuleUpdate", &[
+        Member::new("SecurityGroupRule", &SECURITY_GROUP_RULE_REQUEST),
+        Member::new("SecurityGroupRuleId", &SECURITY_GROUP_RULE_ID).required(),
+    ]);
+    pub static SECURITY_GROUP_RULE_UPDATE_LIST: Schema = Schema::list("SecurityGroupRuleUpdateList", &Member::of(&SECURITY_GROUP_RULE_UPDATE).spelled(Spelling::DEFAULT.name("item")));
+    pub static SERVICE_MANAGED: Schema = Schema::new("ServiceManaged", Kind::Enum(&["alb", "nlb", "rnat", "rds"]));
     pub static STRING: Schema = Schema::new("String", Kind::String);
     pub static SUBNET: Schema = Schema::structure("Subnet", &[
         Member::new("AssignIpv6AddressOnCreation", &BOOLEAN).spelled(Spelling::DEFAULT.name("assignIpv6AddressOnCreation")),
@@ -3525,6 +12610,7 @@ pub mod schema {
     ]);
     pub static SUBNET_CIDR_BLOCK_STATE_CODE: Schema = Schema::new("SubnetCidrBlockStateCode", Kind::Enum(&["associating", "associated", "disassociating", "disassociated", "failing", "failed"]));
     pub static SUBNET_ID: Schema = Schema::new("SubnetId", Kind::String);
+    pub static SUBNET_ID_LIST: Schema = Schema::list("SubnetIdList", &Member::of(&SUBNET_ID).spelled(Spelling::DEFAULT.name("AssociatedSubnetId")));
     pub static SUBNET_ID_STRING_LIST: Schema = Schema::list("SubnetIdStringList", &Member::of(&SUBNET_ID).spelled(Spelling::DEFAULT.name("SubnetId")));
     pub static SUBNET_IPV6_CIDR_BLOCK_ASSOCIATION: Schema = Schema::structure("SubnetIpv6CidrBlockAssociation", &[
         Member::new("AssociationId", &SUBNET_CIDR_ASSOCIATION_ID).spelled(Spelling::DEFAULT.name("associationId")),
@@ -3540,8 +12626,42 @@ pub mod schema {
         Member::new("Key", &STRING).spelled(Spelling::DEFAULT.name("key")),
         Member::new("Value", &STRING).spelled(Spelling::DEFAULT.name("value")),
     ]);
+    pub static TAG_DESCRIPTION: Schema = Schema::structure("TagDescription", &[
+        Member::new("Key", &STRING).spelled(Spelling::DEFAULT.name("key")),
+        Member::new("ResourceId", &STRING).spelled(Spelling::DEFAULT.name("resourceId")),
+        Member::new("ResourceType", &RESOURCE_TYPE).spelled(Spelling::DEFAULT.name("resourceType")),
+        Member::new("Value", &STRING).spelled(Spelling::DEFAULT.name("value")),
+    ]);
+    pub static TAG_DESCRIPTION_LIST: Schema = Schema::list("TagDescriptionList", &Member::of(&TAG_DESCRIPTION).spelled(Spelling::DEFAULT.name("item")));
     pub static TAG_LIST: Schema = Schema::list("TagList", &Member::of(&TAG).spelled(Spelling::DEFAULT.name("item")));
+    pub static TAG_SPECIFICATION: Schema = Schema::structure("TagSpecification", &[
+        Member::new("ResourceType", &RESOURCE_TYPE).spelled(Spelling::DEFAULT.name("resourceType")),
+        Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("Tag")),
+    ]);
+    pub static TAG_SPECIFICATION_LIST: Schema = Schema::list("TagSpecificationList", &Member::of(&TAG_SPECIFICATION).spelled(Spelling::DEFAULT.name("item")));
+    pub static TAGGABLE_RESOURCE_ID: Schema = Schema::new("TaggableResourceId", Kind::String);
     pub static TENANCY: Schema = Schema::new("Tenancy", Kind::Enum(&["default", "dedicated", "host"]));
+    pub static TRANSIT_GATEWAY_ID: Schema = Schema::new("TransitGatewayId", Kind::String);
+    pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_REQUEST: Schema = Schema::structure("UpdateSecurityGroupRuleDescriptionsEgressRequest", &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("GroupId", &SECURITY_GROUP_ID),
+        Member::new("GroupName", &SECURITY_GROUP_NAME),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST),
+        Member::new("SecurityGroupRuleDescriptions", &SECURITY_GROUP_RULE_DESCRIPTION_LIST).spelled(Spelling::DEFAULT.name("SecurityGroupRuleDescription")),
+    ]);
+    pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_RESULT: Schema = Schema::structure("UpdateSecurityGroupRuleDescriptionsEgressResult", &[
+        Member::new("Return", &BOOLEAN).spelled(Spelling::DEFAULT.name("return")),
+    ]);
+    pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_REQUEST: Schema = Schema::structure("UpdateSecurityGroupRuleDescriptionsIngressRequest", &[
+        Member::new("DryRun", &BOOLEAN),
+        Member::new("GroupId", &SECURITY_GROUP_ID),
+        Member::new("GroupName", &SECURITY_GROUP_NAME),
+        Member::new("IpPermissions", &IP_PERMISSION_LIST),
+        Member::new("SecurityGroupRuleDescriptions", &SECURITY_GROUP_RULE_DESCRIPTION_LIST).spelled(Spelling::DEFAULT.name("SecurityGroupRuleDescription")),
+    ]);
+    pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_RESULT: Schema = Schema::structure("UpdateSecurityGroupRuleDescriptionsIngressResult", &[
+        Member::new("Return", &BOOLEAN).spelled(Spelling::DEFAULT.name("return")),
+    ]);
     pub static USER_ID_GROUP_PAIR: Schema = Schema::structure("UserIdGroupPair", &[
         Member::new("Description", &STRING).spelled(Spelling::DEFAULT.name("description")),
         Member::new("GroupId", &STRING).spelled(Spelling::DEFAULT.name("groupId")),
@@ -3567,6 +12687,7 @@ pub mod schema {
         Member::new("Tags", &TAG_LIST).spelled(Spelling::DEFAULT.name("tagSet")),
         Member::new("VpcId", &STRING).spelled(Spelling::DEFAULT.name("vpcId")),
     ]);
+    pub static VPC_ATTRIBUTE_NAME: Schema = Schema::new("VpcAttributeName", Kind::Enum(&["enableDnsSupport", "enableDnsHostnames", "enableNetworkAddressUsageMetrics"]));
     pub static VPC_CIDR_BLOCK_ASSOCIATION: Schema = Schema::structure("VpcCidrBlockAssociation", &[
         Member::new("AssociationId", &STRING).spelled(Spelling::DEFAULT.name("associationId")),
         Member::new("CidrBlock", &STRING).spelled(Spelling::DEFAULT.name("cidrBlock")),
@@ -3587,11 +12708,25 @@ pub mod schema {
         Member::new("VpcEncryptionControlId", &VPC_ENCRYPTION_CONTROL_ID).spelled(Spelling::DEFAULT.name("vpcEncryptionControlId")),
         Member::new("VpcId", &VPC_ID).spelled(Spelling::DEFAULT.name("vpcId")),
     ]);
+    pub static VPC_ENCRYPTION_CONTROL_CONFIGURATION: Schema = Schema::structure("VpcEncryptionControlConfiguration", &[
+        Member::new("ApiGatewayV2Exclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("EgressOnlyInternetGatewayExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("ElasticFileSystemExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("GlobalAcceleratorExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("InternetGatewayExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("LambdaExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("Mode", &VPC_ENCRYPTION_CONTROL_MODE).required(),
+        Member::new("NatGatewayExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("VirtualPrivateGatewayExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("VpcLatticeExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+        Member::new("VpcPeeringExclusion", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT),
+    ]);
     pub static VPC_ENCRYPTION_CONTROL_EXCLUSION: Schema = Schema::structure("VpcEncryptionControlExclusion", &[
         Member::new("State", &VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE).spelled(Spelling::DEFAULT.name("state")),
         Member::new("StateMessage", &STRING).spelled(Spelling::DEFAULT.name("stateMessage")),
     ]);
     pub static VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE: Schema = Schema::new("VpcEncryptionControlExclusionState", Kind::Enum(&["enabling", "enabled", "disabling", "disabled"]));
+    pub static VPC_ENCRYPTION_CONTROL_EXCLUSION_STATE_INPUT: Schema = Schema::new("VpcEncryptionControlExclusionStateInput", Kind::Enum(&["enable", "disable"]));
     pub static VPC_ENCRYPTION_CONTROL_EXCLUSIONS: Schema = Schema::structure("VpcEncryptionControlExclusions", &[
         Member::new("ApiGatewayV2", &VPC_ENCRYPTION_CONTROL_EXCLUSION).spelled(Spelling::DEFAULT.name("apiGatewayV2")),
         Member::new("EgressOnlyInternetGateway", &VPC_ENCRYPTION_CONTROL_EXCLUSION).spelled(Spelling::DEFAULT.name("egressOnlyInternetGateway")),
@@ -3607,6 +12742,7 @@ pub mod schema {
     pub static VPC_ENCRYPTION_CONTROL_ID: Schema = Schema::new("VpcEncryptionControlId", Kind::String);
     pub static VPC_ENCRYPTION_CONTROL_MODE: Schema = Schema::new("VpcEncryptionControlMode", Kind::Enum(&["monitor", "enforce"]));
     pub static VPC_ENCRYPTION_CONTROL_STATE: Schema = Schema::new("VpcEncryptionControlState", Kind::Enum(&["enforce-in-progress", "monitor-in-progress", "enforce-failed", "monitor-failed", "deleting", "deleted", "available", "creating", "delete-failed"]));
+    pub static VPC_ENDPOINT_ID: Schema = Schema::new("VpcEndpointId", Kind::String);
     pub static VPC_ID: Schema = Schema::new("VpcId", Kind::String);
     pub static VPC_ID_STRING_LIST: Schema = Schema::list("VpcIdStringList", &Member::of(&VPC_ID).spelled(Spelling::DEFAULT.name("VpcId")));
     pub static VPC_IPV6_CIDR_BLOCK_ASSOCIATION: Schema = Schema::structure("VpcIpv6CidrBlockAssociation", &[
@@ -3620,18 +12756,97 @@ pub mod schema {
     ]);
     pub static VPC_IPV6_CIDR_BLOCK_ASSOCIATION_SET: Schema = Schema::list("VpcIpv6CidrBlockAssociationSet", &Member::of(&VPC_IPV6_CIDR_BLOCK_ASSOCIATION).spelled(Spelling::DEFAULT.name("item")));
     pub static VPC_LIST: Schema = Schema::list("VpcList", &Member::of(&VPC).spelled(Spelling::DEFAULT.name("item")));
+    pub static VPC_PEERING_CONNECTION_ID: Schema = Schema::new("VpcPeeringConnectionId", Kind::String);
     pub static VPC_STATE: Schema = Schema::new("VpcState", Kind::Enum(&["pending", "available", "deleting"]));
     pub static ZONE_ID_STRING_LIST: Schema = Schema::list("ZoneIdStringList", &Member::of(&STRING).spelled(Spelling::DEFAULT.name("ZoneId")));
     pub static ZONE_NAME_STRING_LIST: Schema = Schema::list("ZoneNameStringList", &Member::of(&STRING).spelled(Spelling::DEFAULT.name("ZoneName")));
+    pub static ATTACH_INTERNET_GATEWAY_RESPONSE: Schema = Schema::structure("AttachInternetGatewayResponse", &[]);
+    pub static CREATE_NETWORK_ACL_ENTRY_RESPONSE: Schema = Schema::structure("CreateNetworkAclEntryResponse", &[]);
+    pub static CREATE_TAGS_RESPONSE: Schema = Schema::structure("CreateTagsResponse", &[]);
+    pub static DELETE_INTERNET_GATEWAY_RESPONSE: Schema = Schema::structure("DeleteInternetGatewayResponse", &[]);
+    pub static DELETE_NETWORK_ACL_ENTRY_RESPONSE: Schema = Schema::structure("DeleteNetworkAclEntryResponse", &[]);
+    pub static DELETE_NETWORK_INTERFACE_RESPONSE: Schema = Schema::structure("DeleteNetworkInterfaceResponse", &[]);
+    pub static DELETE_ROUTE_RESPONSE: Schema = Schema::structure("DeleteRouteResponse", &[]);
+    pub static DELETE_ROUTE_TABLE_RESPONSE: Schema = Schema::structure("DeleteRouteTableResponse", &[]);
+    pub static DELETE_SUBNET_RESPONSE: Schema = Schema::structure("DeleteSubnetResponse", &[]);
+    pub static DELETE_TAGS_RESPONSE: Schema = Schema::structure("DeleteTagsResponse", &[]);
+    pub static DELETE_VPC_RESPONSE: Schema = Schema::structure("DeleteVpcResponse", &[]);
+    pub static DETACH_INTERNET_GATEWAY_RESPONSE: Schema = Schema::structure("DetachInternetGatewayResponse", &[]);
+    pub static DISASSOCIATE_ADDRESS_RESPONSE: Schema = Schema::structure("DisassociateAddressResponse", &[]);
+    pub static DISASSOCIATE_ROUTE_TABLE_RESPONSE: Schema = Schema::structure("DisassociateRouteTableResponse", &[]);
+    pub static MODIFY_NETWORK_INTERFACE_ATTRIBUTE_RESPONSE: Schema = Schema::structure("ModifyNetworkInterfaceAttributeResponse", &[]);
+    pub static MODIFY_SUBNET_ATTRIBUTE_RESPONSE: Schema = Schema::structure("ModifySubnetAttributeResponse", &[]);
+    pub static MODIFY_VPC_ATTRIBUTE_RESPONSE: Schema = Schema::structure("ModifyVpcAttributeResponse", &[]);
+    pub static RELEASE_ADDRESS_RESPONSE: Schema = Schema::structure("ReleaseAddressResponse", &[]);
+    pub static REPLACE_NETWORK_ACL_ENTRY_RESPONSE: Schema = Schema::structure("ReplaceNetworkAclEntryResponse", &[]);
+    pub static REPLACE_ROUTE_RESPONSE: Schema = Schema::structure("ReplaceRouteResponse", &[]);
 
     /// Every operation with generated shapes, by name.
     pub static OPERATIONS: &[Operation] = &[
+        Operation { name: "AllocateAddress", input: &ALLOCATE_ADDRESS_REQUEST, output: &ALLOCATE_ADDRESS_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "AssociateAddress", input: &ASSOCIATE_ADDRESS_REQUEST, output: &ASSOCIATE_ADDRESS_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "AssociateRouteTable", input: &ASSOCIATE_ROUTE_TABLE_REQUEST, output: &ASSOCIATE_ROUTE_TABLE_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "AttachInternetGateway", input: &ATTACH_INTERNET_GATEWAY_REQUEST, output: &ATTACH_INTERNET_GATEWAY_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "AuthorizeSecurityGroupEgress", input: &AUTHORIZE_SECURITY_GROUP_EGRESS_REQUEST, output: &AUTHORIZE_SECURITY_GROUP_EGRESS_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "AuthorizeSecurityGroupIngress", input: &AUTHORIZE_SECURITY_GROUP_INGRESS_REQUEST, output: &AUTHORIZE_SECURITY_GROUP_INGRESS_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "CreateInternetGateway", input: &CREATE_INTERNET_GATEWAY_REQUEST, output: &CREATE_INTERNET_GATEWAY_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "CreateManagedPrefixList", input: &CREATE_MANAGED_PREFIX_LIST_REQUEST, output: &CREATE_MANAGED_PREFIX_LIST_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "CreateNatGateway", input: &CREATE_NAT_GATEWAY_REQUEST, output: &CREATE_NAT_GATEWAY_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "CreateNetworkAclEntry", input: &CREATE_NETWORK_ACL_ENTRY_REQUEST, output: &CREATE_NETWORK_ACL_ENTRY_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "CreateRoute", input: &CREATE_ROUTE_REQUEST, output: &CREATE_ROUTE_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "CreateRouteTable", input: &CREATE_ROUTE_TABLE_REQUEST, output: &CREATE_ROUTE_TABLE_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "CreateSecurityGroup", input: &CREATE_SECURITY_GROUP_REQUEST, output: &CREATE_SECURITY_GROUP_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "CreateSubnet", input: &CREATE_SUBNET_REQUEST, output: &CREATE_SUBNET_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "CreateTags", input: &CREATE_TAGS_REQUEST, output: &CREATE_TAGS_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "CreateVpc", input: &CREATE_VPC_REQUEST, output: &CREATE_VPC_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteInternetGateway", input: &DELETE_INTERNET_GATEWAY_REQUEST, output: &DELETE_INTERNET_GATEWAY_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteManagedPrefixList", input: &DELETE_MANAGED_PREFIX_LIST_REQUEST, output: &DELETE_MANAGED_PREFIX_LIST_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteNatGateway", input: &DELETE_NAT_GATEWAY_REQUEST, output: &DELETE_NAT_GATEWAY_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteNetworkAclEntry", input: &DELETE_NETWORK_ACL_ENTRY_REQUEST, output: &DELETE_NETWORK_ACL_ENTRY_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteNetworkInterface", input: &DELETE_NETWORK_INTERFACE_REQUEST, output: &DELETE_NETWORK_INTERFACE_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteRoute", input: &DELETE_ROUTE_REQUEST, output: &DELETE_ROUTE_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteRouteTable", input: &DELETE_ROUTE_TABLE_REQUEST, output: &DELETE_ROUTE_TABLE_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteSecurityGroup", input: &DELETE_SECURITY_GROUP_REQUEST, output: &DELETE_SECURITY_GROUP_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteSubnet", input: &DELETE_SUBNET_REQUEST, output: &DELETE_SUBNET_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteTags", input: &DELETE_TAGS_REQUEST, output: &DELETE_TAGS_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DeleteVpc", input: &DELETE_VPC_REQUEST, output: &DELETE_VPC_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DescribeAccountAttributes", input: &DESCRIBE_ACCOUNT_ATTRIBUTES_REQUEST, output: &DESCRIBE_ACCOUNT_ATTRIBUTES_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: None },
+        Operation { name: "DescribeAddresses", input: &DESCRIBE_ADDRESSES_REQUEST, output: &DESCRIBE_ADDRESSES_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: None },
+        Operation { name: "DescribeAddressesAttribute", input: &DESCRIBE_ADDRESSES_ATTRIBUTE_REQUEST, output: &DESCRIBE_ADDRESSES_ATTRIBUTE_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["Addresses"] }) },
         Operation { name: "DescribeAvailabilityZones", input: &DESCRIBE_AVAILABILITY_ZONES_REQUEST, output: &DESCRIBE_AVAILABILITY_ZONES_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: None },
+        Operation { name: "DescribeDhcpOptions", input: &DESCRIBE_DHCP_OPTIONS_REQUEST, output: &DESCRIBE_DHCP_OPTIONS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["DhcpOptions"] }) },
+        Operation { name: "DescribeInternetGateways", input: &DESCRIBE_INTERNET_GATEWAYS_REQUEST, output: &DESCRIBE_INTERNET_GATEWAYS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["InternetGateways"] }) },
+        Operation { name: "DescribeManagedPrefixLists", input: &DESCRIBE_MANAGED_PREFIX_LISTS_REQUEST, output: &DESCRIBE_MANAGED_PREFIX_LISTS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["PrefixLists"] }) },
+        Operation { name: "DescribeNatGateways", input: &DESCRIBE_NAT_GATEWAYS_REQUEST, output: &DESCRIBE_NAT_GATEWAYS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["NatGateways"] }) },
+        Operation { name: "DescribeNetworkAcls", input: &DESCRIBE_NETWORK_ACLS_REQUEST, output: &DESCRIBE_NETWORK_ACLS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["NetworkAcls"] }) },
+        Operation { name: "DescribeNetworkInterfaceAttribute", input: &DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_REQUEST, output: &DESCRIBE_NETWORK_INTERFACE_ATTRIBUTE_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: None },
         Operation { name: "DescribeNetworkInterfaces", input: &DESCRIBE_NETWORK_INTERFACES_REQUEST, output: &DESCRIBE_NETWORK_INTERFACES_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["NetworkInterfaces"] }) },
+        Operation { name: "DescribePrefixLists", input: &DESCRIBE_PREFIX_LISTS_REQUEST, output: &DESCRIBE_PREFIX_LISTS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["PrefixLists"] }) },
         Operation { name: "DescribeRegions", input: &DESCRIBE_REGIONS_REQUEST, output: &DESCRIBE_REGIONS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: None },
+        Operation { name: "DescribeRouteTables", input: &DESCRIBE_ROUTE_TABLES_REQUEST, output: &DESCRIBE_ROUTE_TABLES_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["RouteTables"] }) },
+        Operation { name: "DescribeSecurityGroupRules", input: &DESCRIBE_SECURITY_GROUP_RULES_REQUEST, output: &DESCRIBE_SECURITY_GROUP_RULES_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["SecurityGroupRules"] }) },
         Operation { name: "DescribeSecurityGroups", input: &DESCRIBE_SECURITY_GROUPS_REQUEST, output: &DESCRIBE_SECURITY_GROUPS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["SecurityGroups"] }) },
         Operation { name: "DescribeSubnets", input: &DESCRIBE_SUBNETS_REQUEST, output: &DESCRIBE_SUBNETS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["Subnets"] }) },
+        Operation { name: "DescribeTags", input: &DESCRIBE_TAGS_REQUEST, output: &DESCRIBE_TAGS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["Tags"] }) },
+        Operation { name: "DescribeVpcAttribute", input: &DESCRIBE_VPC_ATTRIBUTE_REQUEST, output: &DESCRIBE_VPC_ATTRIBUTE_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: None },
         Operation { name: "DescribeVpcs", input: &DESCRIBE_VPCS_REQUEST, output: &DESCRIBE_VPCS_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["Vpcs"] }) },
+        Operation { name: "DetachInternetGateway", input: &DETACH_INTERNET_GATEWAY_REQUEST, output: &DETACH_INTERNET_GATEWAY_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DisassociateAddress", input: &DISASSOCIATE_ADDRESS_REQUEST, output: &DISASSOCIATE_ADDRESS_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "DisassociateRouteTable", input: &DISASSOCIATE_ROUTE_TABLE_REQUEST, output: &DISASSOCIATE_ROUTE_TABLE_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "GetManagedPrefixListEntries", input: &GET_MANAGED_PREFIX_LIST_ENTRIES_REQUEST, output: &GET_MANAGED_PREFIX_LIST_ENTRIES_RESULT, result_wrapper: None, errors: &[], readonly: true, pagination: Some(Pagination { input_token: &["NextToken"], output_token: &["NextToken"], limit_key: Some("MaxResults"), result_key: &["Entries"] }) },
+        Operation { name: "ModifyManagedPrefixList", input: &MODIFY_MANAGED_PREFIX_LIST_REQUEST, output: &MODIFY_MANAGED_PREFIX_LIST_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "ModifyNetworkInterfaceAttribute", input: &MODIFY_NETWORK_INTERFACE_ATTRIBUTE_REQUEST, output: &MODIFY_NETWORK_INTERFACE_ATTRIBUTE_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "ModifySecurityGroupRules", input: &MODIFY_SECURITY_GROUP_RULES_REQUEST, output: &MODIFY_SECURITY_GROUP_RULES_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "ModifySubnetAttribute", input: &MODIFY_SUBNET_ATTRIBUTE_REQUEST, output: &MODIFY_SUBNET_ATTRIBUTE_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "ModifyVpcAttribute", input: &MODIFY_VPC_ATTRIBUTE_REQUEST, output: &MODIFY_VPC_ATTRIBUTE_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "ReleaseAddress", input: &RELEASE_ADDRESS_REQUEST, output: &RELEASE_ADDRESS_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "ReplaceNetworkAclEntry", input: &REPLACE_NETWORK_ACL_ENTRY_REQUEST, output: &REPLACE_NETWORK_ACL_ENTRY_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "ReplaceRoute", input: &REPLACE_ROUTE_REQUEST, output: &REPLACE_ROUTE_RESPONSE, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "ReplaceRouteTableAssociation", input: &REPLACE_ROUTE_TABLE_ASSOCIATION_REQUEST, output: &REPLACE_ROUTE_TABLE_ASSOCIATION_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "RevokeSecurityGroupEgress", input: &REVOKE_SECURITY_GROUP_EGRESS_REQUEST, output: &REVOKE_SECURITY_GROUP_EGRESS_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "RevokeSecurityGroupIngress", input: &REVOKE_SECURITY_GROUP_INGRESS_REQUEST, output: &REVOKE_SECURITY_GROUP_INGRESS_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "UpdateSecurityGroupRuleDescriptionsEgress", input: &UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_REQUEST, output: &UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
+        Operation { name: "UpdateSecurityGroupRuleDescriptionsIngress", input: &UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_REQUEST, output: &UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_RESULT, result_wrapper: None, errors: &[], readonly: false, pagination: None },
     ];
 
     /// The service's other operations, by name.
@@ -3646,14 +12861,12 @@ pub mod schema {
         "AcceptVpcEndpointConnections",
         "AcceptVpcPeeringConnection",
         "AdvertiseByoipCidr",
-        "AllocateAddress",
         "AllocateHosts",
         "AllocateIpamPoolCidr",
         "ApplySecurityGroupsToClientVpnTargetNetwork",
         "AssignIpv6Addresses",
         "AssignPrivateIpAddresses",
         "AssignPrivateNatGatewayAddress",
-        "AssociateAddress",
         "AssociateApplicationStatusCheck",
         "AssociateCapacityReservationBillingOwner",
         "AssociateClientVpnTargetNetwork",
@@ -3667,7 +12880,6 @@ pub mod schema {
         "AssociateNatGatewayAddress",
         "AssociateNetworkingFlexCostAllocationPolicy",
         "AssociateRouteServer",
-        "AssociateRouteTable",
         "AssociateSecurityGroupVpc",
         "AssociateSubnetCidrBlock",
         "AssociateTransitGatewayMulticastDomain",
@@ -3677,14 +12889,11 @@ pub mod schema {
         "AssociateVpcCidrBlock",
         "AttachClassicLinkVpc",
         "AttachImageWatermark",
-        "AttachInternetGateway",
         "AttachNetworkInterface",
         "AttachVerifiedAccessTrustProvider",
         "AttachVolume",
         "AttachVpnGateway",
         "AuthorizeClientVpnIngress",
-        "AuthorizeSecurityGroupEgress",
-        "AuthorizeSecurityGroupIngress",
         "BatchModifyIpamRoutingPolicyRegistrations",
         "BundleInstance",
         "CancelBundleTask",
@@ -3729,7 +12938,6 @@ pub mod schema {
         "CreateInstanceConnectEndpoint",
         "CreateInstanceEventWindow",
         "CreateInstanceExportTask",
-        "CreateInternetGateway",
         "CreateInterruptibleCapacityReservationAllocation",
         "CreateIpam",
         "CreateIpamExternalResourceVerificationToken",
@@ -3751,11 +12959,8 @@ pub mod schema {
         "CreateLocalGatewayVirtualInterface",
         "CreateLocalGatewayVirtualInterfaceGroup",
         "CreateMacSystemIntegrityProtectionModificationTask",
-        "CreateManagedPrefixList",
         "CreateMetricCategory",
-        "CreateNatGateway",
         "CreateNetworkAcl",
-        "CreateNetworkAclEntry",
         "CreateNetworkInsightsAccessScope",
         "CreateNetworkInsightsPath",
         "CreateNetworkInterface",
@@ -3766,21 +12971,16 @@ pub mod schema {
         "CreateReplaceRootVolumeTask",
         "CreateReservedInstancesListing",
         "CreateRestoreImageTask",
-        "CreateRoute",
         "CreateRouteServer",
         "CreateRouteServerEndpoint",
         "CreateRouteServerPeer",
-        "CreateRouteTable",
         "CreateSecondaryNetwork",
         "CreateSecondarySubnet",
-        "CreateSecurityGroup",
         "CreateSnapshot",
         "CreateSnapshots",
         "CreateSpotDatafeedSubscription",
         "CreateStoreImageTask",
-        "CreateSubnet",
         "CreateSubnetCidrReservation",
-        "CreateTags",
         "CreateTrafficMirrorFilter",
         "CreateTrafficMirrorFilterRule",
         "CreateTrafficMirrorSession",
@@ -3805,7 +13005,6 @@ pub mod schema {
         "CreateVerifiedAccessInstance",
         "CreateVerifiedAccessTrustProvider",
         "CreateVolume",
-        "CreateVpc",
         "CreateVpcBlockPublicAccessExclusion",
         "CreateVpcEncryptionControl",
         "CreateVpcEndpoint",
@@ -3833,7 +13032,6 @@ pub mod schema {
         "DeleteImageUsageReport",
         "DeleteInstanceConnectEndpoint",
         "DeleteInstanceEventWindow",
-        "DeleteInternetGateway",
         "DeleteIpam",
         "DeleteIpamExternalResourceVerificationToken",
         "DeleteIpamInternetRegistryAssociation",
@@ -3853,34 +13051,25 @@ pub mod schema {
         "DeleteLocalGatewayRouteTableVpcAssociation",
         "DeleteLocalGatewayVirtualInterface",
         "DeleteLocalGatewayVirtualInterfaceGroup",
-        "DeleteManagedPrefixList",
         "DeleteMetricCategory",
-        "DeleteNatGateway",
         "DeleteNetworkAcl",
-        "DeleteNetworkAclEntry",
         "DeleteNetworkInsightsAccessScope",
         "DeleteNetworkInsightsAccessScopeAnalysis",
         "DeleteNetworkInsightsAnalysis",
         "DeleteNetworkInsightsPath",
-        "DeleteNetworkInterface",
         "DeleteNetworkInterfacePermission",
         "DeleteNetworkingFlexCostAllocationPolicies",
         "DeletePlacementGroup",
         "DeletePublicIpv4Pool",
         "DeleteQueuedReservedInstances",
-        "DeleteRoute",
         "DeleteRouteServer",
         "DeleteRouteServerEndpoint",
         "DeleteRouteServerPeer",
-        "DeleteRouteTable",
         "DeleteSecondaryNetwork",
         "DeleteSecondarySubnet",
-        "DeleteSecurityGroup",
         "DeleteSnapshot",
         "DeleteSpotDatafeedSubscription",
-        "DeleteSubnet",
         "DeleteSubnetCidrReservation",
-        "DeleteTags",
         "DeleteTrafficMirrorFilter",
         "DeleteTrafficMirrorFilterRule",
         "DeleteTrafficMirrorSession",
@@ -3906,7 +13095,6 @@ pub mod schema {
         "DeleteVerifiedAccessInstance",
         "DeleteVerifiedAccessTrustProvider",
         "DeleteVolume",
-        "DeleteVpc",
         "DeleteVpcBlockPublicAccessExclusion",
         "DeleteVpcEncryptionControl",
         "DeleteVpcEndpointConnectionNotifications",
@@ -3925,11 +13113,8 @@ pub mod schema {
         "DeregisterInstanceEventNotificationAttributes",
         "DeregisterTransitGatewayMulticastGroupMembers",
         "DeregisterTransitGatewayMulticastGroupSources",
-        "DescribeAccountAttributes",
         "DescribeAccountVpcEncryptionControl",
         "DescribeAddressTransfers",
-        "DescribeAddresses",
-        "DescribeAddressesAttribute",
         "DescribeAggregateIdFormat",
         "DescribeApplicationStatus",
         "DescribeApplicationStatusCheckAssociations",
@@ -3960,7 +13145,6 @@ pub mod schema {
         "DescribeConversionTasks",
         "DescribeCustomerGateways",
         "DescribeDeclarativePoliciesReports",
-        "DescribeDhcpOptions",
         "DescribeEgressOnlyInternetGateways",
         "DescribeElasticGpus",
         "DescribeExportImageTasks",
@@ -3999,7 +13183,6 @@ pub mod schema {
         "DescribeInstanceTypeOfferings",
         "DescribeInstanceTypes",
         "DescribeInstances",
-        "DescribeInternetGateways",
         "DescribeIpamByoasn",
         "DescribeIpamExternalResourceVerificationTokens",
         "DescribeIpamInternetRegistryAssociations",
@@ -4025,22 +13208,17 @@ pub mod schema {
         "DescribeLockedSnapshots",
         "DescribeMacHosts",
         "DescribeMacModificationTasks",
-        "DescribeManagedPrefixLists",
         "DescribeMetricCategories",
         "DescribeMovingAddresses",
-        "DescribeNatGateways",
-        "DescribeNetworkAcls",
         "DescribeNetworkInsightsAccessScopeAnalyses",
         "DescribeNetworkInsightsAccessScopes",
         "DescribeNetworkInsightsAnalyses",
         "DescribeNetworkInsightsPaths",
-        "DescribeNetworkInterfaceAttribute",
         "DescribeNetworkInterfacePermissions",
         "DescribeNetworkingFlexCostAllocationPolicies",
         "DescribeNetworkingFlexCostAllocationPolicyAssociations",
         "DescribeOutpostLags",
         "DescribePlacementGroups",
-        "DescribePrefixLists",
         "DescribePrincipalIdFormat",
         "DescribePublicIpv4Pools",
         "DescribeReplaceRootVolumeTasks",
@@ -4051,14 +13229,12 @@ pub mod schema {
         "DescribeRouteServerEndpoints",
         "DescribeRouteServerPeers",
         "DescribeRouteServers",
-        "DescribeRouteTables",
         "DescribeScheduledInstanceAvailability",
         "DescribeScheduledInstances",
         "DescribeSecondaryInterfaces",
         "DescribeSecondaryNetworks",
         "DescribeSecondarySubnets",
         "DescribeSecurityGroupReferences",
-        "DescribeSecurityGroupRules",
         "DescribeSecurityGroupVpcAssociations",
         "DescribeServiceLinkVirtualInterfaces",
         "DescribeSnapshotAttribute",
@@ -4072,7 +13248,6 @@ pub mod schema {
         "DescribeSpotPriceHistory",
         "DescribeStaleSecurityGroups",
         "DescribeStoreImageTasks",
-        "DescribeTags",
         "DescribeTrafficMirrorFilterRules",
         "DescribeTrafficMirrorFilters",
         "DescribeTrafficMirrorSessions",
@@ -4099,7 +13274,6 @@ pub mod schema {
         "DescribeVolumeStatus",
         "DescribeVolumes",
         "DescribeVolumesModifications",
-        "DescribeVpcAttribute",
         "DescribeVpcBlockPublicAccessExclusions",
         "DescribeVpcBlockPublicAccessOptions",
         "DescribeVpcClassicLink",
@@ -4118,7 +13292,6 @@ pub mod schema {
         "DescribeVpnGateways",
         "DetachClassicLinkVpc",
         "DetachImageWatermark",
-        "DetachInternetGateway",
         "DetachNetworkInterface",
         "DetachVerifiedAccessTrustProvider",
         "DetachVolume",
@@ -4145,7 +13318,6 @@ pub mod schema {
         "DisableVgwRoutePropagation",
         "DisableVpcClassicLink",
         "DisableVpcClassicLinkDnsSupport",
-        "DisassociateAddress",
         "DisassociateApplicationStatusCheck",
         "DisassociateCapacityReservationBillingOwner",
         "DisassociateClientVpnTargetNetwork",
@@ -4158,7 +13330,6 @@ pub mod schema {
         "DisassociateNatGatewayAddress",
         "DisassociateNetworkingFlexCostAllocationPolicy",
         "DisassociateRouteServer",
-        "DisassociateRouteTable",
         "DisassociateSecurityGroupVpc",
         "DisassociateSubnetCidrBlock",
         "DisassociateTransitGatewayMulticastDomain",
@@ -4247,7 +13418,6 @@ pub mod schema {
         "GetIpamRoutingPolicyRegistrations",
         "GetLaunchTemplateData",
         "GetManagedPrefixListAssociations",
-        "GetManagedPrefixListEntries",
         "GetManagedResourceVisibility",
         "GetNetworkInsightsAccessScopeAnalysisFindings",
         "GetNetworkInsightsAccessScopeContent",
@@ -4328,20 +13498,16 @@ pub mod schema {
         "ModifyIpamScope",
         "ModifyLaunchTemplate",
         "ModifyLocalGatewayRoute",
-        "ModifyManagedPrefixList",
         "ModifyManagedResourceVisibility",
         "ModifyMetricCategory",
-        "ModifyNetworkInterfaceAttribute",
         "ModifyNetworkingFlexCostAllocationPolicy",
         "ModifyPrivateDnsNameOptions",
         "ModifyPublicIpDnsNameOptions",
         "ModifyReservedInstances",
         "ModifyRouteServer",
-        "ModifySecurityGroupRules",
         "ModifySnapshotAttribute",
         "ModifySnapshotTier",
         "ModifySpotFleetRequest",
-        "ModifySubnetAttribute",
         "ModifyTrafficMirrorFilterNetworkServices",
         "ModifyTrafficMirrorFilterRule",
         "ModifyTrafficMirrorSession",
@@ -4362,7 +13528,6 @@ pub mod schema {
         "ModifyVerifiedAccessTrustProvider",
         "ModifyVolume",
         "ModifyVolumeAttribute",
-        "ModifyVpcAttribute",
         "ModifyVpcBlockPublicAccessExclusion",
         "ModifyVpcBlockPublicAccessOptions",
         "ModifyVpcEncryptionControl",
@@ -4403,16 +13568,12 @@ pub mod schema {
         "RejectTransitGatewayVpcAttachment",
         "RejectVpcEndpointConnections",
         "RejectVpcPeeringConnection",
-        "ReleaseAddress",
         "ReleaseHosts",
         "ReleaseIpamPoolAllocation",
         "ReplaceIamInstanceProfileAssociation",
         "ReplaceImageCriteriaInAllowedImagesSettings",
         "ReplaceImageInstanceTypeSpecification",
         "ReplaceNetworkAclAssociation",
-        "ReplaceNetworkAclEntry",
-        "ReplaceRoute",
-        "ReplaceRouteTableAssociation",
         "ReplaceTransitGatewayRoute",
         "ReplaceVpnTunnel",
         "ReportInstanceStatus",
@@ -4432,8 +13593,6 @@ pub mod schema {
         "RestoreSnapshotTier",
         "RestoreVolumeFromRecycleBin",
         "RevokeClientVpnIngress",
-        "RevokeSecurityGroupEgress",
-        "RevokeSecurityGroupIngress",
         "RunInstances",
         "RunScheduledInstances",
         "SearchLocalGatewayRoutes",
@@ -4456,8 +13615,6 @@ pub mod schema {
         "UpdateCapacityManagerMonitoredTagKeys",
         "UpdateCapacityManagerOrganizationsAccess",
         "UpdateInterruptibleCapacityReservationAllocation",
-        "UpdateSecurityGroupRuleDescriptionsEgress",
-        "UpdateSecurityGroupRuleDescriptionsIngress",
         "ValidateSecurityGroupQuotasForInterface",
         "WithdrawByoipCidr",
     ];

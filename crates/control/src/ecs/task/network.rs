@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use model::network::{Vpc, mac_of, private_dns_name};
+use model::security_group::GROUPS_PER_INTERFACE_MAX;
 use model::task::{Attachment, AttachmentStatus};
 use model::{LaunchType, NetworkInterface, NetworkMode, Subnet, TaskId};
 use rand::RngCore;
@@ -12,10 +13,10 @@ use wire::ecs::Error;
 
 use super::run::{random_u128, random_uuid};
 use crate::Cx;
+use crate::ec2::security_group;
 
-/// Subnets and security groups of one configuration (ecs-semantics §4.4).
+/// Of one configuration (ecs-semantics §4.4).
 const SUBNETS_MAX: usize = 16;
-const SECURITY_GROUPS_MAX: usize = 5;
 
 /// Where the interfaces of the tasks may be, judged.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ fn judged(cx: &Cx<'_>, launch_type: LaunchType, given: ecs::AwsVpcConfiguration)
             subnets.push(subnet.clone());
         }
     }
-    let security_groups = judged_security_groups(&vpc, security_groups.unwrap_or_default())?;
+    let security_groups = judged_security_groups(cx, &vpc, security_groups.unwrap_or_default())?;
     Ok(Network { subnets, security_groups })
 }
 
@@ -83,17 +84,33 @@ fn unknown_subnet(id: &str) -> Error {
     ))
 }
 
-fn judged_security_groups(vpc: &Vpc, ids: Vec<String>) -> Result<Vec<String>, Error> {
-    if ids.len() > SECURITY_GROUPS_MAX {
-        return Err(Error::invalid_parameter(format!("securityGroups can have at most {SECURITY_GROUPS_MAX} items.")));
-    }
-    if let Some(id) = ids.iter().find(|id| **id != vpc.security_group_id) {
+/// The groups of the tasks' interfaces; the VPC's default one when none is named.
+fn judged_security_groups(cx: &Cx<'_>, vpc: &Vpc, ids: Vec<String>) -> Result<Vec<String>, Error> {
+    if ids.len() > GROUPS_PER_INTERFACE_MAX {
         return Err(Error::invalid_parameter(format!(
-            "Error retrieving security group information for [{id}]: The security group '{id}' does not exist \
-             (ErrorCode: InvalidGroup.NotFound)"
+            "securityGroups can have at most {GROUPS_PER_INTERFACE_MAX} items."
         )));
     }
-    Ok(vec![vpc.security_group_id.clone()])
+    let mut judged = Vec::new();
+    for id in ids {
+        let group = security_group::find(cx.txn, cx.scope(), &id);
+        let group = group.ok_or_else(|| {
+            Error::invalid_parameter(format!(
+                "Error retrieving security group information for [{id}]: The security group '{id}' does not exist \
+                 (ErrorCode: InvalidGroup.NotFound)"
+            ))
+        })?;
+        if group.vpc_id != vpc.id {
+            return Err(Error::invalid_parameter("The provided security groups and subnets are not in the same VPC."));
+        }
+        if !judged.contains(&id) {
+            judged.push(id);
+        }
+    }
+    if judged.is_empty() {
+        judged.push(vpc.security_group_id.clone());
+    }
+    Ok(judged)
 }
 
 /// Up to `count` addresses of the subnet that are free, from a random point on.

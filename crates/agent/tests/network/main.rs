@@ -1,135 +1,31 @@
 //! The real network driver in real namespaces. Needs root and `nft`; uses nothing of the host but a fresh network and
 //! mount namespace per test, which is the node, so that every count is exact.
 
+mod firewall;
+mod node;
+
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use agent::driver::{Attached, Network, NetworkKind, NetworkRequest};
+use agent::driver::{Network, NetworkKind, NetworkRequest};
 use agent::network::{Config, Linux, hold, trial};
-use model::link::InterfaceSpec;
-use model::task_definition::PortMapping;
+use model::firewall::{Firewall, LoadBalancerAddress};
 use model::{Protocol, TaskId};
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, setns, unshare};
 
-const WAIT: Duration = Duration::from_secs(5);
-
-/// Runs a test on a node of its own: a thread with a new network and mount namespace, and all threads it starts.
-fn on_node<F: Future<Output = ()>>(test: impl FnOnce(PathBuf) -> F + Send + 'static) {
-    let node = std::thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("these tests need root");
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
-        run("ip", &["link", "set", "lo", "up"]);
-        let directory = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(test(directory.path().join("netns")));
-    });
-    if let Err(panic) = node.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// All that a network instance could leave behind on the node.
-fn remains() -> Vec<String> {
-    let links = run("ip", &["-o", "link"]).lines().map(|line| line.split(':').nth(1).unwrap().to_owned()).collect();
-    let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
-    let mounts = mounts.lines().filter(|line| line.contains("nsfs")).map(str::to_owned).collect();
-    let rules = run("nft", &["list", "ruleset"]).lines().map(str::to_owned).collect();
-    let addresses = run("ip", &["-o", "-4", "addr"]).lines().map(str::to_owned).collect();
-    let all: Vec<Vec<String>> = vec![links, mounts, rules, addresses];
-    all.concat()
-}
-
-fn config(directory: &Path) -> Config {
-    Config { tag: "test0".into(), ..Config::new(directory.to_owned()) }
-}
-
-fn awsvpc(task: u128, address: [u8; 4]) -> NetworkRequest {
-    let [a, b, c, _] = address;
-    let address = Ipv4Addr::from(address);
-    let spec = InterfaceSpec {
-        attachment_id: "attachment".into(),
-        interface_id: "eni-1".into(),
-        mac: model::network::mac_of(address),
-        address,
-        subnet_id: "subnet-1".into(),
-        subnet_prefix_length: 20,
-        gateway: Ipv4Addr::new(a, b, c & 0xf0, 1),
-        vpc_id: "vpc-1".into(),
-        private_dns_name: "ip.internal".into(),
-    };
-    NetworkRequest { task: TaskId(task), container: None, kind: NetworkKind::Awsvpc(spec) }
-}
-
-fn bridge(task: u128, container: usize, ports: &[(u16, u16, Protocol)]) -> NetworkRequest {
-    let mapping = |&(container_port, host_port, protocol)| PortMapping {
-        container_port,
-        host_port,
-        protocol,
-        name: None,
-        app_protocol: None,
-    };
-    let ports = ports.iter().map(mapping).collect();
-    NetworkRequest { task: TaskId(task), container: Some(container), kind: NetworkKind::Bridge { ports } }
-}
-
-/// Runs something inside a namespace, on a thread that ends with it.
-fn inside<T: Send + 'static>(namespace: &Path, deed: impl FnOnce() -> T + Send + 'static) -> T {
-    let namespace = namespace.to_owned();
-    let thread = std::thread::spawn(move || {
-        let file = std::fs::File::open(namespace).unwrap();
-        setns(file.as_fd(), CloneFlags::CLONE_NEWNET).unwrap();
-        deed()
-    });
-    thread.join().unwrap()
-}
-
-/// Answers every connection with the caller's address as it is seen inside.
-fn serve(attached: &Attached, port: u16) {
-    let listener = inside(&attached.namespace, move || TcpListener::bind(("0.0.0.0", port)).unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let peer = stream.peer_addr().unwrap().ip().to_string();
-            // The client may be gone already.
-            drop(stream.write_all(peer.as_bytes()));
-        }
-    });
-}
-
-fn fetch(to: SocketAddr) -> std::io::Result<String> {
-    fetch_within(WAIT, to)
-}
-
-fn fetch_within(wait: Duration, to: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&to, wait)?;
-    stream.set_read_timeout(Some(wait))?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn at(address: impl Into<Ipv4Addr>, port: u16) -> SocketAddr {
-    SocketAddrV4::new(address.into(), port).into()
-}
+use node::{
+    Outside, WAIT, at, awsvpc, bridge, config, fetch, fetch_within, inside, on_node, open, open_firewall, remains, run,
+    serve,
+};
 
 #[test]
 fn awsvpc_tasks_reach_one_another_and_the_host_reaches_them() {
     on_node(|directory| async move {
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let a = network.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
         let b = network.attach(&awsvpc(2, [172, 31, 0, 11])).await.unwrap();
         let other_subnet = network.attach(&awsvpc(3, [172, 31, 16, 10])).await.unwrap();
@@ -154,7 +50,7 @@ fn the_interface_is_as_the_control_plane_gave_it() {
         let _outside = Outside::make();
         run("ip", &["link", "set", "uplink0", "mtu", "1400"]);
         run("ip", &["route", "add", "default", "via", "198.51.100.2"]);
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let attached = network.attach(&awsvpc(1, [172, 31, 32, 5])).await.unwrap();
         let (link, address, route) = inside(&attached.namespace, || {
             (
@@ -173,7 +69,7 @@ fn the_interface_is_as_the_control_plane_gave_it() {
 fn tasks_reach_the_outside_by_the_hosts_address_and_the_outside_reaches_no_task() {
     on_node(|directory| async move {
         let outside = Outside::make();
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let task = network.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
         let container = network.attach(&bridge(2, 0, &[(80, 8080, Protocol::Tcp)])).await.unwrap();
         serve(&outside.attached(), 80);
@@ -189,54 +85,10 @@ fn tasks_reach_the_outside_by_the_hosts_address_and_the_outside_reaches_no_task(
     });
 }
 
-/// A machine beyond the node's uplink, 198.51.100.2, whose gateway is the node.
-struct Outside {
-    namespace: PathBuf,
-}
-
-impl Outside {
-    fn make() -> Self {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        // The thread keeps the namespace alive until the process ends.
-        std::thread::spawn(move || {
-            unshare(CloneFlags::CLONE_NEWNET).unwrap();
-            sender.send(nix::unistd::gettid()).unwrap();
-            loop {
-                std::thread::park();
-            }
-        });
-        let thread = receiver.recv().unwrap();
-        let namespace = PathBuf::from(format!("/proc/{}/task/{thread}/ns/net", std::process::id()));
-        let name = namespace.to_str().unwrap().to_owned();
-        run("ip", &["link", "add", "uplink0", "type", "veth", "peer", "name", "far0"]);
-        run("ip", &["link", "set", "far0", "netns", &thread.to_string()]);
-        run("ip", &["addr", "add", "198.51.100.1/24", "dev", "uplink0"]);
-        run("ip", &["link", "set", "uplink0", "up"]);
-        inside(Path::new(&name), || {
-            run("ip", &["addr", "add", "198.51.100.2/24", "dev", "far0"]);
-            run("ip", &["link", "set", "far0", "up"]);
-            run("ip", &["route", "add", "default", "via", "198.51.100.1"]);
-        });
-        Self { namespace }
-    }
-
-    fn attached(&self) -> Attached {
-        Attached { namespace: self.namespace.clone(), address: None, bindings: Vec::new() }
-    }
-
-    fn fetch(&self, to: SocketAddr) -> std::io::Result<String> {
-        inside(&self.namespace, move || fetch(to))
-    }
-
-    fn connect(&self, to: SocketAddr, limit: Duration) -> std::io::Result<()> {
-        inside(&self.namespace, move || TcpStream::connect_timeout(&to, limit).map(drop))
-    }
-}
-
 #[test]
 fn published_ports_answer_on_every_address_of_the_host() {
     on_node(|directory| async move {
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let request = bridge(1, 0, &[(80, 8080, Protocol::Tcp), (80, 0, Protocol::Tcp)]);
         let web = network.attach(&request).await.unwrap();
         let client = network.attach(&bridge(1, 1, &[])).await.unwrap();
@@ -261,7 +113,7 @@ fn published_ports_answer_on_every_address_of_the_host() {
 fn a_load_balancers_address_is_the_hosts_own_and_no_published_port_answers_there() {
     on_node(|directory| async move {
         let config = config(&directory);
-        let network = Linux::open(config.clone()).await.unwrap();
+        let network = open(config.clone()).await;
         let web = network.attach(&bridge(1, 0, &[(80, 8080, Protocol::Tcp)])).await.unwrap();
         let task = network.attach(&awsvpc(2, [172, 31, 0, 10])).await.unwrap();
         serve(&web, 80);
@@ -276,14 +128,18 @@ fn a_load_balancers_address_is_the_hosts_own_and_no_published_port_answers_there
             }
         });
         assert_eq!(fetch(at([172, 31, 0, 50], 80)).unwrap(), "balancer");
+        let held = LoadBalancerAddress { address: [172, 31, 0, 50].into(), groups: vec!["sg-open".to_owned()] };
+        let firewall = open_firewall();
+        network.protect(&Firewall { load_balancers: vec![held], ..firewall.clone() }).await.unwrap();
         for namespace in [&task.namespace, &web.namespace] {
             assert_eq!(inside(namespace, || fetch(at([172, 31, 0, 50], 80))).unwrap(), "balancer");
-            // The container answers on the machine's addresses, and not on the load balancer's.
-            assert_eq!(inside(namespace, || fetch(at([172, 31, 0, 1], 8080))).unwrap(), "172.30.0.1");
             assert!(
                 inside(namespace, || fetch_within(Duration::from_millis(300), at([172, 31, 0, 50], 8080))).is_err()
             );
         }
+        // The container answers on the machine's addresses, and not on the load balancer's.
+        assert_eq!(inside(&web.namespace, || fetch(at([172, 31, 0, 1], 8080))).unwrap(), "172.30.0.1");
+        network.protect(&firewall).await.unwrap();
         hold(&config, BTreeSet::new()).await.unwrap();
         assert_eq!(remains(), before);
     });
@@ -292,7 +148,7 @@ fn a_load_balancers_address_is_the_hosts_own_and_no_published_port_answers_there
 #[test]
 fn udp_is_published_too() {
     on_node(|directory| async move {
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let server = network.attach(&bridge(1, 0, &[(53, 5353, Protocol::Udp)])).await.unwrap();
         let echo = inside(&server.namespace, || UdpSocket::bind("0.0.0.0:53").unwrap());
         std::thread::spawn(move || {
@@ -313,7 +169,7 @@ fn udp_is_published_too() {
 fn a_client_that_keeps_sending_datagrams_reaches_the_container_that_took_over() {
     on_node(|directory| async move {
         let outside = Outside::make();
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let client = inside(&outside.namespace, || UdpSocket::bind("198.51.100.2:0").unwrap());
         client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         client.connect("198.51.100.1:5353").unwrap();
@@ -347,7 +203,7 @@ fn call(client: &UdpSocket) -> Option<String> {
 #[test]
 fn a_host_port_that_is_taken_is_refused_and_nothing_is_held() {
     on_node(|directory| async move {
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let theirs = TcpListener::bind("0.0.0.0:8080").unwrap();
         let request = bridge(1, 0, &[(80, 8081, Protocol::Tcp), (80, 8080, Protocol::Tcp)]);
         let error = network.attach(&request).await.unwrap_err();
@@ -371,7 +227,7 @@ fn a_host_port_that_is_taken_is_refused_and_nothing_is_held() {
 #[test]
 fn none_has_loopback_only() {
     on_node(|directory| async move {
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let request = NetworkRequest { task: TaskId(1), container: Some(0), kind: NetworkKind::None };
         let attached = network.attach(&request).await.unwrap();
         assert_eq!((attached.address, &attached.bindings[..]), (None, &[][..]));
@@ -392,7 +248,7 @@ fn tasks_reach_the_endpoint_server_and_not_the_hosts_loopback() {
     on_node(|directory| async move {
         let config = config(&directory);
         let endpoint = config.endpoint_address();
-        let network = Linux::open(config).await.unwrap();
+        let network = open(config).await;
         let task = network.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
         let container = network.attach(&bridge(2, 0, &[])).await.unwrap();
         let server = TcpListener::bind(endpoint).unwrap();
@@ -434,13 +290,13 @@ fn another_tools_drop_policy_does_not_stop_tasks() {
         std::fs::write(&file, ruleset).unwrap();
         run("nft", &["-f", file.to_str().unwrap()]);
         let before = remains();
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let task = network.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
         serve(&outside.attached(), 80);
         assert!(inside(&task.namespace, || fetch(at([198, 51, 100, 2], 80))).is_ok());
         drop(network);
         // Taken over, the rules are not doubled; and all of them go.
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         assert_eq!(run("nft", &["list", "chain", "ip", "filter", "DOCKER-USER"]).matches("test0").count(), 2);
         network.teardown().await.unwrap();
         assert_eq!(remains(), before);
@@ -456,7 +312,7 @@ fn a_new_agent_takes_over_what_an_earlier_one_made() {
             bridge(2, 1, &[(80, 0, Protocol::Tcp)]),
             NetworkRequest { task: TaskId(3), container: Some(0), kind: NetworkKind::None },
         ];
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let mut first = Vec::new();
         for request in &requests {
             first.push(network.attach(request).await.unwrap());
@@ -464,7 +320,7 @@ fn a_new_agent_takes_over_what_an_earlier_one_made() {
         serve(&first[1], 80);
         drop(network);
 
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         assert_eq!(network.list().await.unwrap(), [1, 2, 3].map(TaskId));
         assert!(fetch(at(Ipv4Addr::LOCALHOST, 8080)).is_ok());
         assert!(TcpListener::bind("0.0.0.0:8080").is_err(), "the port is held again");
@@ -482,7 +338,7 @@ fn a_new_agent_takes_over_what_an_earlier_one_made() {
 #[test]
 fn whatever_is_left_of_an_attachment_is_listed_and_goes() {
     on_node(|directory| async move {
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let before = remains();
         let request = bridge(7, 0, &[(80, 8080, Protocol::Tcp)]);
         let link = || run("ip", &["-o", "link"]).split_whitespace().find(|w| w.starts_with("gt")).unwrap().to_owned();
@@ -518,7 +374,7 @@ fn whatever_is_left_of_an_attachment_is_listed_and_goes() {
 fn many_tasks_at_once_and_nothing_stays() {
     on_node(|directory| async move {
         let before = remains();
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let opened = remains();
         let requests = (1..=40_u8).map(|n| match n % 2 {
             0 => awsvpc(n.into(), [172, 31, 0, 10 + n]),
@@ -551,8 +407,8 @@ fn instances_share_a_node() {
             bridge_range: "10.78.0.0/16".parse().unwrap(),
             ..config(&directory.with_file_name("other"))
         };
-        let first = Linux::open(config(&directory)).await.unwrap();
-        let second = Linux::open(other).await.unwrap();
+        let first = open(config(&directory)).await;
+        let second = open(other).await;
         let a = first.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
         let b = second.attach(&awsvpc(1, [10, 77, 0, 10])).await.unwrap();
         serve(&a, 80);
@@ -568,15 +424,15 @@ fn instances_share_a_node() {
 #[test]
 fn the_instance_that_came_last_has_the_hosts_routes_when_ranges_are_the_same() {
     on_node(|directory| async move {
-        let first = Linux::open(config(&directory)).await.unwrap();
+        let first = open(config(&directory)).await;
         let other = Config { tag: "test1".into(), ..config(&directory.with_file_name("other")) };
         for _ in 0..2 {
-            let second = Linux::open(other.clone()).await.unwrap();
+            let second = open(other.clone()).await;
             let task = second.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
             serve(&task, 80);
             assert_eq!(fetch(at([172, 31, 0, 10], 80)).unwrap(), "172.31.0.1");
             drop(second);
-            Linux::open(other.clone()).await.unwrap().teardown().await.unwrap();
+            open(other.clone()).await.teardown().await.unwrap();
         }
         let task = first.attach(&awsvpc(1, [172, 31, 0, 10])).await.unwrap();
         serve(&task, 80);
@@ -622,7 +478,7 @@ fn a_trial_leaves_nothing_and_tells_of_a_range_that_is_taken() {
 #[test]
 fn what_is_not_this_nodes_is_refused() {
     on_node(|directory| async move {
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         let error = network.attach(&awsvpc(1, [10, 0, 0, 5])).await.unwrap_err();
         assert_eq!(error.to_string(), "ContainerNetworkingError: the subnet of 10.0.0.5 is none of this node's");
         let mut request = awsvpc(1, [172, 31, 0, 10]);
@@ -649,7 +505,7 @@ fn churn() {
     let Some(directory) = std::env::var_os(CHURN).map(PathBuf::from) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let network = Linux::open(config(&directory)).await.unwrap();
+        let network = open(config(&directory)).await;
         for round in 0.. {
             let tasks = (1..=4_u8).map(|n| {
                 let network = &network;
@@ -674,7 +530,7 @@ fn churn() {
 fn an_agent_killed_at_any_moment_leaves_nothing_that_the_next_does_not_find() {
     on_node(|directory| async move {
         let before = remains();
-        Linux::open(config(&directory)).await.unwrap();
+        open(config(&directory)).await;
         let opened = remains();
         for moment in 0..12_u64 {
             let mut child = Command::new(std::env::current_exe().unwrap())
@@ -689,14 +545,14 @@ fn an_agent_killed_at_any_moment_leaves_nothing_that_the_next_does_not_find() {
             nix::sys::signal::killpg(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGKILL).unwrap();
             child.wait().unwrap();
 
-            let network = Linux::open(config(&directory)).await.unwrap();
+            let network = open(config(&directory)).await;
             for task in network.list().await.unwrap() {
                 network.detach(task).await.unwrap();
             }
             assert_eq!(network.list().await.unwrap(), []);
             wait_for_remains(&opened).await;
         }
-        Linux::open(config(&directory)).await.unwrap().teardown().await.unwrap();
+        open(config(&directory)).await.teardown().await.unwrap();
         wait_for_remains(&before).await;
     });
 }

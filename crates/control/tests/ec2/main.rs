@@ -1,0 +1,5 @@
+//! EC2 in process: one account, one transaction, no sockets, no clock.
+
+mod security_group;
+mod tag;
+mod world;
