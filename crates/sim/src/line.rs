@@ -3,13 +3,14 @@
 //! what a newer connection has said meanwhile, and a cut one loses what was under way.
 
 use std::io;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agent::link::{Dial, DialError};
 use control::session;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_tungstenite::WebSocketStream;
 
@@ -30,7 +31,13 @@ pub enum Way {
 /// One node's line. Clones are the same line.
 #[derive(Clone)]
 pub struct Line {
-    state: Arc<watch::Sender<State>>,
+    shared: Arc<Shared>,
+}
+
+/// A `watch` would wake those who wait in an order of chance.
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
 }
 
 #[derive(Clone, Copy)]
@@ -53,34 +60,55 @@ impl State {
 impl Line {
     pub fn new() -> Self {
         let state = State { delay: USUALLY, frozen: (false, false), cuts: 0 };
-        Self { state: Arc::new(watch::Sender::new(state)) }
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.shared.changed.notify_waiters();
+    }
+
+    /// Returns once it is so.
+    async fn until(&self, is_so: impl Fn(&State) -> bool) -> State {
+        loop {
+            let mut changed = pin!(self.shared.changed.notified());
+            changed.as_mut().enable();
+            let state = *self.state();
+            if is_so(&state) {
+                return state;
+            }
+            changed.await;
+        }
     }
 
     /// Both ends see it; what was under way is lost.
     pub fn cut(&self) {
-        self.state.send_modify(|state| state.cuts += 1);
+        self.change(|state| state.cuts += 1);
     }
 
     /// Neither end sees it. New connections hang, too.
     pub fn freeze(&self, to_control: bool, to_agent: bool) {
-        self.state.send_modify(|state| state.frozen = (to_control, to_agent));
+        self.change(|state| state.frozen = (to_control, to_agent));
     }
 
     pub fn slow(&self, delay: Duration) {
-        self.state.send_modify(|state| state.delay = delay);
+        self.change(|state| state.delay = delay);
     }
 
     pub fn heal(&self) {
-        self.state.send_modify(|state| (state.delay, state.frozen) = (USUALLY, (false, false)));
+        self.change(|state| (state.delay, state.frozen) = (USUALLY, (false, false)));
     }
 
     async fn carry_both(&self, (left, right): (DuplexStream, DuplexStream)) {
-        let mut state = self.state.subscribe();
-        let cuts = state.borrow().cuts;
+        let cuts = self.state().cuts;
         let ((from_agent, to_agent), (from_control, to_control)) = (split(left), split(right));
         tokio::select! {
             biased;
-            _ = state.wait_for(|state| state.cuts > cuts) => {}
+            _ = self.until(|state| state.cuts > cuts) => {}
             _ = async {
                 tokio::join!(
                     self.carry(from_agent, to_control, Way::ToControl),
@@ -97,14 +125,11 @@ impl Line {
         mut to: WriteHalf<DuplexStream>,
         way: Way,
     ) -> io::Result<()> {
-        let mut state = self.state.subscribe();
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             let count = from.read(&mut chunk).await?;
-            let Ok(delay) = state.wait_for(|state| !state.is_frozen(way)).await.map(|state| state.delay) else {
-                return Ok(());
-            };
-            sleep(delay).await;
+            let state = self.until(|state| !state.is_frozen(way)).await;
+            sleep(state.delay).await;
             if count == 0 {
                 return to.shutdown().await;
             }
@@ -123,7 +148,7 @@ impl Dial for Dialler {
     type Stream = DuplexStream;
 
     async fn dial(&self) -> Result<WebSocketStream<DuplexStream>, DialError> {
-        let state = *self.line.state.borrow();
+        let state = *self.line.state();
         if state.is_frozen(Way::ToControl) || state.is_frozen(Way::ToAgent) {
             sleep(DIAL_TIMEOUT).await;
             return Err(DialError::Silence);

@@ -4,6 +4,7 @@
 //! runtime has still to wind up reaches nobody.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use model::{Scope, Timestamp};
 use rand::RngCore as _;
 use rand::rngs::StdRng;
 use store::{CommitStream, LogError, Next, Tables, WriteError};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use wire::ecs::{Error, Request, Response};
 use wire::error::Failure;
@@ -54,7 +55,8 @@ struct Shared {
     trace: Trace,
     watcher: Watcher,
     state: Mutex<State>,
-    deaths: watch::Sender<u64>,
+    /// A `watch` would wake callers in an order of chance.
+    died: Notify,
 }
 
 struct State {
@@ -80,7 +82,7 @@ impl Plane {
             trace,
             watcher,
             state: Mutex::new(State { control: None, random: random::fork(seed, "control plane") }),
-            deaths: watch::Sender::new(0),
+            died: Notify::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -124,18 +126,19 @@ impl Plane {
         let Some(control) = self.state().control.take() else { return };
         self.shared.trace.tell("control plane: killed");
         self.shared.disk.cut_off();
-        self.shared.deaths.send_modify(|deaths| *deaths += 1);
+        self.shared.died.notify_waiters();
         tokio::spawn(async move { control.close().await });
     }
 
     /// Calls an operation as a client with the root key.
     pub async fn call(&self, request: Request) -> Answer {
         let Some(control) = self.control() else { return Answer::NotNow };
-        let mut deaths = self.shared.deaths.subscribe();
+        let mut died = pin!(self.shared.died.notified());
+        died.as_mut().enable();
         let caller = Caller::root(scope(), "AKIA");
         let answered = tokio::select! {
             biased;
-            _ = deaths.changed() => return Answer::Unknown,
+            () = died => return Answer::Unknown,
             answered = control.write(&caller, |cx| control::ecs::dispatch(cx, request)) => answered,
         };
         match answered {
