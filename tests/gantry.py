@@ -48,6 +48,7 @@ class Endpoint:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_PAGER": "",
             "AWS_MAX_ATTEMPTS": "1",
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         }
 
     def aws(self, *arguments):

@@ -7,11 +7,13 @@ from botocore.exceptions import ClientError
 
 
 @pytest.fixture(params=["json", "smithy-rpc-v2-cbor"])
-def discovery(endpoint, request, monkeypatch):
+def discovery(endpoint, request):
     """A client that speaks one protocol, whichever it would choose by itself."""
-    monkeypatch.setattr("botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS", [request.param])
-    client = endpoint.client("servicediscovery")
-    assert client.meta.service_model.resolved_protocol == request.param
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS", [request.param])
+        # DiscoverInstances is otherwise asked of `data-` and the host, which has no address here.
+        client = endpoint.client("servicediscovery", inject_host_prefix=False)
+        assert client.meta.service_model.resolved_protocol == request.param
     return client
 
 
@@ -88,5 +90,10 @@ def test_the_clis_commands(endpoint, name):
         "servicediscovery", "list-services", "--filters", f"Name=NAMESPACE_ID,Values={namespace},Condition=EQ"
     )
     assert [service["Id"] for service in listed["Services"]] == [made["Id"]]
+    register = ["--service-id", made["Id"], "--instance-id", "i", "--attributes", "color=red"]
+    endpoint.aws("servicediscovery", "register-instance", *register)
+    found = endpoint.aws("servicediscovery", "discover-instances", "--namespace-name", name, "--service-name", "x")
+    assert [(one["InstanceId"], one["HealthStatus"]) for one in found["Instances"]] == [("i", "UNKNOWN")]
+    endpoint.aws("servicediscovery", "deregister-instance", "--service-id", made["Id"], "--instance-id", "i")
     endpoint.aws("servicediscovery", "delete-service", "--id", made["Id"])
     endpoint.aws("servicediscovery", "delete-namespace", "--id", namespace)

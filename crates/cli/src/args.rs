@@ -146,6 +146,8 @@ pub enum What {
     Idle,
     /// Requests a second through a load balancer to two targets, against nginx and HAProxy
     Lb,
+    /// Answers a second of the name server from memory, against dnsmasq
+    Dns,
     /// Placements a second on one core
     Place,
     /// A service scaled from 0 to 50,000 tasks on 5,000 simulated nodes

@@ -5,6 +5,7 @@
 
 mod burst;
 mod calls;
+mod dns;
 mod docker;
 mod figure;
 mod idle;
@@ -43,7 +44,8 @@ pub async fn run(args: &args::Bench, format: Output) -> Result<(), Failure> {
 fn selected(what: What) -> Vec<What> {
     match what {
         What::All => {
-            let (api, nodes) = ([What::Idle, What::Reads, What::Writes], [What::Launch, What::Burst, What::Lb]);
+            let api = [What::Idle, What::Reads, What::Writes];
+            let nodes = [What::Launch, What::Burst, What::Lb, What::Dns];
             let services = [What::Replace, What::Swarm, What::Place, What::Scale, What::Million, What::Rest];
             [&api[..], &nodes, &services].concat()
         }
@@ -59,6 +61,7 @@ async fn measure(what: What, args: &args::Bench) -> Result<Vec<Figure>, Failure>
         What::Writes => until_interrupted(calls::measure_writes(&args.moto)).await,
         What::Idle => idle::measure().await,
         What::Lb => until_interrupted(lb::measure()).await,
+        What::Dns => until_interrupted(dns::measure()).await,
         What::Place => Ok(place::measure()),
         What::Scale => until_interrupted(scale::measure()).await,
         What::Million => until_interrupted(million::measure()).await,

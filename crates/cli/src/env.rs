@@ -17,6 +17,8 @@ pub fn run(home: &Home, format: Output) -> Result<(), Failure> {
         ("AWS_DEFAULT_REGION", running.region.clone()),
         ("AWS_ACCESS_KEY_ID", key.access_key_id),
         ("AWS_SECRET_ACCESS_KEY", key.secret_access_key),
+        // Some operations are otherwise asked of a name before the endpoint's, such as `data-127.0.0.1`.
+        ("AWS_DISABLE_HOST_PREFIX_INJECTION", "true".to_owned()),
     ];
     let object: serde_json::Map<_, _> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();

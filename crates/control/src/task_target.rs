@@ -1,5 +1,5 @@
-//! The loop that brings tasks of services into their target groups and out of them: gather, decide, apply. What is to be
-//! done is [`plan::task_target`]'s to say.
+//! The loop that brings tasks of services into their target groups and into Cloud Map, and out of them: gather, decide,
+//! apply. What is to be done is [`plan::task_target`]'s to say.
 //!
 //! ```text
 //! commits that change such tasks, or targets ─┬─▶ due, by service ─▶ decide ─▶ one commit: the tasks, their targets,
@@ -17,15 +17,20 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use model::discovery::DiscoveryInstance;
 use model::load_balancer::{Target, TargetGroup, TargetGroupKey};
+use model::network::Vpc;
 use model::service::ServiceKey;
+use model::service_registry::registry_key;
 use model::task_target::{Place, TaskTarget};
-use model::{Service, Task, TaskId};
+use model::{LaunchType, Service, Subnet, Task, TaskId, TaskRegistration};
 use plan::service::event::{self, Event};
+use plan::task_registration::{self, NodeFacts, RegistrySight, RegistryStep};
 use plan::task_target::{Move, Sight, Step, TargetSight, advance, is_open};
 use store::{Commit, CommitStream, Next, RowChange, Tables, WriteError, service_of};
 
 use crate::ecs::service::event::tell;
+use crate::servicediscovery::instance;
 use crate::traffic::{News, TargetName};
 use crate::{Caller, Clock, Control, Cx};
 
@@ -104,11 +109,13 @@ impl Due {
     }
 }
 
-/// Most reports on a task tell its target groups nothing.
+/// Most reports on a task tell its target groups and Cloud Map nothing.
 fn concerns(change: &RowChange<Task>) -> bool {
     let part = |task: Option<&Arc<Task>>| {
         let task = task.filter(|task| is_open(task))?;
-        Some((task.last_status, task.desired_status, task.targets.clone()))
+        // Cloud Map is told of the health of its instances.
+        let health = (!task.registrations.is_empty()).then_some(task.health);
+        Some((task.last_status, task.desired_status, task.targets.clone(), health))
     };
     let after = part(change.after.as_ref());
     after.is_some() && part(change.before.as_ref()) != after
@@ -197,7 +204,8 @@ fn look(cx: &mut Cx<'_>, service: &ServiceKey, tasks: &[TaskId]) {
     for id in tasks {
         let Some(task) = cx.txn.tasks.get(id).cloned() else { continue };
         let sights: Vec<Sight> = task.targets.iter().map(|target| sight(cx, &task, target)).collect();
-        if let Some(Move { task, steps }) = advance(&task, &sights, host(cx, &task), cx.now) {
+        let registries: Vec<_> = task.registrations.iter().map(|place| registry_sight(cx, &task, place)).collect();
+        if let Some(Move { task, steps }) = advance(&task, &sights, &registries, host(cx, &task), cx.now) {
             done.note(&task, &steps);
             steps.into_iter().for_each(|step| apply(cx, &task, step));
             cx.txn.put(task);
@@ -238,8 +246,59 @@ fn group_of(cx: &Cx<'_>, arn: &str) -> Option<TargetGroupKey> {
     (row.arn().to_string() == arn).then_some(key)
 }
 
+fn registry_sight(cx: &Cx<'_>, task: &Task, place: &TaskRegistration) -> RegistrySight {
+    let key = registry_key(&place.registry.registry);
+    let Some(service) = key.and_then(|key| cx.txn.discovery_services.get(&key)) else {
+        return RegistrySight::default();
+    };
+    let key = (service.scope.clone(), service.id.clone(), task.id.to_string());
+    RegistrySight {
+        has_service: true,
+        has_health: service.custom_health.is_some(),
+        instance: cx.txn.discovery_instances.get(&key).map(|row| row.is_healthy),
+    }
+}
+
 fn apply(cx: &mut Cx<'_>, task: &Task, step: Step) {
-    let (Step::Register(index, place) | Step::Deregister(index, place)) = step;
+    match step {
+        Step::Register(index, place) | Step::Deregister(index, place) => apply_target(cx, task, step, index, place),
+        Step::Registry(index, step) => apply_registry(cx, task, &task.registrations[index], step),
+    }
+}
+
+fn apply_registry(cx: &mut Cx<'_>, task: &Task, place: &TaskRegistration, step: RegistryStep) {
+    let Some((scope, service)) = registry_key(&place.registry.registry) else { return };
+    let id = task.id.to_string();
+    let key = (scope.clone(), service.clone(), id.clone());
+    match step {
+        RegistryStep::Register { is_healthy } => {
+            let attributes = task_registration::attributes(task, place, &node_facts(cx, task));
+            let creator_request_id = id.clone();
+            instance::put(cx.txn, DiscoveryInstance { scope, service, id, creator_request_id, attributes, is_healthy });
+        }
+        RegistryStep::Mark { is_healthy } => {
+            if let Some(row) = cx.txn.discovery_instances.get(&key).cloned() {
+                instance::put(cx.txn, DiscoveryInstance { is_healthy, ..DiscoveryInstance::clone(&row) });
+            }
+        }
+        RegistryStep::Deregister => instance::remove(cx.txn, &key),
+    }
+}
+
+/// Ports that are published on a node are reached at its end of the network, which is the gateway of its zone's subnet.
+fn node_facts(cx: &Cx<'_>, task: &Task) -> NodeFacts {
+    let vpc = Vpc::default_of(&task.scope);
+    let in_zone = |subnet: &&Subnet| Some(&subnet.zone) == task.availability_zone.as_ref();
+    let subnet = vpc.subnets.iter().find(in_zone).unwrap_or(&vpc.subnets[0]);
+    let instance = task.container_instance.and_then(|id| cx.txn.container_instances.get(&id));
+    let is_ec2 = task.launch_type == LaunchType::Ec2;
+    NodeFacts {
+        address: Some(subnet.gateway()),
+        ec2_instance_id: instance.filter(|_| is_ec2).map(|instance| instance.ec2_instance_id.clone()),
+    }
+}
+
+fn apply_target(cx: &mut Cx<'_>, task: &Task, step: Step, index: usize, place: Place) {
     let Some((scope, group)) = group_of(cx, &task.targets[index].target_group) else { return };
     let Place { address, port } = place;
     let now = cx.now;
@@ -253,7 +312,7 @@ fn apply(cx: &mut Cx<'_>, task: &Task, step: Step) {
             registered_at: now,
             deregistered_at: None,
         }),
-        Step::Deregister(..) => {
+        Step::Deregister(..) | Step::Registry(..) => {
             cx.txn.update::<Target, _>(&(scope, group, address, port), |row| *row.deregistered_at.get_or_insert(now));
         }
     }
@@ -265,6 +324,7 @@ impl Done {
             let (counts, index) = match step {
                 Step::Register(index, _) => (&mut self.registered, *index),
                 Step::Deregister(index, _) => (&mut self.deregistered, *index),
+                Step::Registry(..) => continue,
             };
             *counts.entry(task.targets[index].target_group.clone()).or_default() += 1;
         }

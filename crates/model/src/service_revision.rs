@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity_provider::Capacity;
 use crate::service::ServiceNetwork;
-use crate::{Scope, ServiceLoadBalancer, Task, TaskDefinition, Timestamp};
+use crate::{Scope, ServiceLoadBalancer, ServiceRegistry, Task, TaskDefinition, Timestamp};
 
 /// Scope, cluster, service, id.
 pub type ServiceRevisionKey = (Scope, String, String, String);
@@ -25,6 +25,8 @@ pub struct ServiceRevision {
     pub network: Option<ServiceNetwork>,
     #[serde(default)]
     pub load_balancers: Vec<ServiceLoadBalancer>,
+    #[serde(default)]
+    pub registries: Vec<ServiceRegistry>,
     pub images: Vec<RevisionImage>,
     pub created_at: Timestamp,
 }

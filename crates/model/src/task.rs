@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::task_target::TaskTargetStatus;
 use crate::{
-    ContainerInstanceId, CpuUnits, MemoryMib, NodeId, Protocol, Resources, Scope, Tag, TaskId, TaskTarget, Timestamp,
-    link, service_revision,
+    ContainerInstanceId, CpuUnits, MemoryMib, NodeId, Protocol, Resources, Scope, Tag, TaskId, TaskRegistration,
+    TaskTarget, Timestamp, link, service_revision,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -178,6 +178,9 @@ pub struct Task {
     /// Its places in the target groups of its service.
     #[serde(default)]
     pub targets: Vec<TaskTarget>,
+    /// Its places in Cloud Map.
+    #[serde(default)]
+    pub registrations: Vec<TaskRegistration>,
     /// Until then its service may not choose to stop it (UpdateTaskProtection).
     #[serde(default)]
     pub protected_until: Option<Timestamp>,
@@ -320,7 +323,7 @@ impl Container {
 
 impl Task {
     /// Asks the task to stop: sets the desired status, code and reason, once. The first reason stays. One that load
-    /// balancers know is DEACTIVATING first.
+    /// balancers or Cloud Map know is DEACTIVATING first.
     /// Answers whether anything changed.
     pub fn stop(&mut self, code: StopCode, reason: &str, now: Timestamp) -> bool {
         if self.desired_status == DesiredStatus::Stopped {
@@ -330,7 +333,8 @@ impl Task {
         self.stop_code = Some(code);
         self.stopped_reason = Some(reason.to_owned());
         self.stopping_at = Some(now);
-        let next = match self.targets.iter().any(TaskTarget::is_in) {
+        let is_in = self.targets.iter().any(TaskTarget::is_in);
+        let next = match is_in || self.registrations.iter().any(TaskRegistration::is_in) {
             true => TaskStatus::Deactivating,
             false => TaskStatus::Stopping,
         };
@@ -339,10 +343,11 @@ impl Task {
         true
     }
 
-    /// Its containers run, and it is RUNNING only once it is in all of its target groups. With one group it is RUNNING
-    /// at once (ecs-semantics §3.2).
+    /// Its containers run, and it is RUNNING only once it is in Cloud Map and in all of its target groups. With one group
+    /// alone it is RUNNING at once (ecs-semantics §3.2).
     fn is_to_activate(&self) -> bool {
-        self.targets.len() > 1 && self.targets.iter().any(|target| target.status == TaskTargetStatus::Waiting)
+        let is_waiting = self.targets.iter().any(|target| target.status == TaskTargetStatus::Waiting);
+        (self.targets.len() > 1 && is_waiting) || self.registrations.iter().any(TaskRegistration::is_waiting)
     }
 
     /// Whatever had to be done for it beside its containers is done.

@@ -8,4 +8,5 @@ pub mod node;
 pub mod place;
 pub mod service;
 pub mod task_definition;
+pub mod task_registration;
 pub mod task_target;

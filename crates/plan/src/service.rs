@@ -412,6 +412,7 @@ pub fn begin(
         service_revision: None,
         traffic: None,
         load_balancers: Vec::new(),
+        registries: Vec::new(),
         rollout: Rollout::InProgress,
         failed_tasks: 0,
         has_run: false,

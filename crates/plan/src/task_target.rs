@@ -2,7 +2,7 @@
 //! known to be there, when it is taken out, and what that means for its status.
 //!
 //! ```text
-//! the containers run ─▶ register ─▶ (in several groups: ACTIVATING ─▶ RUNNING)
+//! the containers run ─▶ register ─▶ (in several groups, or in Cloud Map: ACTIVATING ─▶ RUNNING)
 //! the task is to stop ─▶ DEACTIVATING: deregister ─▶ drained, or the delay is over ─▶ STOPPING: its node is told
 //! the task is over, however ─▶ deregister
 //! ```
@@ -18,7 +18,9 @@ use std::net::Ipv4Addr;
 
 use model::edge::{TargetHealth, TargetState};
 use model::task_target::{Place, TaskTarget, TaskTargetStatus as Status};
-use model::{DesiredStatus, Task, TaskStatus, Timestamp};
+use model::{DesiredStatus, Task, TaskRegistration, TaskStatus, Timestamp};
+
+use crate::task_registration::{self, RegistrySight, RegistryStep};
 
 const NOT_FOUND: &str = "TARGET IS NOT FOUND.";
 const GROUP_NOT_FOUND: &str = "TARGET GROUP IS NOT FOUND.";
@@ -45,6 +47,8 @@ pub enum TargetSight {
 pub enum Step {
     Register(usize, Place),
     Deregister(usize, Place),
+    /// About the registration of this index among the task's.
+    Registry(usize, RegistryStep),
 }
 
 /// The task as it becomes.
@@ -57,16 +61,23 @@ pub struct Move {
 /// Whether anything could ever be to do about the task's places.
 pub fn is_open(task: &Task) -> bool {
     let is_over = task.last_status >= TaskStatus::Stopped;
-    task.targets.iter().any(|target| match target.status {
+    let is_target_open = task.targets.iter().any(|target| match target.status {
         Status::Waiting => !is_over,
         Status::Gone => false,
         _ => true,
-    })
+    });
+    is_target_open || task.registrations.iter().any(|place| place.is_in() || (place.is_waiting() && !is_over))
 }
 
-/// What is to be done now, one sight for each of the task's target groups. `None`: nothing. `host` is the address of
-/// the task's node, for ports that are published there.
-pub fn advance(task: &Task, sights: &[Sight], host: Option<Ipv4Addr>, now: Timestamp) -> Option<Move> {
+/// What is to be done now, one sight for each of the task's target groups and registrations. `None`: nothing. `host` is
+/// the address of the task's node, for ports that are published there.
+pub fn advance(
+    task: &Task,
+    sights: &[Sight],
+    registries: &[RegistrySight],
+    host: Option<Ipv4Addr>,
+    now: Timestamp,
+) -> Option<Move> {
     let mut next = Move { task: task.clone(), steps: Vec::new() };
     let serves = serves(task);
     for (index, sight) in sights.iter().enumerate().take(task.targets.len()) {
@@ -86,15 +97,20 @@ pub fn advance(task: &Task, sights: &[Sight], host: Option<Ipv4Addr>, now: Times
             }
         });
     }
+    for (index, (place, sight)) in next.task.registrations.iter_mut().zip(registries).enumerate() {
+        let step = task_registration::advance(task, place, *sight, serves);
+        next.steps.extend(step.map(|step| Step::Registry(index, step)));
+    }
     let statuses = || next.task.targets.iter().map(|target| target.status);
-    let is_waiting = statuses().any(|status| status == Status::Waiting);
+    let is_waiting = statuses().any(|status| status == Status::Waiting)
+        || next.task.registrations.iter().any(TaskRegistration::is_waiting);
     let is_held = next.task.targets.iter().any(TaskTarget::holds);
     match task.last_status {
         TaskStatus::Activating if serves && !is_waiting => next.task.activate(now),
         TaskStatus::Deactivating if !is_held => next.task.finish_deactivating(),
         _ => {}
     }
-    (next.task != *task).then_some(next)
+    (next.task != *task || !next.steps.is_empty()).then_some(next)
 }
 
 fn serves(task: &Task) -> bool {

@@ -119,6 +119,7 @@ fn task(id: u128) -> Task {
         report_sequence: 0,
         counted: false,
         targets: Vec::new(),
+        registrations: Vec::new(),
         protected_until: None,
     }
 }

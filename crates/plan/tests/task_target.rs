@@ -6,9 +6,14 @@ use model::edge::{TargetHealth, TargetState};
 use model::link::{ReportedStatus, TaskReport};
 use model::resources::{CpuUnits, Resources};
 use model::task::{Attachment, AttachmentStatus, Container, ContainerStatus, NetworkBinding, advance as report};
+use model::task_registration::{TaskRegistration, TaskRegistrationStatus};
 use model::task_target::{Place, TaskTarget, TaskTargetStatus as Status};
-use model::{DesiredStatus, HealthStatus, LaunchType, Protocol, Scope, StopCode, Task, TaskId, TaskStatus, Timestamp};
+use model::{
+    DesiredStatus, HealthStatus, LaunchType, Protocol, Scope, ServiceRegistry, StopCode, Task, TaskId, TaskStatus,
+    Timestamp,
+};
 use plan::node::desired_status;
+use plan::task_registration::{RegistrySight, RegistryStep};
 use plan::task_target::{Move, Sight, Step, TargetSight, advance, is_open};
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 9);
@@ -64,6 +69,7 @@ fn task(groups: usize, last_status: TaskStatus) -> Task {
         report_sequence: 0,
         counted: false,
         targets: (0..groups).map(|number| TaskTarget::waiting(&format!("group-{number}"), "app", 80)).collect(),
+        registrations: Vec::new(),
         protected_until: None,
     }
 }
@@ -126,12 +132,12 @@ fn stopped(mut task: Task) -> Task {
 /// What becomes of the task's status and of its place, and what is to be written.
 #[track_caller]
 fn check(task: &Task, sight: &Sight, expected: Option<(TaskStatus, Status, &[Step])>) -> Option<Task> {
-    let moved = advance(task, std::slice::from_ref(sight), None, NOW);
+    let moved = advance(task, std::slice::from_ref(sight), &[], None, NOW);
     let shown = moved.as_ref().map(|Move { task, steps }| (task.last_status, task.targets[0].status, &**steps));
     assert_eq!(shown, expected);
     let Move { task, steps } = moved?;
     if steps.is_empty() {
-        assert_eq!(advance(&task, std::slice::from_ref(sight), None, NOW), None, "what is done is done once");
+        assert_eq!(advance(&task, std::slice::from_ref(sight), &[], None, NOW), None, "what is done is done once");
     }
     Some(task)
 }
@@ -154,8 +160,8 @@ fn a_task_is_registered_once_its_containers_run() {
 fn health_is_what_was_said_last() {
     let fails = "Health checks failed with these codes: [503]";
     let check_health = |before: Status, sight: Sight, expected: Option<(Status, &str)>| {
-        let after =
-            advance(&known(before), std::slice::from_ref(&sight), None, NOW).map(|moved| moved.task.targets[0].clone());
+        let after = advance(&known(before), std::slice::from_ref(&sight), &[], None, NOW)
+            .map(|moved| moved.task.targets[0].clone());
         let shown = after.as_ref().map(|target| (target.status, target.reason.as_str()));
         assert_eq!(shown, expected, "{before:?} {sight:?}");
     };
@@ -209,23 +215,25 @@ fn a_task_that_died_is_taken_out() {
     check(&task.unwrap(), &absent(), Some((TaskStatus::Stopped, Status::Gone, &[])));
 }
 
+/// Its node says that its containers run.
+fn running(task: &mut Task, sequence: u64) {
+    let started = TaskReport {
+        task: task.id,
+        sequence,
+        status: ReportedStatus::Running,
+        containers: Vec::new(),
+        pull_started_at: None,
+        pull_stopped_at: None,
+        started_at: Some(Timestamp(3_000)),
+        execution_stopped_at: None,
+        interface_attached: true,
+        failure: None,
+    };
+    report(task, &started, Timestamp(4_000));
+}
+
 #[test]
 fn in_several_groups_it_is_running_once_it_is_in_all() {
-    let running = |task: &mut Task, sequence| {
-        let started = TaskReport {
-            task: task.id,
-            sequence,
-            status: ReportedStatus::Running,
-            containers: Vec::new(),
-            pull_started_at: None,
-            pull_stopped_at: None,
-            started_at: Some(Timestamp(3_000)),
-            execution_stopped_at: None,
-            interface_attached: true,
-            failure: None,
-        };
-        report(task, &started, Timestamp(4_000));
-    };
     let mut one = task(1, TaskStatus::Pending);
     running(&mut one, 1);
     assert_eq!((one.last_status, one.started_at), (TaskStatus::Running, Some(Timestamp(3_000))));
@@ -233,9 +241,9 @@ fn in_several_groups_it_is_running_once_it_is_in_all() {
     running(&mut two, 1);
     assert_eq!((two.last_status, two.started_at), (TaskStatus::Activating, None));
 
-    let half = advance(&two, &[absent(), Sight::default()], None, NOW).unwrap();
+    let half = advance(&two, &[absent(), Sight::default()], &[], None, NOW).unwrap();
     assert_eq!((half.task.last_status, half.steps.len()), (TaskStatus::Activating, 1));
-    let all = advance(&half.task, &[there(TargetSight::Registered), absent()], None, NOW).unwrap();
+    let all = advance(&half.task, &[there(TargetSight::Registered), absent()], &[], None, NOW).unwrap();
     assert_eq!((all.task.last_status, all.task.started_at, all.steps.len()), (TaskStatus::Running, Some(NOW), 1));
     let mut task = all.task;
     running(&mut task, 2);
@@ -245,14 +253,96 @@ fn in_several_groups_it_is_running_once_it_is_in_all() {
 #[test]
 fn published_ports_are_those_of_the_node() {
     let mut task = Task { attachment: None, ..task(1, TaskStatus::Running) };
-    assert_eq!(advance(&task, &[absent()], Some(HOST), NOW), None, "not published yet");
+    assert_eq!(advance(&task, &[absent()], &[], Some(HOST), NOW), None, "not published yet");
     task.containers[0].network_bindings = vec![NetworkBinding {
         bind_ip: "0.0.0.0".to_owned(),
         container_port: 80,
         host_port: 32_768,
         protocol: Protocol::Tcp,
     }];
-    let steps = advance(&task, &[absent()], Some(HOST), NOW).unwrap().steps;
+    let steps = advance(&task, &[absent()], &[], Some(HOST), NOW).unwrap().steps;
     assert_eq!(steps, [Step::Register(0, Place { address: HOST, port: 32_768 })]);
-    assert_eq!(advance(&task, &[absent()], None, NOW), None);
+    assert_eq!(advance(&task, &[absent()], &[], None, NOW), None);
+}
+
+fn in_cloud_map(status: TaskRegistrationStatus, last_status: TaskStatus) -> Task {
+    let registry =
+        ServiceRegistry { registry: "registry".to_owned(), container: None, container_port: None, port: None };
+    Task { registrations: vec![TaskRegistration { registry, status }], ..task(0, last_status) }
+}
+
+/// What becomes of the task's status and of its registration, and what is to be written.
+#[track_caller]
+fn check_registry(
+    task: &Task,
+    sight: RegistrySight,
+    expected: Option<(TaskStatus, TaskRegistrationStatus, Option<RegistryStep>)>,
+) {
+    let moved = advance(task, &[], &[sight], None, NOW);
+    let shown = moved.as_ref().map(|Move { task, steps }| {
+        let step = steps.first().map(|step| match step {
+            Step::Registry(0, step) => *step,
+            other => panic!("{other:?}"),
+        });
+        (task.last_status, task.registrations[0].status, step)
+    });
+    assert_eq!(shown, expected, "{:?} {sight:?}", task.registrations);
+    if let Some(Move { task, .. }) = moved {
+        let after = RegistrySight { instance: Some(true).filter(|_| task.registrations[0].is_in()), ..sight };
+        assert!(advance(&task, &[], &[after], None, NOW).is_none_or(|next| next.task == task), "once is enough");
+    }
+}
+
+#[test]
+fn a_task_is_in_cloud_map_while_it_is_meant_to_run() {
+    use TaskRegistrationStatus::{Gone, Registered, Waiting};
+    use TaskStatus::{Activating, Deactivating, Pending, Running, Stopped, Stopping};
+    let absent = RegistrySight { has_service: true, ..RegistrySight::default() };
+    let there = RegistrySight { instance: Some(true), ..absent };
+    let register = Some(RegistryStep::Register { is_healthy: true });
+    check_registry(&in_cloud_map(Waiting, Pending), absent, None);
+    check_registry(&in_cloud_map(Waiting, Activating), absent, Some((Running, Registered, register)));
+    // Nobody's service: the task runs all the same.
+    check_registry(&in_cloud_map(Waiting, Activating), RegistrySight::default(), Some((Running, Registered, None)));
+    check_registry(&in_cloud_map(Registered, Running), there, None);
+    // Somebody else took it out.
+    check_registry(&in_cloud_map(Registered, Running), absent, None);
+    // Where its port is published is not known yet.
+    let mut published = Task { attachment: None, ..in_cloud_map(Waiting, Activating) };
+    published.registrations[0].registry.container = Some("app".to_owned());
+    published.registrations[0].registry.container_port = Some(80);
+    check_registry(&published, absent, None);
+    let leaving = stopped(in_cloud_map(Registered, Running));
+    assert_eq!(leaving.last_status, Deactivating);
+    check_registry(&leaving, there, Some((Stopping, Gone, Some(RegistryStep::Deregister))));
+    check_registry(&leaving, absent, Some((Stopping, Gone, None)));
+    check_registry(&in_cloud_map(Registered, Stopped), there, Some((Stopped, Gone, Some(RegistryStep::Deregister))));
+    assert!(is_open(&in_cloud_map(Registered, Stopped)) && !is_open(&in_cloud_map(Waiting, Stopped)));
+    assert!(!is_open(&in_cloud_map(Gone, Stopped)));
+}
+
+#[test]
+fn a_task_with_health_checks_is_told_healthy_once_it_is() {
+    use TaskRegistrationStatus::{Registered, Waiting};
+    use TaskStatus::{Activating, Running};
+    let sight = |instance| RegistrySight { has_service: true, has_health: true, instance };
+    let with_check = |status, last_status, health| {
+        let mut task = Task { health, ..in_cloud_map(status, last_status) };
+        task.containers[0].has_health_check = true;
+        task
+    };
+    let unknown = with_check(Waiting, Activating, HealthStatus::Unknown);
+    let register = Some(RegistryStep::Register { is_healthy: false });
+    check_registry(&unknown, sight(None), Some((Running, Registered, register)));
+    let mark = |is_healthy| Some((Running, Registered, Some(RegistryStep::Mark { is_healthy })));
+    check_registry(&with_check(Registered, Running, HealthStatus::Healthy), sight(Some(false)), mark(true));
+    check_registry(&with_check(Registered, Running, HealthStatus::Unhealthy), sight(Some(true)), mark(false));
+    check_registry(&with_check(Registered, Running, HealthStatus::Healthy), sight(Some(true)), None);
+}
+
+#[test]
+fn a_task_that_waits_for_cloud_map_is_activating() {
+    let mut task = in_cloud_map(TaskRegistrationStatus::Waiting, TaskStatus::Pending);
+    running(&mut task, 1);
+    assert_eq!((task.last_status, task.started_at), (TaskStatus::Activating, None));
 }

@@ -114,8 +114,13 @@ fn status_mib(pid: u32, field: &str) -> Result<f64, Failure> {
 
 /// What its threads had of the processors so far.
 pub fn processor_time(pid: u32) -> Result<Duration, Failure> {
-    let path = format!("/proc/{pid}/stat");
-    let text = std::fs::read_to_string(&path).context(|| format!("{path} could not be read"))?;
+    processor_time_at(Path::new(&format!("/proc/{pid}/stat")))
+}
+
+/// As a `stat` of a process or of one of its threads says.
+pub fn processor_time_at(stat: &Path) -> Result<Duration, Failure> {
+    let path = stat.display();
+    let text = std::fs::read_to_string(stat).context(|| format!("{path} could not be read"))?;
     // The name in parentheses may hold spaces; utime and stime are the 12th and 13th field after it.
     let fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
     let ticks = fields.into_iter().flatten().map(str::parse::<u64>).sum::<Result<u64, _>>();

@@ -8,6 +8,7 @@ pub mod deployment_configuration;
 pub mod load_balancer;
 pub mod service;
 pub mod service_deployment;
+pub mod service_registry;
 pub mod service_revision;
 pub mod tag;
 pub mod task;

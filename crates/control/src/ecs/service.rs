@@ -11,6 +11,7 @@ pub(crate) mod event;
 mod load_balancer;
 pub mod round;
 mod scheduling;
+mod service_registry;
 mod shift;
 mod site;
 mod zone;
@@ -22,7 +23,8 @@ use model::capacity_provider::Capacity;
 use model::service::{Scheduling, ServiceKey, ServiceNetwork, ServiceStatus};
 use model::task_set::Controller;
 use model::{
-    Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, ServiceLoadBalancer, TaskDefinition, Timestamp,
+    Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, ServiceLoadBalancer, ServiceRegistry,
+    TaskDefinition, Timestamp,
 };
 use plan::service::shift::choose_groups;
 use plan::task_definition::is_name;
@@ -33,6 +35,7 @@ use wire::ecs::Error;
 use super::convert::deployment_configuration as configuration;
 use super::convert::load_balancer::from_wire as load_balancers_from_wire;
 use super::convert::service::{self as convert, Unbuilt, is_given, to_wire};
+use super::convert::service_registry::from_wire as registries_from_wire;
 use super::convert::tag;
 use super::identifier::{is_arn, named_by_arn};
 use super::task::{network, placement, run};
@@ -122,7 +125,6 @@ pub fn create_service(
         gateway_connectors: is_given(&gateway_connectors),
         monitoring: monitoring.is_some(),
         service_connect_configuration: service_connect_configuration.as_ref(),
-        service_registries: is_given(&service_registries),
         volume_configurations: is_given(&volume_configurations),
         vpc_lattice_configurations: is_given(&vpc_lattice_configurations),
     }
@@ -150,7 +152,8 @@ pub fn create_service(
             let load_balancers = load_balancers_from_wire(load_balancers.unwrap_or_default())?;
             load_balancer::check_role(role.as_deref(), &load_balancers, definition.network_mode)?;
             let network = convert::network_from_wire(network_configuration)?;
-            let asked = Asked { definition: &definition, network, load_balancers };
+            let registries = registries_from_wire(service_registries.unwrap_or_default())?;
+            let asked = Asked { definition: &definition, network, load_balancers, registries };
             let deployment = asked.begin(cx, capacity, platform_version)?;
             Some((definition, deployment))
         }
@@ -168,6 +171,7 @@ pub fn create_service(
                 ("networkConfiguration", network_configuration.is_some()),
                 ("platformVersion", platform_version.is_some()),
                 ("role", role.is_some()),
+                ("serviceRegistries", is_given(&service_registries)),
                 ("taskDefinition", task_definition.is_some()),
             ])?;
             None
@@ -246,7 +250,7 @@ fn is_same(present: &Service, new: &Service) -> bool {
         let capacity = service.capacity_of(row);
         let load_balancers: Vec<_> = row.load_balancers.iter().map(ServiceLoadBalancer::asked).collect();
         let runs = (row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone());
-        Some((runs, capacity, load_balancers))
+        Some((runs, capacity, load_balancers, row.registries.clone()))
     };
     let asked = |service: &Service| Service {
         deployments: Vec::new(),
@@ -288,12 +292,13 @@ pub(super) struct Asked<'a> {
     pub definition: &'a TaskDefinition,
     pub network: Option<ServiceNetwork>,
     pub load_balancers: Vec<ServiceLoadBalancer>,
+    pub registries: Vec<ServiceRegistry>,
 }
 
 impl Asked<'_> {
     /// A new deployment, once it is sure that tasks can be made from it.
     pub fn begin(self, cx: &mut Cx<'_>, capacity: Capacity, version: Option<String>) -> Result<Deployment, Error> {
-        let Self { definition, network, load_balancers } = self;
+        let Self { definition, network, load_balancers, registries } = self;
         let launch_type = capacity.launch_type;
         if !definition.compatibilities.contains(&launch_type) {
             return Err(Error::invalid_parameter(format!(
@@ -304,10 +309,11 @@ impl Asked<'_> {
         let platform_version = run::platform_version(launch_type, version)?;
         network::resolve(cx, definition.network_mode, launch_type, network.as_ref().map(convert::network_to_wire))?;
         load_balancer::check(cx, definition, &load_balancers)?;
+        service_registry::check(cx, definition, &registries)?;
         let id = format!("ecs-svc/{}", service_revision::new_number(cx));
         let revision = (definition.family.clone(), definition.revision);
         let deployment = plan::service::begin(id, revision, network, platform_version, cx.now);
-        Ok(Deployment { capacity: Some(capacity), load_balancers, ..deployment })
+        Ok(Deployment { capacity: Some(capacity), load_balancers, registries, ..deployment })
     }
 }
 
@@ -369,7 +375,6 @@ pub fn update_service(
         gateway_connectors: is_given(&gateway_connectors),
         monitoring: monitoring.is_some(),
         service_connect_configuration: service_connect_configuration.as_ref(),
-        service_registries: is_given(&service_registries),
         volume_configurations: is_given(&volume_configurations),
         vpc_lattice_configurations: is_given(&vpc_lattice_configurations),
     }
@@ -387,6 +392,7 @@ pub fn update_service(
             ("loadBalancers", load_balancers.is_some()),
             ("networkConfiguration", network_configuration.is_some()),
             ("platformVersion", platform_version.is_some()),
+            ("serviceRegistries", service_registries.is_some()),
             ("taskDefinition", task_definition.is_some()),
         ])?;
     }
@@ -419,6 +425,7 @@ pub fn update_service(
         task_definition: task_definition.filter(|text| !text.is_empty()),
         network: convert::network_from_wire(network_configuration)?,
         load_balancers: load_balancers.map(load_balancers_from_wire).transpose()?,
+        registries: service_registries.map(registries_from_wire).transpose()?,
         platform_version,
         capacity: capacity_provider_strategy,
         force: force_new_deployment == Some(true),
@@ -435,6 +442,7 @@ struct Change {
     task_definition: Option<String>,
     network: Option<ServiceNetwork>,
     load_balancers: Option<Vec<ServiceLoadBalancer>>,
+    registries: Option<Vec<ServiceRegistry>>,
     platform_version: Option<String>,
     capacity: Option<Vec<ecs::CapacityProviderStrategyItem>>,
     force: bool,
@@ -458,10 +466,14 @@ impl Change {
         let kept = || present.load_balancers.iter().map(ServiceLoadBalancer::asked).collect();
         let load_balancers = self.load_balancers.unwrap_or_else(kept);
         load_balancer::check_strategy(service.configuration.strategy, &load_balancers)?;
-        let new = Asked { definition: &definition, network, load_balancers }.begin(cx, capacity, version)?;
+        let registries = self.registries.unwrap_or_else(|| present.registries.clone());
+        let asked = Asked { definition: &definition, network, load_balancers, registries };
+        let new = asked.begin(cx, capacity, version)?;
         let runs = |row: &Deployment| {
             let load_balancers: Vec<_> = row.load_balancers.iter().map(ServiceLoadBalancer::asked).collect();
-            (row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone(), load_balancers)
+            let registries = row.registries.clone();
+            let runs = (row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone());
+            (runs, load_balancers, registries)
         };
         if self.force || runs(&new) != runs(&present) {
             service.deployments.insert(0, new);

@@ -37,6 +37,7 @@ pub(super) fn put(cx: &mut Cx<'_>, service: &Service, definition: &TaskDefinitio
         platform_version: newest.and_then(|row| row.platform_version.clone()),
         network: newest.and_then(|row| row.network.clone()),
         load_balancers: newest.map(|row| row.load_balancers.clone()).unwrap_or_default(),
+        registries: newest.map(|row| row.registries.clone()).unwrap_or_default(),
         images: service_revision::images_of(definition),
         created_at: cx.now,
     });

@@ -131,7 +131,7 @@ fn begin(
     let scale = convert::scale_from_wire(scale)?;
     let tags = tag::from_wire(tags.unwrap_or_default())?;
     let network = network_from_wire(network_configuration)?;
-    let asked = Asked { definition: &definition, network, load_balancers: Vec::new() };
+    let asked = Asked { definition: &definition, network, load_balancers: Vec::new(), registries: Vec::new() };
     let deployment = asked.begin(cx, capacity, platform_version)?;
     let set = TaskSet {
         id: deployment.id.clone(),

@@ -124,7 +124,6 @@ fn what_cannot_be_created_is_refused() {
     let fields = [
         ("enableExecuteCommand", json!(true)),
         ("serviceConnectConfiguration", json!({"enabled": true})),
-        ("serviceRegistries", json!([{"registryArn": "a"}])),
         ("volumeConfigurations", json!([{"name": "v"}])),
         ("vpcLatticeConfigurations", json!([{"roleArn": "a", "targetGroupArn": "b", "portName": "c"}])),
     ];

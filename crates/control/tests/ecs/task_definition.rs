@@ -47,6 +47,7 @@ pub fn put_task(world: &mut World, id: u128, cluster: &str, family: &str, revisi
         report_sequence: 0,
         counted: false,
         targets: Vec::new(),
+        registrations: Vec::new(),
         protected_until: None,
     });
     id

@@ -29,6 +29,15 @@ impl World {
         }
     }
 
+    /// The same of Cloud Map.
+    pub async fn discover(&self, operation: &str, request: Value) -> Value {
+        let caller = Caller::root(self.scope(), "AKIA");
+        let mut parsed = wire::servicediscovery::Request::empty(operation).expect("an operation of the model");
+        wire::json::read(request.to_string().as_bytes(), parsed.structure_mut()).expect("JSON that fits the model");
+        let answered = self.control.call_servicediscovery(&caller, parsed).await;
+        json(answered.unwrap_or_else(|error| panic!("{operation}: {}", Failure::from(error).message)).structure())
+    }
+
     /// # Errors
     /// The operation's exception and text, as `Exception: text`.
     pub async fn try_call(&self, operation: &str, request: Value) -> Result<Value, String> {

@@ -114,6 +114,7 @@ pub fn task(id: TaskId, node: NodeId) -> Task {
         report_sequence: 0,
         counted: false,
         targets: Vec::new(),
+        registrations: Vec::new(),
         protected_until: None,
     }
 }

@@ -70,6 +70,7 @@ pub fn task(id: u128, cluster: &str, node: u128) -> Task {
         report_sequence: 0,
         counted: false,
         targets: Vec::new(),
+        registrations: Vec::new(),
         protected_until: None,
     }
 }

@@ -15,8 +15,8 @@ use wire::ecs::Error;
 use super::capacity_provider::strategy_to_wire;
 use super::task::launch_type_to_wire;
 use super::{
-    deployment_configuration, has_items, is_true, items, load_balancer, non_empty, refuse_unbuilt, signed, tag,
-    task_set, time,
+    deployment_configuration, has_items, is_true, items, load_balancer, non_empty, refuse_unbuilt, service_registry,
+    signed, tag, task_set, time,
 };
 use crate::ecs::service_deployment;
 
@@ -27,7 +27,6 @@ pub struct Unbuilt<'a> {
     pub gateway_connectors: bool,
     pub monitoring: bool,
     pub service_connect_configuration: Option<&'a ecs::ServiceConnectConfiguration>,
-    pub service_registries: bool,
     pub volume_configurations: bool,
     pub vpc_lattice_configurations: bool,
 }
@@ -43,7 +42,6 @@ impl Unbuilt<'_> {
                 ("gatewayConnectors", self.gateway_connectors),
                 ("monitoring", self.monitoring),
                 ("serviceConnectConfiguration", self.service_connect_configuration.is_some_and(|c| c.enabled)),
-                ("serviceRegistries", self.service_registries),
                 ("volumeConfigurations", self.volume_configurations),
                 ("vpcLatticeConfigurations", self.vpc_lattice_configurations),
             ],
@@ -263,7 +261,7 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
         }),
         service_arn: Some(Arn::service(&service.scope, &service.cluster, &service.name).to_string()),
         service_name: Some(service.name.clone()),
-        service_registries: Some(Vec::new()),
+        service_registries: Some(primary.map(|row| service_registry::to_wire(&row.registries)).unwrap_or_default()),
         status: Some(service.status.as_str().to_owned()),
         tags: tags.then(|| tag::to_wire(&service.tags)),
         task_definition: primary.map(|row| definition_arn(service, row)),

@@ -9,8 +9,8 @@ use model::service::PropagateTags;
 use model::task::{Attachment, Container, ContainerStatus, TaskOverride};
 use model::{
     Arn, Cluster, ContainerInstanceId, Deployment, DesiredStatus, HealthStatus, LaunchType, NetworkMode, Node, NodeId,
-    Resources, Service, ServiceLoadBalancer, ServiceRevision, Tag, Task, TaskDefinition, TaskId, TaskStatus,
-    TaskTarget,
+    Resources, Service, ServiceLoadBalancer, ServiceRevision, Tag, Task, TaskDefinition, TaskId, TaskRegistration,
+    TaskStatus, TaskTarget,
 };
 use plan::capacity;
 use plan::place::{self, Assignment, Constraint, Placement, Request, Strategy, Surveyed, Target};
@@ -184,6 +184,8 @@ pub(in crate::ecs) struct Run {
     network: Option<Network>,
     /// Of a service: its places in target groups.
     targets: Vec<TaskTarget>,
+    /// Of a service: its places in Cloud Map.
+    registrations: Vec<TaskRegistration>,
     /// Of a service: the tasks that its subnets have already.
     subnet_tasks: BTreeMap<String, u32>,
 }
@@ -230,6 +232,7 @@ impl Run {
             overrides,
             revision: None,
             targets: Vec::new(),
+            registrations: Vec::new(),
             subnet_tasks: BTreeMap::new(),
         })
     }
@@ -260,6 +263,7 @@ impl Run {
             overrides,
             revision: service_revision::of_deployment(cx.txn, &service.key(), deployment).cloned(),
             targets: deployment.load_balancers.iter().map(target).collect(),
+            registrations: deployment.registries.iter().cloned().map(TaskRegistration::waiting).collect(),
             subnet_tasks: subnet_tasks(cx, service, deployment),
         })
     }
@@ -517,6 +521,7 @@ impl Run {
             report_sequence: 0,
             counted: false,
             targets: self.targets.clone(),
+            registrations: self.registrations.clone(),
             protected_until: None,
         }
     }
