@@ -196,6 +196,19 @@ async fn what_idles_is_closed_and_so_is_what_a_deleted_listener_had() {
     assert!(is_closed(&mut stream).await);
 }
 
+#[tokio::test]
+async fn clients_that_say_nothing_or_go_away_leave_others_alone() {
+    let site = Site::healthy(tcp(1, streams(&[echo("a").await]))).await;
+    let mut crowd = Vec::new();
+    for index in 0..200 {
+        let stream = connect(&site).await;
+        if index % 2 == 0 {
+            crowd.push(stream);
+        }
+    }
+    assert_eq!(exactly(&mut connect(&site).await, 1).await, b"a");
+}
+
 /// Answers each datagram with its name and it.
 async fn datagram_echo(name: &'static str) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");

@@ -222,6 +222,18 @@ async fn without_tls_nothing_is_answered_and_others_are_served() {
 }
 
 #[tokio::test]
+async fn handshakes_that_do_not_end_are_given_up() {
+    let own = certificate(&["a.com"]);
+    let site = Site::start(answering(POLICY, &[&own])).await;
+    let mut half = support::Client::connect(site.address(LISTENER).await).await;
+    // The head of a ClientHello that announces 500 bytes.
+    half.send([0x16, 3, 1, 1, 0xf4, 1, 0, 1, 0xf0, 3, 3]).await;
+    let mut bytes = Vec::new();
+    let closed = timeout(LIMIT, half.stream.read_to_end(&mut bytes)).await;
+    assert!(closed.is_ok(), "it is still waited for");
+}
+
+#[tokio::test]
 async fn what_is_agreed_on_can_be_resumed_after_rules_have_changed() {
     let own = certificate(&["a.com"]);
     let site = Site::start(answering(POLICY, &[&own])).await;
