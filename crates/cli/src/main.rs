@@ -18,6 +18,7 @@ mod image;
 mod network;
 mod output;
 mod page;
+mod simulated;
 mod status;
 mod traffic;
 mod up;

@@ -6,19 +6,15 @@
 //! Ready means that the API answers, containerd answers, and the agent holds its session: only then is the process
 //! announced in the data directory. At the end containers are left running.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use agent::checkpoint::Checkpoints;
 use agent::driver::{Network, Runtime};
-use agent::link::Tcp;
+use agent::link::{Dial, Tcp};
 use agent::network::Linux;
 use agent::runtime::{Containerd, daemon};
-use agent::simulated::{Behaviour, World};
 use control::access_key::AccessKeyError;
 use control::{Auth, Control, OpenError, Quotas};
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,7 +26,7 @@ use crate::dns::{self, Names};
 use crate::failure::{Advice, Context, Failure};
 use crate::home::{self, Home, Running};
 use crate::traffic::{self, Traffic};
-use crate::{identity, network, output};
+use crate::{identity, network, output, simulated};
 
 /// Every connection that the API takes at once, and as many files again. Containers inherit it unless their definition
 /// says otherwise: it is what FARGATE gives them.
@@ -150,7 +146,7 @@ async fn start(home: &Home, args: &Up) -> Result<Started, Failure> {
     let network = daemon.as_ref().map(|_| network::config(home, &args.instance, args.bridge_range));
     let agents = match daemon {
         Some(daemon) => vec![start_agent(home, args, &control, address, daemon).await?],
-        None => start_simulated(home, args, &control, address).await?,
+        None => simulated::start(home, args.simulated_nodes.unwrap_or(0), &control).await?,
     };
     // After the agent, which makes the bridge.
     let names = dns::start(&control, network.as_ref(), args.dns)?;
@@ -223,39 +219,10 @@ async fn start_agent(
     connect(config, dial(control, address), runtime, network).await
 }
 
-async fn start_simulated(
-    home: &Home,
-    args: &Up,
-    control: &Control,
-    address: SocketAddr,
-) -> Result<Vec<agent::Agent>, Failure> {
-    let first = identity::node_id(home)?;
-    let start = |number| {
-        let config = agent::Config {
-            data: agent::Data::Simulated(Checkpoints::None),
-            // The ids stay, so that a restart finds the same nodes.
-            node: model::NodeId(first.0.wrapping_add(u128::from(number))),
-            host: agent::host::Host::simulated(&format!("simulated-{number}"), SIMULATED_CPU, SIMULATED_MEMORY),
-            clock: agent::clock::Clock::System,
-            endpoint: None,
-        };
-        let world = World::new(agent::clock::Clock::System, Behaviour::default(), BTreeMap::new());
-        connect(config, dial(control, address), world.clone(), world)
-    };
-    let nodes = 0..args.simulated_nodes.unwrap_or(0);
-    stream::iter(nodes).map(start).buffered(CONNECTING_MAX).try_collect().await
-}
-
-/// Simulated nodes that connect at the same time.
-const CONNECTING_MAX: usize = 64;
-
-/// A machine of 64 processors and 256 GiB.
-const SIMULATED_CPU: model::CpuUnits = model::CpuUnits(64 * 1024);
-const SIMULATED_MEMORY: model::MemoryMib = model::MemoryMib(256 * 1024);
-
-async fn connect<R: Runtime, N: Network>(
+/// An agent that has its session.
+pub(crate) async fn connect<R: Runtime, N: Network>(
     config: agent::Config,
-    dial: Tcp,
+    dial: impl Dial,
     runtime: R,
     network: N,
 ) -> Result<agent::Agent, Failure> {
