@@ -65,3 +65,31 @@ def health(endpoint):
     """What gantry itself says of its state."""
     with urlopen(f"{endpoint.url}/gantry/health", timeout=10) as answer:
         return json.load(answer)
+
+
+@pytest.fixture
+def register(ecs, unique):
+    """Registers a task definition for FARGATE of one container with these members; it is deregistered afterwards."""
+    arns = []
+
+    def register(**members):
+        definition = ecs.register_task_definition(
+            family=unique,
+            requiresCompatibilities=["FARGATE"],
+            networkMode="awsvpc",
+            cpu="256",
+            memory="512",
+            containerDefinitions=[{"name": "app", "image": "busybox", **members}],
+        )["taskDefinition"]
+        arns.append(definition["taskDefinitionArn"])
+        return arns[-1]
+
+    yield register
+    for arn in arns:
+        ecs.deregister_task_definition(taskDefinition=arn)
+
+
+@pytest.fixture
+def network(ec2):
+    """For tasks with an address of their own."""
+    return {"awsvpcConfiguration": {"subnets": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]]}}

@@ -10,25 +10,14 @@ LIMIT = 60
 
 
 @pytest.fixture
-def definition(ecs, unique):
-    check = {"command": ["CMD", "true"], "interval": 5, "startPeriod": 0}
-    arn = ecs.register_task_definition(
-        family=unique,
-        requiresCompatibilities=["FARGATE"],
-        networkMode="awsvpc",
-        cpu="256",
-        memory="512",
-        containerDefinitions=[{"name": "app", "image": "busybox", "healthCheck": check}],
-    )["taskDefinition"]["taskDefinitionArn"]
-    yield arn
-    ecs.deregister_task_definition(taskDefinition=arn)
+def definition(register):
+    return register(healthCheck={"command": ["CMD", "true"], "interval": 5, "startPeriod": 0})
 
 
 @pytest.fixture
-def create(ecs, ec2, unique, definition):
+def create(ecs, unique, definition, network):
     """Creates the service with one task and this configuration; it is deleted afterwards."""
     ecs.create_cluster(clusterName=unique)
-    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
 
     def create(configuration):
         return ecs.create_service(
@@ -37,7 +26,7 @@ def create(ecs, ec2, unique, definition):
             taskDefinition=definition,
             desiredCount=1,
             launchType="FARGATE",
-            networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}},
+            networkConfiguration=network,
             deploymentConfiguration=configuration,
         )["service"]
 

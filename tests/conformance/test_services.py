@@ -8,22 +8,8 @@ WAIT = {"Delay": 1, "MaxAttempts": 60}
 
 
 @pytest.fixture
-def definition(ecs, unique):
-    arn = ecs.register_task_definition(
-        family=unique,
-        requiresCompatibilities=["FARGATE"],
-        networkMode="awsvpc",
-        cpu="256",
-        memory="512",
-        containerDefinitions=[{"name": "app", "image": "busybox"}],
-    )["taskDefinition"]["taskDefinitionArn"]
-    yield arn
-    ecs.deregister_task_definition(taskDefinition=arn)
-
-
-@pytest.fixture
-def network(ec2):
-    return {"awsvpcConfiguration": {"subnets": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]]}}
+def definition(register):
+    return register()
 
 
 @pytest.fixture
