@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::figure::{Figure, Goal, Peer, Sorted};
 use super::instance::Instance;
-use super::load::{self, Load, Outcome, Prepared};
+use super::load::{self, Load, Outcome, Prepared, Server};
 use super::moto::Moto;
 use super::{process, task};
 use crate::client::{Client, Service};
@@ -115,7 +115,7 @@ async fn apply(
 ) -> Result<Outcome, Failure> {
     // A refusal is better told by one call than by the load.
     client.call(Service::Ecs, operation, input).await?;
-    load::run(address, Prepared::new(client, operation, input)?, LOAD).await
+    load::run(Server::plain(address), Prepared::new(client, operation, input)?, LOAD).await
 }
 
 fn compare(name: &str, ours: &Outcome, theirs: &Outcome, goal: f64, ratio_goal: Option<f64>) -> Vec<Figure> {

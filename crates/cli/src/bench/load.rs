@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::ServerName;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
+use tokio_rustls::TlsConnector;
 
 use super::figure::{Sorted, millis};
 use crate::client::{Client, Service};
@@ -19,6 +21,9 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const READ_BYTES: usize = 64 << 10;
 /// One answer; a server that takes longer is not measured but broken.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Whom a secured server's certificate is for.
+pub const TLS_HOST: &str = "bench.localhost";
 
 #[derive(Clone, Copy)]
 pub struct Load {
@@ -32,6 +37,24 @@ pub struct Outcome {
     pub latencies: Sorted,
     /// Answers, those of the warm-up too.
     pub answers: usize,
+}
+
+/// Whom the load is for.
+#[derive(Clone)]
+pub struct Server {
+    address: SocketAddr,
+    /// How connections are secured, if they are.
+    tls: Option<TlsConnector>,
+}
+
+impl Server {
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+
+    pub fn secured(address: SocketAddr, tls: TlsConnector) -> Self {
+        Self { address, tls: Some(tls) }
+    }
 }
 
 /// A request that is made once. A signed one is good for as long as the clock skew allows.
@@ -58,20 +81,20 @@ impl Prepared {
 }
 
 /// Sends `request` from every connection again and again. An answer other than 200 ends it.
-pub async fn run(address: SocketAddr, request: Prepared, load: Load) -> Result<Outcome, Failure> {
-    let running = std::thread::spawn(move || on_thread(address, request, load));
+pub async fn run(server: Server, request: Prepared, load: Load) -> Result<Outcome, Failure> {
+    let running = std::thread::spawn(move || on_thread(server, request, load));
     let joined = tokio::task::spawn_blocking(move || running.join()).await;
     joined.context(|| "the load's thread was lost".to_owned())?.expect("the load does not panic")
 }
 
-fn on_thread(address: SocketAddr, request: Prepared, load: Load) -> Result<Outcome, Failure> {
-    let what = || format!("the load on {address} failed");
+fn on_thread(server: Server, request: Prepared, load: Load) -> Result<Outcome, Failure> {
+    let what = || format!("the load on {} failed", server.address);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(what)?;
     let begin = Instant::now() + load.warm_up;
     let end = begin + load.time;
     let request = Rc::new(request.0);
     let samples = LocalSet::new().block_on(&runtime, async {
-        let send = |_| tokio::task::spawn_local(repeat(address, request.clone(), end));
+        let send = |_| tokio::task::spawn_local(send_to(server.clone(), request.clone(), end));
         let connections: Vec<_> = (0..load.connections).map(send).collect();
         let mut samples = Vec::new();
         for connection in connections {
@@ -97,7 +120,23 @@ struct Sample {
     took: Duration,
 }
 
-async fn repeat(address: SocketAddr, request: Rc<Vec<u8>>, until: Instant) -> io::Result<Vec<Sample>> {
+async fn send_to(server: Server, request: Rc<Vec<u8>>, until: Instant) -> io::Result<Vec<Sample>> {
+    let Server { address, tls } = server;
+    match tls {
+        None => repeat(async || connect(address).await, &request, until).await,
+        Some(tls) => {
+            let name = ServerName::try_from(TLS_HOST).expect("a host");
+            let secure = async || tls.connect(name.clone(), connect(address).await?).await;
+            repeat(secure, &request, until).await
+        }
+    }
+}
+
+async fn repeat<S: AsyncRead + AsyncWrite + Unpin>(
+    connect: impl AsyncFn() -> io::Result<S>,
+    request: &[u8],
+    until: Instant,
+) -> io::Result<Vec<Sample>> {
     let mut samples = Vec::new();
     let mut connection = None;
     let mut buffer = Vec::with_capacity(READ_BYTES);
@@ -108,9 +147,9 @@ async fn repeat(address: SocketAddr, request: Rc<Vec<u8>>, until: Instant) -> io
         }
         let mut stream = match connection.take() {
             Some(stream) => stream,
-            None => connect(address).await?,
+            None => connect().await?,
         };
-        let exchange = exchange(&mut stream, &request, &mut buffer);
+        let exchange = exchange(&mut stream, request, &mut buffer);
         let keeps = tokio::time::timeout(ANSWER_LIMIT, exchange).await??;
         connection = keeps.then_some(stream);
         let end = Instant::now();
@@ -125,8 +164,13 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Whether the server keeps the connection.
-async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> io::Result<bool> {
+async fn exchange(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &[u8],
+    buffer: &mut Vec<u8>,
+) -> io::Result<bool> {
     stream.write_all(request).await?;
+    stream.flush().await?;
     buffer.clear();
     let head_length = loop {
         read_some(stream, buffer).await?;
@@ -148,7 +192,7 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) 
     Ok(head.keeps)
 }
 
-async fn read_some(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<()> {
+async fn read_some(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> io::Result<()> {
     buffer.reserve(READ_BYTES);
     match stream.read_buf(buffer).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
