@@ -127,15 +127,16 @@ class Tasks:
         definition = {"family": self.unique, "containerDefinitions": list(containers), **definition}
         return self.ecs.register_task_definition(**definition)["taskDefinition"]["taskDefinitionArn"]
 
-    def run(self, *containers, fargate=False, run=None, **definition):
-        """Registers a definition and runs one task of it; its ARN."""
+    def run(self, *containers, fargate=False, groups=(), run=None, **definition):
+        """Registers a definition and runs one task of it, in security groups; its ARN."""
         if fargate:
             definition = {"cpu": "256", "memory": "512", **definition}
             definition |= {"requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc"}
             definition.setdefault("executionRoleArn", "ecsTaskExecutionRole")
         arguments = {"launchType": "FARGATE" if fargate else "EC2", **(run or {})}
         if definition.get("networkMode") == "awsvpc":
-            arguments["networkConfiguration"] = {"awsvpcConfiguration": {"subnets": self.subnets}}
+            awsvpc = {"subnets": self.subnets, "securityGroups": list(groups)}
+            arguments["networkConfiguration"] = {"awsvpcConfiguration": awsvpc}
         answer = self.ecs.run_task(taskDefinition=self.register(*containers, **definition), **arguments)
         assert not answer["failures"], answer["failures"]
         arn = answer["tasks"][0]["taskArn"]

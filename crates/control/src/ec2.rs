@@ -3,12 +3,17 @@
 //!
 //! The operations only write rows; the firewall of each node is made of them ([`plan::firewall`]).
 //!
-//! Not here: instances.
+//! Not here: instances. Not built: VPCs, subnets, gateways and routes of the caller's own; what makes them is refused.
 
+mod account_attribute;
 mod convert;
+mod dhcp_options;
 mod filter;
+mod internet_gateway;
+mod network_acl;
 mod network_interface;
 mod resource;
+mod route_table;
 pub(crate) mod security_group;
 mod security_group_rule;
 mod select;
@@ -47,13 +52,28 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
             tag::delete_tags(cx, request)?;
             Response::DeleteTags(wire::ec2::DeleteTagsResponse {})
         }
+        Request::DescribeAccountAttributes(request) => {
+            Response::DescribeAccountAttributes(account_attribute::describe_account_attributes(cx, &request)?)
+        }
         Request::DescribeAvailabilityZones(request) => {
             Response::DescribeAvailabilityZones(zone::describe_availability_zones(cx, &request)?)
+        }
+        Request::DescribeDhcpOptions(request) => {
+            Response::DescribeDhcpOptions(dhcp_options::describe_dhcp_options(cx, &request)?)
+        }
+        Request::DescribeInternetGateways(request) => {
+            Response::DescribeInternetGateways(internet_gateway::describe_internet_gateways(cx, &request)?)
+        }
+        Request::DescribeNetworkAcls(request) => {
+            Response::DescribeNetworkAcls(network_acl::describe_network_acls(cx, &request)?)
         }
         Request::DescribeNetworkInterfaces(request) => {
             Response::DescribeNetworkInterfaces(network_interface::describe_network_interfaces(cx, &request)?)
         }
         Request::DescribeRegions(request) => Response::DescribeRegions(zone::describe_regions(cx, &request)?),
+        Request::DescribeRouteTables(request) => {
+            Response::DescribeRouteTables(route_table::describe_route_tables(cx, &request)?)
+        }
         Request::DescribeSecurityGroupRules(request) => {
             Response::DescribeSecurityGroupRules(security_group_rule::describe_security_group_rules(cx, &request)?)
         }
@@ -62,6 +82,9 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         }
         Request::DescribeSubnets(request) => Response::DescribeSubnets(subnet::describe_subnets(cx, &request)?),
         Request::DescribeTags(request) => Response::DescribeTags(tag::describe_tags(cx, &request)?),
+        Request::DescribeVpcAttribute(request) => {
+            Response::DescribeVpcAttribute(vpc::describe_vpc_attribute(cx, &request)?)
+        }
         Request::DescribeVpcs(request) => Response::DescribeVpcs(vpc::describe_vpcs(cx, &request)?),
         Request::ModifySecurityGroupRules(request) => {
             Response::ModifySecurityGroupRules(security_group_rule::modify_security_group_rules(cx, request)?)

@@ -28,7 +28,8 @@ fn class_of(service: &str, operation: &str) -> Class {
     match service {
         "ecs" => class_of_ecs(operation),
         "logs" => class_of_logs(operation),
-        "ec2" => class("ec2/non-mutating", 100, 20),
+        "ec2" if operation.starts_with("Describe") => class("ec2/non-mutating", 100, 20),
+        "ec2" => class("ec2/mutating", 50, 5),
         _ => class("other", 600, 600),
     }
 }

@@ -92,6 +92,11 @@ pub struct Vpc {
     pub id: String,
     pub dhcp_options_id: String,
     pub cidr_association_id: String,
+    pub route_table_id: String,
+    /// Of the route table as the VPC's main one.
+    pub route_table_association_id: String,
+    pub internet_gateway_id: String,
+    pub network_acl_id: String,
     /// The default security group, `sg-…`.
     pub security_group_id: String,
     /// One in each of the zones, in the zones' order.
@@ -109,6 +114,10 @@ impl Vpc {
             scope: scope.clone(),
             dhcp_options_id: resource_id("dopt", scope, "default"),
             cidr_association_id: resource_id("vpc-cidr-assoc", scope, "default"),
+            route_table_id: resource_id("rtb", scope, "default"),
+            route_table_association_id: resource_id("rtbassoc", scope, "default"),
+            internet_gateway_id: resource_id("igw", scope, "default"),
+            network_acl_id: resource_id("acl", scope, "default"),
             security_group_id: resource_id("sg", scope, "default"),
             id,
             subnets,

@@ -16,7 +16,7 @@
 //! - Nothing from outside reaches a task but answers and published ports; tasks never reach the host's loopback, nor its
 //!   other ports.
 //! - Tasks hear nothing from one another but what passed the machine: frames go to the bridge's own MAC only.
-//! - The machine itself reaches every task: what it sends is filtered nowhere (docs/decisions/0015).
+//! - The machine itself reaches every task: what it sends is filtered nowhere (docs/decisions/0018).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -15,7 +15,11 @@ pub(super) fn new_id(cx: &mut Cx<'_>, prefix: &str) -> String {
 /// The kind that an id says.
 pub(super) fn kind_by_id(id: &str) -> Option<ResourceType> {
     Some(match id.rsplit_once('-')?.0 {
+        "acl" => ResourceType::NetworkAcl,
+        "dopt" => ResourceType::DhcpOptions,
         "eni" => ResourceType::NetworkInterface,
+        "igw" => ResourceType::InternetGateway,
+        "rtb" => ResourceType::RouteTable,
         "sg" => ResourceType::SecurityGroup,
         "sgr" => ResourceType::SecurityGroupRule,
         "subnet" => ResourceType::Subnet,
@@ -32,6 +36,12 @@ pub(super) fn kind_of(cx: &Cx<'_>, id: &str) -> Result<ResourceType, Error> {
     let kind = kind_by_id(id).ok_or_else(|| refuse("InvalidID", format!("The ID '{id}' is not valid")))?;
     let vpc = model::network::Vpc::default_of(cx.scope());
     let (is_there, code, label) = match kind {
+        ResourceType::DhcpOptions => (vpc.dhcp_options_id == id, "InvalidDhcpOptionID.NotFound", "dhcpOption ID"),
+        ResourceType::InternetGateway => {
+            (vpc.internet_gateway_id == id, "InvalidInternetGatewayID.NotFound", "internetGateway ID")
+        }
+        ResourceType::NetworkAcl => (vpc.network_acl_id == id, "InvalidNetworkAclID.NotFound", "networkAcl ID"),
+        ResourceType::RouteTable => (vpc.route_table_id == id, "InvalidRouteTableID.NotFound", "routeTable ID"),
         ResourceType::NetworkInterface => {
             let interface = cx.txn.interfaces.get(&id.to_owned());
             let is_there = interface.is_some_and(|row| row.scope == *cx.scope());

@@ -2,12 +2,13 @@
 
 use store::Tables;
 use wire::ec2::{
-    self, DescribeVpcsRequest, DescribeVpcsResult, Error, Tenancy, VpcCidrBlockAssociation, VpcCidrBlockState,
+    self, AttributeBooleanValue, DescribeVpcAttributeRequest, DescribeVpcAttributeResult, DescribeVpcsRequest,
+    DescribeVpcsResult, Error, Tenancy, VpcAttributeName, VpcCidrBlockAssociation, VpcCidrBlockState,
     VpcCidrBlockStateCode, VpcState,
 };
 
-use super::select::{Noun, Selection, flag, one, select};
-use super::tag;
+use super::select::{Noun, Selection, flag, one, refuse_dry_run, select};
+use super::{refuse, tag};
 use crate::Cx;
 
 const NOUN: Noun<ec2::Vpc> = Noun {
@@ -45,6 +46,32 @@ pub(super) fn describe_vpcs(cx: &Cx<'_>, request: &DescribeVpcsRequest) -> Resul
     let (vpcs, next_token) =
         select(&NOUN, &selection, vec![show(cx.txn, &model::network::Vpc::default_of(cx.scope()))])?;
     Ok(DescribeVpcsResult { vpcs: Some(vpcs), next_token })
+}
+
+/// DescribeVpcAttribute: the built-in VPC names its interfaces, and its resolver answers.
+pub(super) fn describe_vpc_attribute(
+    cx: &Cx<'_>,
+    request: &DescribeVpcAttributeRequest,
+) -> Result<DescribeVpcAttributeResult, Error> {
+    let vpc = model::network::Vpc::default_of(cx.scope());
+    if request.vpc_id != vpc.id {
+        return Err(refuse(NOUN.not_found, format!("The vpc ID '{}' does not exist", request.vpc_id)));
+    }
+    refuse_dry_run(request.dry_run)?;
+    let mut answer = DescribeVpcAttributeResult { vpc_id: Some(vpc.id), ..DescribeVpcAttributeResult::default() };
+    let value = |value| Some(AttributeBooleanValue { value: Some(value) });
+    match &request.attribute {
+        VpcAttributeName::EnableDnsSupport => answer.enable_dns_support = value(true),
+        VpcAttributeName::EnableDnsHostnames => answer.enable_dns_hostnames = value(true),
+        VpcAttributeName::EnableNetworkAddressUsageMetrics => {
+            answer.enable_network_address_usage_metrics = value(false);
+        }
+        VpcAttributeName::Unknown(name) => {
+            let text = format!("Value ({name}) for parameter attribute is invalid. Unknown attribute.");
+            return Err(refuse("InvalidParameterValue", text));
+        }
+    }
+    Ok(answer)
 }
 
 fn show(tables: &Tables, vpc: &model::network::Vpc) -> ec2::Vpc {

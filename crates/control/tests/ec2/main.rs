@@ -2,4 +2,5 @@
 
 mod security_group;
 mod tag;
+mod vpc;
 mod world;

@@ -75,7 +75,7 @@ fn the_image_says_what_the_definition_leaves_out() {
     assert_eq!(spec.process.env, ["PATH=/image", "HOSTNAME=0123456789ab", "A=image", "HOME=/root"]);
     assert_eq!(spec.process.cwd, "/");
     assert_eq!(spec.process.user, User { uid: 0, gid: 0, additional_gids: vec![0, 4] });
-    assert_eq!(spec.process.capabilities.bounding.len(), 14);
+    assert_eq!(spec.process.capabilities.bounding.len(), 13);
     assert_eq!(spec.process.capabilities.effective, spec.process.capabilities.bounding);
     assert_eq!(spec.process.oom_score_adj, None);
     assert_eq!(names(&spec.mounts), ["/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue", "/dev/shm"]);
@@ -144,7 +144,7 @@ fn a_user_other_than_root_holds_no_capabilities() {
     case.identity = Identity { uid: 101, gid: 102, groups: vec![102], home: "/srv".into() };
     let capabilities = case.spec().expect("a specification").process.capabilities;
     assert!(capabilities.effective.is_empty() && capabilities.permitted.is_empty());
-    assert_eq!(capabilities.bounding.len(), 14);
+    assert_eq!(capabilities.bounding.len(), 13);
 }
 
 #[test]
