@@ -211,7 +211,7 @@ def test_what_cannot_be_a_load_balancer(elbv2, subnets, changes, code, text):
 @pytest.mark.parametrize(
     "changes, code, text",
     [
-        ({"TargetType": "instance"}, "UnsupportedFeature", "Targets of type 'instance' are"),
+        ({"TargetType": "lambda"}, "UnsupportedFeature", "Targets of type 'lambda' are"),
         ({"Protocol": "GENEVE"}, "UnsupportedFeature", "Target groups of protocol 'GENEVE' are"),
         ({"VpcId": "vpc-1"}, "ValidationError", "The VPC ID 'vpc-1' is not found"),
         ({"HealthCheckTimeoutSeconds": 60}, "ValidationError", "must be smaller than the interval"),

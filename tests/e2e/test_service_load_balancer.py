@@ -8,7 +8,7 @@ import pytest
 
 from conftest import CHECK
 from gantry import wait_for
-from services import Service, fetch
+from services import WAIT, Service, fetch
 
 COUNT = 3
 # A page, one that takes its time, and one after which there is no page any more.
@@ -190,3 +190,49 @@ def test_a_canary_that_is_taken_back(pair, service, elbv2, group, address, balan
         wait_for(lambda: client.answers[-50:] == ["one"] * 50, lambda: client.answers[-50:])
         wait_for(lambda: len(service.running()) == 2, service.running, 60)
     assert client.failures == []
+
+
+@pytest.fixture
+def machines(gantry, elbv2, balancer):
+    """A target group of instances, which the listener leads to."""
+    vpc = gantry.endpoint.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+    name = balancer["LoadBalancerName"] + "-i"
+    made = elbv2.create_target_group(Name=name, Protocol="HTTP", Port=80, VpcId=vpc, **CHECK)["TargetGroups"][0]
+    group = made["TargetGroupArn"]
+    elbv2.modify_listener(
+        ListenerArn=balancer["listener"], DefaultActions=[{"Type": "forward", "TargetGroupArn": group}]
+    )
+    yield group
+    elbv2.modify_listener(
+        ListenerArn=balancer["listener"], DefaultActions=[{"Type": "forward", "TargetGroupArn": balancer["group"]}]
+    )
+    elbv2.delete_target_group(TargetGroupArn=group)
+
+
+def test_ports_that_the_machine_chose(ecs, elbv2, tasks, busybox, unique, machines, address):
+    script = "echo $HOSTNAME > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
+    container = {
+        "name": "web",
+        "image": busybox,
+        "memory": 32,
+        "command": ["/bin/sh", "-c", script],
+        "portMappings": [{"containerPort": 80, "hostPort": 0}],
+        "stopTimeout": 2,
+    }
+    ecs.create_service(
+        serviceName=unique,
+        taskDefinition=tasks.register(container, networkMode="bridge"),
+        desiredCount=2,
+        loadBalancers=[{"targetGroupArn": machines, "containerName": "web", "containerPort": 80}],
+    )
+    try:
+        ecs.get_waiter("services_stable").wait(services=[unique], WaiterConfig=WAIT)
+        elbv2.get_waiter("target_in_service").wait(TargetGroupArn=machines, WaiterConfig=WAIT)
+        wait_for(lambda: len({fetch(address) for _ in range(10)} - {None}) == 2, "both answer")
+        health = elbv2.describe_target_health(TargetGroupArn=machines)["TargetHealthDescriptions"]
+        assert len({row["Target"]["Port"] for row in health}) == 2
+        assert all(row["Target"]["Id"].startswith("i-") for row in health), health
+    finally:
+        ecs.delete_service(service=unique, force=True)
+        ecs.get_waiter("services_inactive").wait(services=[unique], WaiterConfig=WAIT)
+        wait_for(lambda: elbv2.describe_target_health(TargetGroupArn=machines)["TargetHealthDescriptions"] == [], "all left", 60)

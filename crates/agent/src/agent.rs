@@ -1,6 +1,6 @@
 //! The agent as a whole: takes over the node, then runs the node's loop and the session beside each other.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -102,6 +102,7 @@ impl Agent {
         let drivers = Drivers::new(runtime, network, checkpoints, files, views.clone(), config.clock);
         let drive = Drive::adopt(drivers, &config.host.boot_id, outbox.clone()).await?;
 
+        let address = address_of(config.endpoint.as_ref());
         let endpoint = match (config.endpoint, views) {
             (Some(endpoint), Some(views)) => Some(serve_endpoint(endpoint, views, config.clock).await?),
             _ => None,
@@ -111,7 +112,7 @@ impl Agent {
         let (welcome, welcomed) = watch::channel(None);
         let session = Session {
             dial,
-            hello: hello(config.node, config.host, runtime_version),
+            hello: Hello { address, ..hello(config.node, config.host, runtime_version) },
             outbox,
             messages,
             shipments,
@@ -169,5 +170,14 @@ fn hello(node: NodeId, host: Host, runtime_version: String) -> Hello {
         boot_id: host.boot_id,
         total: host.total,
         attributes: host.attributes,
+        address: None,
+    }
+}
+
+/// Published ports are on every address of the machine that stays on it, the endpoint's among them.
+fn address_of(endpoint: Option<&Endpoint>) -> Option<Ipv4Addr> {
+    match endpoint?.address.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
     }
 }

@@ -114,6 +114,7 @@ fn node(number: u128, scope: &Scope) -> Node {
         free: total.clone(),
         total,
         attributes: capability::ALL.map(|name| Attribute { name: name.to_owned(), value: None }).into(),
+        address: None,
         agent_version: "1.0.0".to_owned(),
         runtime_version: "none".to_owned(),
         connected: true,

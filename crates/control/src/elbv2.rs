@@ -1,9 +1,9 @@
-//! Elastic Load Balancing v2: application and network load balancers with their listeners, and target groups of addresses.
+//! Elastic Load Balancing v2: application and network load balancers with their listeners, and target groups of addresses
+//! and of instances.
 //!
 //! The operations only write rows; [`traffic`](crate::traffic) makes of them what the data path serves.
 //!
-//! Not built: gateway load balancers, targets other than addresses, mutual and other authentication,
-//! transforms. What asks for them is refused.
+//! Not built: gateway load balancers, mutual and other authentication, transforms. What asks for them is refused.
 
 pub(crate) mod alpn;
 mod attachment;

@@ -220,8 +220,8 @@ fn look(cx: &mut Cx<'_>, service: &ServiceKey, tasks: &[TaskId]) {
 }
 
 /// The address at which the ports are that the task publishes on its node.
-fn host(_cx: &Cx<'_>, _task: &Task) -> Option<Ipv4Addr> {
-    None
+fn host(cx: &Cx<'_>, task: &Task) -> Option<Ipv4Addr> {
+    cx.txn.nodes.get(&task.node?)?.address
 }
 
 fn sight(cx: &Cx<'_>, task: &Task, target: &TaskTarget) -> Sight {
@@ -308,6 +308,7 @@ fn apply_target(cx: &mut Cx<'_>, task: &Task, step: Step, index: usize, place: P
             group,
             address,
             port,
+            instance: task.targets[index].instance.clone(),
             task: Some(task.id),
             registered_at: now,
             deregistered_at: None,

@@ -270,6 +270,54 @@ async fn what_is_taken_out_by_hand_is_replaced() {
 }
 
 #[tokio::test]
+async fn ports_that_the_node_chose_are_registered_by_its_instance() {
+    let (world, groups) = world(1).await;
+    let vpc = model::network::Vpc::default_of(&world.scope());
+    let group = json!({"Name": "machines", "Protocol": "HTTP", "Port": 80, "VpcId": vpc.id});
+    let made = world.balance("CreateTargetGroup", group).await["TargetGroups"][0].clone();
+    assert_eq!(made["TargetType"], "instance");
+    let arn = made["TargetGroupArn"].as_str().unwrap().to_owned();
+    let view = world.view();
+    let listener = view.listeners.iter().next().unwrap().arn().to_string();
+    let action = json!([{"Type": "forward", "TargetGroupArn": arn}]);
+    world.balance("ModifyListener", json!({"ListenerArn": listener, "DefaultActions": action})).await;
+    let definition = json!({
+        "family": "bridged", "containerDefinitions": [
+            {"name": "app", "image": "one", "memory": 64, "portMappings": [{"containerPort": 8080, "hostPort": 0}]},
+        ],
+    });
+    world.call("RegisterTaskDefinition", definition).await;
+    let request = |group: &str| {
+        json!({
+            "serviceName": "web", "taskDefinition": "bridged", "desiredCount": 2,
+            "loadBalancers": behind(&[group.to_owned()]), "role": "arn:aws:iam::000000000000:role/r",
+        })
+    };
+    let refused = world.try_call("CreateService", request(&groups[0])).await.unwrap_err();
+    let mode =
+        "has target type ip, which is incompatible with the bridge network mode specified in the task definition.";
+    assert_eq!(refused, format!("InvalidParameterException: The provided target group {} {mode}", groups[0]));
+    let created = world.call("CreateService", request(&arn)).await;
+    assert_eq!(created["service"]["roleArn"], "arn:aws:iam::000000000000:role/r");
+    world.until("both are registered", |tables| registered(tables) == 2).await;
+    let health = world.balance("DescribeTargetHealth", json!({"TargetGroupArn": arn})).await;
+    let shown: Vec<_> =
+        health["TargetHealthDescriptions"].as_array().unwrap().iter().map(|row| &row["Target"]["Id"]).collect();
+    let instance = format!("i-{:017x}", NODE.0);
+    assert_eq!(shown, [&json!(instance); 2]);
+
+    let target = Target::clone(world.view().targets.iter().next().unwrap());
+    world.control.traffic.tell(fact(&arn, &target, TargetState::Unhealthy, "Request timed out"));
+    world.until("another one is registered", |tables| registered(tables) == 3).await;
+    say_of_all(&world, &arn, TargetState::Healthy);
+    let bad = target.task.unwrap();
+    world.control.traffic.tell(fact(&arn, &target, TargetState::Unhealthy, "Request timed out"));
+    world.until("the bad one goes", |tables| tables.tasks.get(&bad).unwrap().stopping_at.is_some()).await;
+    let said = format!("(instance {instance}) (port {}) is unhealthy in (target-group {arn})", target.port);
+    assert_eq!(count_events(&world, &said), 1, "{:?}", events(&world));
+}
+
+#[tokio::test]
 async fn a_deleted_service_drains_its_tasks_first() {
     let (world, groups) = world(1).await;
     create(&world, 2, &groups).await;

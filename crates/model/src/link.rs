@@ -87,6 +87,9 @@ pub struct Hello {
     /// Whole machine; `ports` are those kept back.
     pub total: Resources,
     pub attributes: Vec<Attribute>,
+    /// Where the ports are that tasks publish on the machine.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -180,6 +180,9 @@ pub struct TargetGroup {
     pub name: String,
     pub id: String,
     pub vpc_id: String,
+    /// What its targets are named by.
+    #[serde(default)]
+    pub target_type: TargetType,
     /// Of targets that name none.
     pub port: u16,
     #[serde(default)]
@@ -209,12 +212,33 @@ impl TargetGroup {
     }
 }
 
+/// What a target is named by. What the data path is told is an address either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetType {
+    #[default]
+    Ip,
+    /// A container instance, by its EC2 id: the ports are those that it publishes.
+    Instance,
+}
+
+impl TargetType {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Instance => "instance",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub scope: Scope,
     pub group: String,
     pub address: Ipv4Addr,
     pub port: u16,
+    /// Of a group of instances: the id that it was registered by, and that it is shown by.
+    #[serde(default)]
+    pub instance: Option<String>,
     /// Of a service: it was registered for this task.
     #[serde(default)]
     pub task: Option<TaskId>,

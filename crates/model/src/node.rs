@@ -1,6 +1,8 @@
 //! A machine that runs tasks. It is a member of one cluster as a [`ContainerInstance`](crate::ContainerInstance)
 //! and may offer its capacity to FARGATE tasks of every cluster; there is one ledger for both.
 
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Attribute, ContainerInstanceId, NodeId, Resources, Scope, Timestamp};
@@ -22,6 +24,9 @@ pub struct Node {
     pub free: Resources,
     pub attributes: Vec<Attribute>,
     pub agent_version: String,
+    /// Where the ports are that its tasks publish on it. `None`: nobody can reach them.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
     /// containerd's version.
     pub runtime_version: String,
     /// The session is up.
@@ -52,6 +57,7 @@ impl Node {
             free: _,
             attributes,
             agent_version,
+            address,
             runtime_version,
             connected,
             disconnected_at,
@@ -68,6 +74,7 @@ impl Node {
             && *total == other.total
             && *attributes == other.attributes
             && *agent_version == other.agent_version
+            && *address == other.address
             && *runtime_version == other.runtime_version
             && *connected == other.connected
             && *disconnected_at == other.disconnected_at

@@ -22,6 +22,9 @@ pub struct TaskTarget {
     pub container_port: u16,
     /// Where it is registered, once it is.
     pub place: Option<Place>,
+    /// The EC2 id of the instance whose port it is, when it is not an address of the task's own.
+    #[serde(default)]
+    pub instance: Option<String>,
     pub status: TaskTargetStatus,
     /// Why it is UNHEALTHY or MISSING.
     pub reason: String,
@@ -51,6 +54,7 @@ impl TaskTarget {
             container: container.to_owned(),
             container_port,
             place: None,
+            instance: None,
             status: TaskTargetStatus::Waiting,
             reason: String::new(),
         }

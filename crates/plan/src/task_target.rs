@@ -18,7 +18,7 @@ use std::net::Ipv4Addr;
 
 use model::edge::{TargetHealth, TargetState};
 use model::task_target::{Place, TaskTarget, TaskTargetStatus as Status};
-use model::{DesiredStatus, Task, TaskRegistration, TaskStatus, Timestamp};
+use model::{ContainerInstance, DesiredStatus, Task, TaskRegistration, TaskStatus, Timestamp};
 
 use crate::task_registration::{self, RegistrySight, RegistryStep};
 
@@ -70,7 +70,7 @@ pub fn is_open(task: &Task) -> bool {
 }
 
 /// What is to be done now, one sight for each of the task's target groups and registrations. `None`: nothing. `host` is
-/// the address of the task's node, for ports that are published there.
+/// the address of the task's node, if others can reach it.
 pub fn advance(
     task: &Task,
     sights: &[Sight],
@@ -84,7 +84,10 @@ pub fn advance(
         let place = place_of(task, &task.targets[index], host);
         let target = &mut next.task.targets[index];
         next.steps.extend(match target.status {
-            Status::Waiting if serves => register(target, place.filter(|_| sight.has_group), index),
+            Status::Waiting if serves => {
+                target.instance = instance(task);
+                register(target, place.filter(|_| sight.has_group), index)
+            }
             Status::Waiting | Status::Gone => None,
             Status::Draining => {
                 leave(target, sight);
@@ -116,6 +119,12 @@ pub fn advance(
 fn serves(task: &Task) -> bool {
     let runs = matches!(task.last_status, TaskStatus::Activating | TaskStatus::Running);
     runs && task.desired_status == DesiredStatus::Running
+}
+
+/// Of a task without an address of its own.
+fn instance(task: &Task) -> Option<String> {
+    let node = task.node.filter(|_| task.attachment.is_none())?;
+    Some(ContainerInstance::ec2_instance_id_of(node))
 }
 
 /// The port that requests of a target group go to: of the task's own address, or published on its node.

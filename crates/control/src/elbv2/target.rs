@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use model::ContainerInstance;
 use model::edge::{TargetReason, TargetState};
-use model::load_balancer::{Target, TargetGroup};
+use model::load_balancer::{Target, TargetGroup, TargetType};
 use model::network::{VPC_NETWORK, VPC_PREFIX_LENGTH};
 use wire::elbv2::{
     self, DeregisterTargetsInput, DeregisterTargetsOutput, DescribeTargetHealthInput, DescribeTargetHealthOutput,
@@ -21,12 +22,13 @@ pub(super) const TARGETS_MAX: usize = 1000;
 pub fn register_targets(cx: &mut Cx<'_>, request: RegisterTargetsInput) -> Result<RegisterTargetsOutput, Error> {
     let group = identifier::target_group(cx.txn, cx.scope(), &request.target_group_arn)?;
     for given in request.targets {
-        let (address, port) = place(&group, &given)?;
+        let (address, port) = place(cx, &group, &given)?;
         let new = Target {
             scope: group.scope.clone(),
             group: group.name.clone(),
             address,
             port,
+            instance: (group.target_type == TargetType::Instance).then_some(given.id),
             task: None,
             registered_at: cx.now,
             deregistered_at: None,
@@ -42,16 +44,34 @@ pub fn register_targets(cx: &mut Cx<'_>, request: RegisterTargetsInput) -> Resul
     Ok(RegisterTargetsOutput::default())
 }
 
-/// The address and the port of a target, which must be in the VPC.
-fn place(group: &TargetGroup, given: &TargetDescription) -> Result<(Ipv4Addr, u16), Error> {
+/// The address and the port of a target.
+fn place(cx: &Cx<'_>, group: &TargetGroup, given: &TargetDescription) -> Result<(Ipv4Addr, u16), Error> {
     if given.quic_server_id.is_some() {
         return Err(unbuilt("QUIC servers are"));
     }
     if given.availability_zone.as_deref().is_some_and(|zone| zone == "all") {
         return Err(unbuilt("Targets outside of the VPC are"));
     }
-    let address = given.id.parse::<Ipv4Addr>();
-    let address = address.map_err(|_| invalid(format!("The IP address '{}' is not a valid IPv4 address", given.id)))?;
+    let address = match group.target_type {
+        TargetType::Ip => vpc_address(group, &given.id)?,
+        TargetType::Instance => instance_address(cx, &given.id)?,
+    };
+    let port = given.port.map_or(Some(group.port), |port| u16::try_from(port).ok().filter(|port| *port > 0));
+    Ok((address, port.ok_or_else(|| invalid("A port must be between 1 and 65535"))?))
+}
+
+/// Of the machine that is this EC2 instance to its tasks.
+fn instance_address(cx: &Cx<'_>, id: &str) -> Result<Ipv4Addr, Error> {
+    let mut nodes = cx.txn.nodes_in_scope(cx.scope());
+    let node = nodes.find(|node| ContainerInstance::ec2_instance_id_of(node.id) == id);
+    let node = node.ok_or_else(|| Error::invalid_target(format!("The instance ID '{id}' is not valid")))?;
+    let unreachable = || Error::invalid_target(format!("The instance '{id}' has no address that could be reached"));
+    node.address.ok_or_else(unreachable)
+}
+
+fn vpc_address(group: &TargetGroup, id: &str) -> Result<Ipv4Addr, Error> {
+    let address = id.parse::<Ipv4Addr>();
+    let address = address.map_err(|_| invalid(format!("The IP address '{id}' is not a valid IPv4 address")))?;
     let mask = u32::MAX << (32 - VPC_PREFIX_LENGTH);
     if u32::from(address) & mask != u32::from(VPC_NETWORK) {
         return Err(Error::invalid_target(format!(
@@ -59,15 +79,14 @@ fn place(group: &TargetGroup, given: &TargetDescription) -> Result<(Ipv4Addr, u1
             group.vpc_id
         )));
     }
-    let port = given.port.map_or(Some(group.port), |port| u16::try_from(port).ok().filter(|port| *port > 0));
-    Ok((address, port.ok_or_else(|| invalid("A port must be between 1 and 65535"))?))
+    Ok(address)
 }
 
 /// DeregisterTargets: they take no new requests from now on. One that is not there is no error.
 pub fn deregister_targets(cx: &mut Cx<'_>, request: DeregisterTargetsInput) -> Result<DeregisterTargetsOutput, Error> {
     let group = identifier::target_group(cx.txn, cx.scope(), &request.target_group_arn)?;
     for given in request.targets {
-        let (address, port) = place(&group, &given)?;
+        let (address, port) = place(cx, &group, &given)?;
         let any_port = given.port.is_none();
         let rows = cx.txn.targets_of(&group.key());
         let keys: Vec<_> = rows
@@ -94,11 +113,11 @@ pub fn describe_target_health(
         descriptions.extend(cx.txn.targets_of(&group.key()).map(|target| describe(cx, &group, target)));
     }
     for given in &named {
-        let (address, port) = place(&group, given)?;
+        let (address, port) = place(cx, &group, given)?;
         let key = (group.scope.clone(), group.name.clone(), address, port);
         descriptions.push(match cx.txn.targets.get(&key) {
             Some(target) => describe(cx, &group, target),
-            None => unregistered(&group, address, port),
+            None => unregistered(&group, &given.id, port),
         });
     }
     Ok(DescribeTargetHealthOutput { target_health_descriptions: Some(descriptions) })
@@ -119,17 +138,18 @@ fn describe(cx: &Cx<'_>, group: &TargetGroup, target: &Target) -> TargetHealthDe
             (TargetState::Initial, Some(TargetReason::RegistrationInProgress), text.to_owned())
         }
     };
-    description(group, target.address, target.port, state.as_str(), reason.map(TargetReason::as_str), text)
+    let id = target.instance.clone().unwrap_or_else(|| target.address.to_string());
+    description(group, id, target.port, state.as_str(), reason.map(TargetReason::as_str), text)
 }
 
-fn unregistered(group: &TargetGroup, address: Ipv4Addr, port: u16) -> TargetHealthDescription {
+fn unregistered(group: &TargetGroup, id: &str, port: u16) -> TargetHealthDescription {
     let text = "Target is not registered to the target group".to_owned();
-    description(group, address, port, "unused", Some("Target.NotRegistered"), text)
+    description(group, id.to_owned(), port, "unused", Some("Target.NotRegistered"), text)
 }
 
 fn description(
     group: &TargetGroup,
-    address: Ipv4Addr,
+    id: String,
     port: u16,
     state: &str,
     reason: Option<&str>,
@@ -137,11 +157,7 @@ fn description(
 ) -> TargetHealthDescription {
     TargetHealthDescription {
         health_check_port: Some(group.health_check.port.unwrap_or(port).to_string()),
-        target: Some(TargetDescription {
-            id: address.to_string(),
-            port: Some(i32::from(port)),
-            ..TargetDescription::default()
-        }),
+        target: Some(TargetDescription { id, port: Some(i32::from(port)), ..TargetDescription::default() }),
         target_health: Some(elbv2::TargetHealth {
             state: Some(TargetHealthStateEnum::from(state)),
             reason: reason.map(TargetHealthReasonEnum::from),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::Scope;
 use model::edge::{CheckProtocol, HealthCheckSpec, Matcher, ProtocolVersion, TargetProtocol};
-use model::load_balancer::{LoadBalancer, Target, TargetGroup};
+use model::load_balancer::{LoadBalancer, Target, TargetGroup, TargetType};
 use model::network::Vpc;
 use store::Tables;
 use wire::elbv2::{
@@ -28,6 +28,7 @@ const TRAFFIC_PORT: &str = "traffic-port";
 /// CreateTargetGroup. One that is there already and equal is answered as it is.
 pub fn create_target_group(cx: &mut Cx<'_>, request: CreateTargetGroupInput) -> Result<CreateTargetGroupOutput, Error> {
     refuse_unbuilt(&request)?;
+    let target_type = target_type(request.target_type.as_ref())?;
     let protocol = request.protocol.as_ref().ok_or_else(|| invalid("A protocol must be specified"))?;
     let protocol = target_protocol(protocol)?;
     check_name(&request.name)?;
@@ -66,6 +67,7 @@ pub fn create_target_group(cx: &mut Cx<'_>, request: CreateTargetGroupInput) -> 
         name: request.name,
         id: new_id(cx),
         vpc_id: vpc.id,
+        target_type,
         port,
         protocol,
         protocol_version,
@@ -91,12 +93,16 @@ pub fn create_target_group(cx: &mut Cx<'_>, request: CreateTargetGroupInput) -> 
     Ok(CreateTargetGroupOutput { target_groups: Some(vec![show(cx.txn, &row)]) })
 }
 
-fn refuse_unbuilt(request: &CreateTargetGroupInput) -> Result<(), Error> {
-    match &request.target_type {
-        Some(TargetTypeEnum::Ip) => {}
-        Some(other) => return Err(unbuilt(&format!("Targets of type '{}' are", other.as_str()))),
-        None => return Err(unbuilt("Targets of type 'instance', which is the default, are")),
+/// Instances, when nothing is asked for, as on AWS.
+fn target_type(given: Option<&TargetTypeEnum>) -> Result<TargetType, Error> {
+    match given {
+        None | Some(TargetTypeEnum::Instance) => Ok(TargetType::Instance),
+        Some(TargetTypeEnum::Ip) => Ok(TargetType::Ip),
+        Some(other) => Err(unbuilt(&format!("Targets of type '{}' are", other.as_str()))),
     }
+}
+
+fn refuse_unbuilt(request: &CreateTargetGroupInput) -> Result<(), Error> {
     if request.ip_address_type.as_ref().is_some_and(|kind| *kind != TargetGroupIpAddressTypeEnum::Ipv4) {
         return Err(unbuilt("IPv6 targets are"));
     }
@@ -326,7 +332,7 @@ fn show(tables: &Tables, row: &TargetGroup) -> elbv2::TargetGroup {
         target_control_port: None,
         target_group_arn: Some(arn),
         target_group_name: Some(row.name.clone()),
-        target_type: Some(TargetTypeEnum::Ip),
+        target_type: Some(TargetTypeEnum::from(row.target_type.as_str())),
         unhealthy_threshold_count: number(check.unhealthy_threshold),
         vpc_id: Some(row.vpc_id.clone()),
     }

@@ -91,6 +91,7 @@ fn put_node(txn: &mut Txn, hello: &Hello, scope: &Scope, zone: &str, instance: C
         free: plan::node::free(&hello.total, reservations),
         attributes: hello.attributes.clone(),
         agent_version: hello.agent_version.clone(),
+        address: hello.address,
         runtime_version: hello.runtime_version.clone(),
         connected: known.is_none_or(|node| node.connected),
         disconnected_at: known.and_then(|node| node.disconnected_at),

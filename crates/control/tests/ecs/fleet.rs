@@ -70,6 +70,7 @@ pub fn put_node(world: &mut World, number: u128, zone: &str) {
         free: total.clone(),
         total,
         attributes: named.into_iter().chain([architecture]).collect(),
+        address: None,
         agent_version: "1.2.3".to_owned(),
         runtime_version: "containerd: 1.6.20".to_owned(),
         connected: true,

@@ -1,6 +1,7 @@
 //! A node's side of the link, moved by hand: it says and hears exactly what a test wants.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use control::session;
 use futures_util::{SinkExt, StreamExt};
@@ -29,6 +30,7 @@ pub fn hello(node: NodeId) -> Hello {
         runtime_version: "1.6.20".to_owned(),
         boot_id: "boot-1".to_owned(),
         total: Resources { cpu: CpuUnits(64 * 1024), memory: MemoryMib(128 * 1024), ..Resources::default() },
+        address: Some(Ipv4Addr::new(10, 0, 0, 1)),
         attributes: capability::ALL.map(|name| Attribute { name: name.to_owned(), value: None }).to_vec(),
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use model::link::{DesiredTask, FromAgent, FromControl, ReportedStatus, TaskReport};
-use model::{Attribute, DesiredStatus, NodeId, TaskId};
+use model::link::{DesiredTask, FromAgent, FromControl, ReportedStatus, TaskReport, TaskSpec};
+use model::task::NetworkBinding;
+use model::task_definition::PortMapping;
+use model::{Attribute, DesiredStatus, NetworkMode, NodeId, TaskId};
 use tokio::task::JoinHandle;
 
 use super::World;
@@ -101,5 +103,20 @@ fn obey(task: &DesiredTask, sequence: u64, registry: &Registry) -> TaskReport {
     registry.run.lock().unwrap().push(image.clone());
     let mut report = report(task.id, sequence, ReportedStatus::Running);
     report.containers[0].image_digest = Some(registry.resolve(image));
+    report.containers[0].network_bindings = bindings(spec);
     report
+}
+
+/// The node's choice for each port that a bridge-mode container publishes, another one for each task.
+fn bindings(spec: &TaskSpec) -> Vec<NetworkBinding> {
+    let chosen = 32_768 + (spec.id.0 % 16_384) as u16;
+    let binding = |mapping: &PortMapping| NetworkBinding {
+        bind_ip: "0.0.0.0".to_owned(),
+        container_port: mapping.container_port,
+        host_port: chosen,
+        protocol: mapping.protocol,
+    };
+    let mappings =
+        spec.containers[0].definition.port_mappings.iter().filter(|_| spec.network_mode == NetworkMode::Bridge);
+    mappings.map(binding).collect()
 }

@@ -131,9 +131,12 @@ pub fn draining(subject: &str, count: usize) -> Event {
 
 pub fn unhealthy_target(service: &str, task: TaskId, target: &TaskTarget) -> Event {
     let TaskTarget { target_group, container_port, reason, .. } = target;
+    let (who, port) = match (&target.instance, target.place) {
+        (Some(instance), Some(place)) => (format!("(instance {instance})"), place.port),
+        _ => (format!("(task {task})"), *container_port),
+    };
     Event::told(format!(
-        "(service {service}) (task {task}) (port {container_port}) is unhealthy in (target-group {target_group}) due to \
-         (reason {reason})."
+        "(service {service}) {who} (port {port}) is unhealthy in (target-group {target_group}) due to (reason {reason})."
     ))
 }
 

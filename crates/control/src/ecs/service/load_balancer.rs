@@ -2,6 +2,7 @@
 
 use model::deployment_configuration::DeploymentStrategy;
 use model::edge::Action;
+use model::load_balancer::TargetType;
 use model::service_load_balancer::AdvancedConfiguration;
 use model::{NetworkMode, ServiceLoadBalancer, TaskDefinition};
 use wire::ecs::Error;
@@ -39,13 +40,17 @@ fn check_container(definition: &TaskDefinition, row: &ServiceLoadBalancer) -> Re
 }
 
 fn check_group(cx: &Cx<'_>, mode: NetworkMode, arn: &str) -> Result<(), Error> {
-    if identifier::target_group(cx.txn, cx.scope(), arn).is_err() {
+    let Ok(group) = identifier::target_group(cx.txn, cx.scope(), arn) else {
         return Err(Error::invalid_parameter(format!("The target group with targetGroupArn {arn} does not exist.")));
-    }
-    if mode != NetworkMode::Awsvpc {
-        let mode = mode.as_str();
+    };
+    let fits = match group.target_type {
+        TargetType::Ip => mode == NetworkMode::Awsvpc,
+        TargetType::Instance => matches!(mode, NetworkMode::Bridge | NetworkMode::Host),
+    };
+    if !fits {
+        let (kind, mode) = (group.target_type.as_str(), mode.as_str());
         return Err(Error::invalid_parameter(format!(
-            "The provided target group {arn} has target type ip, which is incompatible with the {mode} network mode \
+            "The provided target group {arn} has target type {kind}, which is incompatible with the {mode} network mode \
              specified in the task definition."
         )));
     }
