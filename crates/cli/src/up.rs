@@ -149,7 +149,7 @@ async fn start(home: &Home, args: &Up) -> Result<Started, Failure> {
         None => simulated::start(home, args.simulated_nodes.unwrap_or(0), &control).await?,
     };
     // After the agent, which makes the bridge.
-    let names = dns::start(&control, network.as_ref(), args.dns)?;
+    let names = dns::start(&control, network.as_ref(), args.dns).await?;
     let traffic = traffic::start(&control, network)?;
     Ok(Started { running, control, agents, traffic, names, server, stop })
 }

@@ -74,10 +74,12 @@ pub struct Dns {
 pub type Bound = Vec<(SocketAddr, SocketAddr)>;
 
 impl Dns {
+    /// Listens only now that there is something to answer by: "no such name" would be remembered.
+    ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(config: Config) -> io::Result<Self> {
-        let names = Arc::new(ArcSwap::from_pointee(Names::new(&Snapshot::default(), &config)));
+    pub fn start(config: Config, snapshot: &Snapshot) -> io::Result<Self> {
+        let names = Arc::new(ArcSwap::from_pointee(Names::new(snapshot, &config)));
         let (bound_sender, bound) = watch::channel(Bound::new());
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -16,6 +16,7 @@
 //! - Nothing from outside reaches a task but answers and published ports; tasks never reach the host's loopback, nor its
 //!   other ports.
 //! - Tasks hear nothing from one another but what passed the machine: frames go to the bridge's own MAC only.
+//! - What is published on the machine's ports is open to tasks as to everybody else.
 //! - The machine itself reaches every task: what it sends is filtered nowhere (docs/decisions/0018).
 
 use std::collections::BTreeSet;
@@ -142,6 +143,7 @@ table ip {bridge} {{
   chain arrival {{
     ip daddr vmap @ingress
     ip saddr {containers} ip daddr {containers} accept
+    ip daddr {containers} ct status dnat accept
     oifname "{bridge}" drop
     fib daddr type local drop
     ip daddr 169.254.0.0/16 drop

@@ -60,8 +60,7 @@ impl Side {
 }
 
 pub async fn measure() -> Result<Vec<Figure>, Failure> {
-    let dns = Dns::start(config()).context(|| "the name server could not be started".to_owned())?;
-    dns.apply(&snapshot());
+    let dns = Dns::start(config(), &snapshot()).context(|| "the name server could not be started".to_owned())?;
     let mut bound = dns.bound();
     let listening = timeout(READY_LIMIT, bound.wait_for(|bound| !bound.is_empty())).await;
     let server = match listening {

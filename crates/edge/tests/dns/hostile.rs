@@ -70,8 +70,7 @@ fn every_answer_to_a_damaged_question_is_an_answer_and_short() {
 
 #[tokio::test]
 async fn a_flood_of_noise_leaves_the_server_answering() {
-    let dns = Dns::start(config()).unwrap();
-    dns.apply(&snapshot());
+    let dns = Dns::start(config(), &snapshot()).unwrap();
     let mut bound = dns.bound();
     let server = bound.wait_for(|bound| !bound.is_empty()).await.unwrap()[0].1;
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();

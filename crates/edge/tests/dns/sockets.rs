@@ -14,8 +14,7 @@ use tokio::time::timeout;
 use super::support::{SOON, ask_by_udp, config, question, set, snapshot};
 
 async fn start(config: Config) -> (Dns, SocketAddr) {
-    let dns = Dns::start(config).unwrap();
-    dns.apply(&snapshot());
+    let dns = Dns::start(config, &snapshot()).unwrap();
     let mut bound = dns.bound();
     let server = timeout(SOON, bound.wait_for(|bound| !bound.is_empty())).await.unwrap().unwrap()[0].1;
     (dns, server)
