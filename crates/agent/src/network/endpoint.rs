@@ -229,7 +229,8 @@ fn alias(id: EndpointId, address: &Address) -> String {
 fn parse_alias(alias: &str) -> Option<Found> {
     let mut words = alias.split(' ');
     let (id, address) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    let groups = words.next().map(|groups| groups.split(',').map(str::to_owned).collect());
+    let named = |groups: &str| groups.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
+    let groups = words.next().map(named);
     Some(Found { id, address: Some(address), groups })
 }
 
@@ -265,8 +266,8 @@ mod tests {
     fn an_alias_fits_and_says_all_that_the_next_agent_has_to_know() {
         let id = EndpointId { task: TaskId(u128::MAX), container: None };
         let group = |n: usize| format!("sg-{n:017x}");
-        for count in [0, 1, 5] {
-            let groups = (count > 0).then(|| (0..count).map(group).collect::<Vec<_>>());
+        for count in [None, Some(0), Some(1), Some(5)] {
+            let groups = count.map(|count| (0..count).map(group).collect::<Vec<_>>());
             let address = Address {
                 address: Ipv4Addr::new(172, 131, 200, 100),
                 prefix_length: 20,
