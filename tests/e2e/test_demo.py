@@ -57,6 +57,7 @@ def test_the_tour_works_as_typed(gantry, busybox, tmp_path):
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "STOPPED" in done.stdout
     assert "rolling back to deployment" in done.stdout
+    assert len(set(re.findall(r"^hello again from (\S+)$", done.stdout, re.MULTILINE))) == 3, done.stdout
     # An INACTIVE service's last tasks may still be stopping.
     wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry), 30)
 

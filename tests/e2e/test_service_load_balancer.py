@@ -15,7 +15,7 @@ COUNT = 3
 SERVE = r"""
 mkdir -p /tmp/cgi-bin
 echo page > /tmp/index.html
-printf '#!/bin/sh\nsleep 5\nprintf "Content-Type: text/plain\\r\\n\\r\\nslow"\n' > /tmp/cgi-bin/slow
+printf '#!/bin/sh\necho begun > /tmp/begun\nsleep 5\nprintf "Content-Type: text/plain\\r\\n\\r\\nslow"\n' > /tmp/cgi-bin/slow
 printf '#!/bin/sh\nrm -f /tmp/index.html\nprintf "Content-Type: text/plain\\r\\n\\r\\nbroken"\n' > /tmp/cgi-bin/break
 chmod +x /tmp/cgi-bin/*
 exec httpd -f -p 80 -h /tmp
@@ -130,7 +130,7 @@ def test_a_request_that_takes_long_is_waited_for(cgi, address):
     busy = lambda: cgi.ecs.describe_tasks(cluster=cgi.name, tasks=[task["taskArn"]])["tasks"][0]
     asking.start()
     try:
-        # It has reached the task once the task cannot go at once.
+        wait_for(lambda: fetch(f"{address}/begun") == "begun", "the request reaches the task")
         cgi.ecs.update_service(cluster=cgi.name, service=cgi.name, desiredCount=0)
         wait_for(lambda: busy()["desiredStatus"] == "STOPPED", busy)
         assert busy()["lastStatus"] in ("DEACTIVATING", "STOPPING", "STOPPED")
