@@ -38,10 +38,14 @@ def made(gantry, elbv2, unique, subnets, certificate):
     """Makes a load balancer with a target group; its ARN, the group's and its address. It goes before its certificate."""
     name = unique.replace("e2e-", "ln-")
     vpc = gantry.endpoint.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+    by_name = [{"Name": "group-name", "Values": ["default"]}]
+    default = gantry.endpoint.client("ec2").describe_security_groups(Filters=by_name)["SecurityGroups"][0]["GroupId"]
     arns = []
 
     def make(kind, protocol, **check):
-        load_balancer = elbv2.create_load_balancer(Name=name, Type=kind, Subnets=subnets[:2])["LoadBalancers"][0]
+        # A network load balancer has no groups unless it is given some, and would reach no task of the default group.
+        asked = {"Name": name, "Type": kind, "Subnets": subnets[:2], "SecurityGroups": [default]}
+        load_balancer = elbv2.create_load_balancer(**asked)["LoadBalancers"][0]
         group = elbv2.create_target_group(
             Name=name,
             Protocol=protocol,

@@ -6,6 +6,7 @@
 //! ```text
 //!  a task's frame ─ its own addresses? ─▶ to the machine ─▶ input: resolver, task endpoint │ load balancer ─┐
 //!                                     └─▶ forwarded ─▶ departure: may the source ─▶ arrival: may the other ◀─┘
+//!  a load balancer calls its target ─▶ sent ─▶ departure
 //! ```
 //!
 //! Reading and writing text is pure; [`Nft`] runs the `nft` tool.
@@ -126,6 +127,8 @@ table ip {bridge} {{
   chain sent {{
     type filter hook output priority filter
     oifname "{bridge}" icmp type redirect drop
+    ct state established,related accept
+    oifname "{bridge}" ip saddr @load_balancers goto departure
   }}
   chain forward {{
     type filter hook forward priority filter

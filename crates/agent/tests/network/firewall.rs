@@ -217,6 +217,43 @@ fn a_load_balancers_groups_say_who_reaches_it() {
 }
 
 #[test]
+fn a_load_balancer_reaches_a_target_only_as_the_groups_of_both_let_it() {
+    on_node(|directory| async move {
+        let config = config(&directory);
+        let network = Linux::open(config.clone()).await.unwrap();
+        let address = Ipv4Addr::new(172, 31, 32, 200);
+        hold(&config, [address].into()).await.unwrap();
+        let web = |peer| group("sg-web", &[tcp_from(80, peer)]);
+        let told = |web: Group, lb: Group, groups: &[&str]| Firewall {
+            groups: vec![web, lb],
+            load_balancers: vec![LoadBalancerAddress { address, groups: groups.iter().map(|&id| id.into()).collect() }],
+        };
+        let lb = group("sg-lb", &[]);
+        network.protect(&told(web(from_group("sg-lb")), lb.clone(), &["sg-lb"])).await.unwrap();
+        let task = network.attach(&awsvpc_in(1, A, &["sg-web"])).await.unwrap();
+        serve(&task, 80);
+        serve(&task, 81);
+        assert!(calls(address, A, 80).await);
+        assert!(!calls(address, A, 81).await);
+        let no_way_out = Group { egress: Vec::new(), ..lb.clone() };
+        network.protect(&told(web(from_group("sg-lb")), no_way_out, &["sg-lb"])).await.unwrap();
+        assert!(!calls(address, A, 80).await);
+        network.protect(&told(web(from_group("sg-lb")), lb.clone(), &[])).await.unwrap();
+        assert!(!calls(address, A, 80).await);
+        let by_address = Peer::Networks(vec!["172.31.32.200/32".parse().unwrap()]);
+        network.protect(&told(web(by_address), lb, &[])).await.unwrap();
+        assert!(calls(address, A, 80).await);
+    });
+}
+
+/// From an address of the machine itself.
+async fn calls(from: Ipv4Addr, to: [u8; 4], port: u16) -> bool {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    tokio::time::timeout(PATIENCE, socket.connect(at(to, port))).await.is_ok_and(|connected| connected.is_ok())
+}
+
+#[test]
 fn the_next_agent_goes_on_with_the_rules_that_the_last_one_had() {
     on_node(|directory| async move {
         let network = Linux::open(config(&directory)).await.unwrap();
