@@ -37,7 +37,7 @@ async fn a_container_lives_and_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_ends_leaves_the_other_open() {
     let mut fixture = Fixture::new().await;
-    for (name, ended, other) in [("first", "1", "2"), ("second", "2", "1")] {
+    for (name, ended, other) in [("without-stdout", "1", "2"), ("without-stderr", "2", "1")] {
         let script = format!("exec {ended}>&-; sleep 0.3; echo late >&{other}; head -c 200000 /dev/zero >&{other}");
         let (exit, output) = fixture.run(fixture.request(name, &["sh", "-c", &script])).await;
         assert_eq!(exit.exit_code, 0);
