@@ -222,15 +222,21 @@ impl<'a> Census<'a> {
             staying.into_iter().partition(|task| task.deployment != self.want.deployment);
         let surplus = old.len().saturating_sub(self.want.desired);
         let (serving, idle): (Vec<_>, Vec<_>) = old.into_iter().partition(serves);
-        let (mut leaving, mut victims): (Vec<_>, Vec<_>) = leaving.into_iter().partition(serves);
-        let spare = (self.healthy() + serving.len() + leaving.len()).saturating_sub(self.lower);
+        let (leaving, mut victims): (Vec<_>, Vec<_>) = leaving.into_iter().partition(serves);
+        let is_healthy = |task: &&ServiceTask<'_>| task.is_healthy(self.now);
+        let healthy = self.healthy() + serving.iter().chain(&leaving).filter(|task| is_healthy(task)).count();
+        let spare = healthy.saturating_sub(self.lower);
         let (more, idle) = self.choose_victims(service, idle, surplus);
         let surplus = surplus - more.len();
         victims.extend(more);
-        let stuck = leaving.split_off(spare.min(leaving.len()));
+        // Those that are not known to work yet go when none of them is needed.
+        let (mut leaving, proving): (Vec<_>, Vec<_>) = leaving.into_iter().partition(is_healthy);
+        let mut stuck = leaving.split_off(spare.min(leaving.len()));
         let (more, serving) = self.choose_victims(service, serving, surplus.min(spare - leaving.len()));
         victims.append(&mut leaving);
         victims.extend(more);
+        let undecided = if healthy >= self.lower { &mut victims } else { &mut stuck };
+        undecided.extend(proving);
         self.old = [mine, idle, serving, stuck].concat();
         self.stop_some(plan, victims);
     }

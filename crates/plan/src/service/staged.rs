@@ -122,7 +122,7 @@ fn wants(service: &Service, row: &ServiceDeployment) -> Vec<Want> {
         deployment: service.deployments[index].id.clone(),
         desired: service.desired_count as usize,
         replaces: false,
-        launches: launches(row, &service.deployments[index]),
+        launches: launches(service, row, &service.deployments[index]),
     };
     let source = source(service, row);
     let goes_back = row.rollback.is_some();
@@ -136,9 +136,11 @@ fn wants(service: &Service, row: &ServiceDeployment) -> Vec<Want> {
 }
 
 /// A target that failed starts nothing more, unless it was only left where it was. What serves beside it keeps what it
-/// has, whatever became of the deployment that had brought it in.
-fn launches(row: &ServiceDeployment, deployment: &Deployment) -> bool {
-    let is_left = row.status == ServiceDeploymentStatus::Stopped && row.breaker.status != MonitorStatus::Triggered;
+/// has, whatever became of the deployment that had brought it in. When there is nothing beside it, the deployment is over
+/// as one without stages is.
+fn launches(service: &Service, row: &ServiceDeployment, deployment: &Deployment) -> bool {
+    let is_stopped = row.status == ServiceDeploymentStatus::Stopped && row.breaker.status != MonitorStatus::Triggered;
+    let is_left = is_stopped && service.deployments.len() > 1;
     !record::is_target(row, deployment) || deployment.rollout != Rollout::Failed || is_left
 }
 
