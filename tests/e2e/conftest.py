@@ -32,8 +32,8 @@ def gantry():
     started.start()
     try:
         yield started
-        # Every test stopped what it ran: nothing of any task may be left.
-        assert leftovers(started) == {}
+        # Every test stopped what it ran: nothing of any task may be left, once the last of them has stopped.
+        wait_for(lambda: leftovers(started) == {}, lambda: leftovers(started), 60)
     finally:
         if started.process is None:
             started.start()
