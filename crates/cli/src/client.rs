@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{HeaderMap, HeaderValue};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use wire::sigv4;
 
@@ -16,8 +17,12 @@ use crate::http;
 
 /// The service that calls of gantry's own paths are signed for.
 const OWN_SERVICE: &str = "gantry";
+const ECS_SERVICE: &str = "ecs";
+const ECS_TARGET: &str = "AmazonEC2ContainerServiceV20141113";
 const BALANCING_SERVICE: &str = "elasticloadbalancing";
 const BALANCING_VERSION: &str = "2015-12-01";
+/// Everything but what may stand in a form as it is.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// DescribeTasks and DescribeContainerInstances take no more.
 const DESCRIBED_PER_CALL: usize = 100;
 
@@ -26,25 +31,6 @@ pub struct Client {
     region: String,
     access_key_id: String,
     secret_access_key: String,
-}
-
-#[derive(Clone, Copy)]
-pub enum Service {
-    Ecs,
-}
-
-impl Service {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Ecs => "ecs",
-        }
-    }
-
-    const fn target(self) -> &'static str {
-        match self {
-            Self::Ecs => "AmazonEC2ContainerServiceV20141113",
-        }
-    }
 }
 
 impl Client {
@@ -65,8 +51,9 @@ impl Client {
         })
     }
 
-    pub async fn call(&self, service: Service, operation: &str, input: &Value) -> Result<Value, Failure> {
-        let request = self.sign(service, operation, input.to_string().into_bytes());
+    /// Calls ECS.
+    pub async fn call(&self, operation: &str, input: &Value) -> Result<Value, Failure> {
+        let request = self.sign(operation, input.to_string().into_bytes());
         self.send(operation, request).await
     }
 
@@ -76,7 +63,7 @@ impl Client {
         let what = || format!("{operation} failed");
         let mut form = format!("Action={operation}&Version={BALANCING_VERSION}");
         for (name, value) in input {
-            form += &format!("&{}={}", escape(&name), escape(&value));
+            form += &format!("&{}={}", utf8_percent_encode(&name, ESCAPED), utf8_percent_encode(&value, ESCAPED));
         }
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
@@ -126,7 +113,7 @@ impl Client {
     pub async fn list(&self, operation: &str, mut input: Value, member: &str) -> Result<Vec<Value>, Failure> {
         let mut found = Vec::new();
         loop {
-            let mut page = self.call(Service::Ecs, operation, &input).await?;
+            let mut page = self.call(operation, &input).await?;
             if let Value::Array(entries) = page[member].take() {
                 found.extend(entries);
             }
@@ -149,7 +136,7 @@ impl Client {
         for some in arns.chunks(DESCRIBED_PER_CALL) {
             let mut input = json!({"cluster": cluster});
             input[member] = some.into();
-            let mut answer = self.call(Service::Ecs, operation, &input).await?;
+            let mut answer = self.call(operation, &input).await?;
             if let Value::Array(entries) = answer[member].take() {
                 found.extend(entries);
             }
@@ -157,12 +144,12 @@ impl Client {
         Ok(found)
     }
 
-    /// A signed request, ready to send.
-    pub fn sign(&self, service: Service, operation: &str, body: Vec<u8>) -> hyper::http::Result<Request<Full<Bytes>>> {
+    /// A signed request to ECS, ready to send.
+    pub fn sign(&self, operation: &str, body: Vec<u8>) -> hyper::http::Result<Request<Full<Bytes>>> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/x-amz-json-1.1"));
-        headers.insert("x-amz-target", format!("{}.{operation}", service.target()).parse()?);
-        self.sign_for(service.name(), "/", headers, body)
+        headers.insert("x-amz-target", format!("{ECS_TARGET}.{operation}").parse()?);
+        self.sign_for(ECS_SERVICE, "/", headers, body)
     }
 
     fn sign_for(
@@ -194,15 +181,6 @@ impl Client {
     }
 }
 
-/// Everything but what may stand in a form as it is.
-fn escape(text: &str) -> String {
-    let escaped = text.bytes().map(|byte| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    });
-    escaped.collect()
-}
-
 /// The text of the first element of this name in an answer of gantry's own. For ARNs and names, which XML writes as they
 /// are.
 pub fn value_of(xml: &str, name: &str) -> Result<String, Failure> {
@@ -216,7 +194,7 @@ mod tests {
 
     #[test]
     fn forms_and_their_answers() {
-        assert_eq!(escape("arn:aws:a/b c-1_~."), "arn%3Aaws%3Aa%2Fb%20c-1_~.");
+        assert_eq!(utf8_percent_encode("arn:aws:a/b c-1_~.", ESCAPED).to_string(), "arn%3Aaws%3Aa%2Fb%20c-1_~.");
         let xml = "<A><member><Arn>arn:1</Arn><Arn>arn:2</Arn></member></A>";
         assert_eq!(value_of(xml, "Arn").ok().as_deref(), Some("arn:1"));
         assert!(value_of(xml, "Name").is_err());

@@ -10,7 +10,8 @@
 //! - `Desired` is always the full set. A task that is absent from it is none of ours: the agent stops it and removes
 //!   all that it left. A stopped task stays in the set until the control plane has durably taken in its report.
 //! - A task's spec comes with the first set of a session that names it, and not again while the task stays in the set:
-//!   it never changes. The firewall's rules come in the same way, whole, when they change. An agent that is named a task without a spec and does not have it refuses the set.
+//!   it never changes. The firewall's rules come in the same way, whole, when they change. An agent that is named a task
+//!   without a spec and does not have it refuses the set.
 //! - At most one `Desired` is unanswered; the agent answers with `Applied`. What changes meanwhile is in the next one.
 //! - The agent refuses a generation below the one that it has (within one session's `control_id`). A generation is the
 //!   revision of the control plane's state that the set was taken from, so it rises, with gaps, also across restarts.

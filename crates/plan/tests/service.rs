@@ -314,6 +314,21 @@ fn hold_traffic(world: &World, has_served: bool) {
     assert!(!is_in || world.service.deployments[0].traffic == Some(Traffic::ALL), "{:?}", world.show_stage());
 }
 
+/// From now on nothing goes wrong any more, for as long as anything takes.
+fn go_well(world: &mut World, settle: fn(&mut World)) {
+    world.change(usize::MAX, Life::Running, |task, _| task.health = HealthStatus::Unknown);
+    for node in 0..3 {
+        world.change_node(node, |row| *row = Ground::default());
+    }
+    for _ in 0..40 {
+        world.pass(1700);
+        world.run(usize::MAX);
+        world.judge(usize::MAX, TaskTargetStatus::Healthy, "");
+        world.end();
+        settle(world);
+    }
+}
+
 fn settle_daemon(world: &mut World) {
     let plan = world.plan();
     hold_protection(world, &plan);
@@ -375,17 +390,7 @@ proptest! {
             take(&mut world, step, number);
             settle(&mut world);
         }
-        world.change(usize::MAX, Life::Running, |task, _| task.health = HealthStatus::Unknown);
-        for node in 0..3 {
-            world.change_node(node, |row| *row = Ground::default());
-        }
-        for _ in 0..40 {
-            world.pass(1700);
-            world.run(usize::MAX);
-            world.judge(usize::MAX, TaskTargetStatus::Healthy, "");
-            world.end();
-            settle(&mut world);
-        }
+        go_well(&mut world, settle);
         let zones = [0, 1, 2].map(|node| world.living_on(node));
         // Whoever may have no task more than desired cannot move one.
         let may_move = world.bounds().1 > world.service.desired_count as usize;
@@ -407,17 +412,7 @@ proptest! {
                 settle_daemon(&mut world);
             }
         }
-        world.change(usize::MAX, Life::Running, |task, _| task.health = HealthStatus::Unknown);
-        for node in 0..3 {
-            world.change_node(node, |row| *row = Ground::default());
-        }
-        for _ in 0..40 {
-            world.pass(1700);
-            world.run(usize::MAX);
-            world.judge(usize::MAX, TaskTargetStatus::Healthy, "");
-            world.end();
-            settle_daemon(&mut world);
-        }
+        go_well(&mut world, settle_daemon);
         prop_assert_eq!((world.alive(), world.service.deployments.len()), (3, 1));
         prop_assert!(world.service.steady_at.is_some(), "{}", world.show());
     }
@@ -436,17 +431,7 @@ proptest! {
             take(&mut world, step, number);
             settle(&mut world);
         }
-        world.change(usize::MAX, Life::Running, |task, _| task.health = HealthStatus::Unknown);
-        for node in 0..3 {
-            world.change_node(node, |row| *row = Ground::default());
-        }
-        for _ in 0..40 {
-            world.pass(1700);
-            world.run(usize::MAX);
-            world.judge(usize::MAX, TaskTargetStatus::Healthy, "");
-            world.end();
-            settle(&mut world);
-        }
+        go_well(&mut world, settle);
         prop_assert_eq!(world.alive(), world.service.desired_count as usize);
         prop_assert_eq!(world.service.deployments.len(), 1);
         prop_assert!(world.service.steady_at.is_some(), "{}", world.show());

@@ -11,7 +11,7 @@ use super::instance::Instance;
 use super::load::{self, Load, Outcome, Prepared, Server};
 use super::moto::Moto;
 use super::{process, task};
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::{Context, Failure};
 
 const CONNECTIONS: usize = 64;
@@ -114,7 +114,7 @@ async fn apply(
     input: &Value,
 ) -> Result<Outcome, Failure> {
     // A refusal is better told by one call than by the load.
-    client.call(Service::Ecs, operation, input).await?;
+    client.call(operation, input).await?;
     load::run(Server::plain(address), Prepared::new(client, operation, input)?, LOAD).await
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::process::Daemon;
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::{Context, Failure};
 use crate::home::{Home, Running};
 
@@ -149,13 +149,13 @@ pub async fn until_interrupted<T>(measuring: impl Future<Output = Result<T, Fail
 /// Stops every task of the default cluster and waits until they are gone.
 pub async fn stop_all(client: &Client) -> Result<(), Failure> {
     loop {
-        let listed = client.call(Service::Ecs, "ListTasks", &json!({})).await?;
+        let listed = client.call("ListTasks", &json!({})).await?;
         let tasks = listed["taskArns"].as_array().cloned().unwrap_or_default();
         if tasks.is_empty() {
             return Ok(());
         }
         for task in &tasks {
-            client.call(Service::Ecs, "StopTask", &json!({"task": task})).await?;
+            client.call("StopTask", &json!({"task": task})).await?;
         }
         super::task::wait_for(client, &tasks, "STOPPED").await?;
     }

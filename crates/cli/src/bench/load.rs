@@ -14,7 +14,7 @@ use tokio::task::LocalSet;
 use tokio_rustls::TlsConnector;
 
 use super::figure::{Sorted, millis};
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::{Context, Failure};
 
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -69,7 +69,7 @@ impl Prepared {
     pub fn new(client: &Client, operation: &str, input: &Value) -> Result<Self, Failure> {
         let body = input.to_string().into_bytes();
         let what = || format!("{operation} could not be signed");
-        let (head, _) = client.sign(Service::Ecs, operation, body.clone()).context(what)?.into_parts();
+        let (head, _) = client.sign(operation, body.clone()).context(what)?.into_parts();
         let mut bytes = format!("POST / HTTP/1.1\r\ncontent-length: {}\r\n", body.len()).into_bytes();
         for (name, value) in &head.headers {
             bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());

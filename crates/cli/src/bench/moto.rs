@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::process::{self, Daemon, POLL_INTERVAL};
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::{Advice, Failure};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ impl Moto {
             Daemon::start(command, &log).advice("Install moto[server] with scripts/need bench, or say --moto.")?;
         let mut moto = Self { daemon, address };
         let started = Instant::now();
-        while moto.client().call(Service::Ecs, "CreateCluster", &json!({"clusterName": "default"})).await.is_err() {
+        while moto.client().call("CreateCluster", &json!({"clusterName": "default"})).await.is_err() {
             if moto.daemon.has_ended() || started.elapsed() > START_LIMIT {
                 let text = std::fs::read_to_string(&log).unwrap_or_default();
                 return Err(Failure::new("moto's server did not start").because(text));

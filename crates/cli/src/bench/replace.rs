@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::figure::{Figure, Goal, Sorted, millis};
 use super::instance::{self, Ground, Instance, until_interrupted};
 use super::{image, process, service, task};
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::Failure;
 
 const TASKS: u32 = 10;
@@ -63,8 +63,8 @@ fn kill(ground: &Ground, instance: &Instance, container: &str) -> Command {
 
 /// The service's tasks that are to run, when all of them do.
 async fn running(client: &Client) -> Result<Vec<Value>, Failure> {
-    let listed = client.call(Service::Ecs, "ListTasks", &json!({"serviceName": "web"})).await?;
-    let described = client.call(Service::Ecs, "DescribeTasks", &json!({"tasks": listed["taskArns"]})).await?;
+    let listed = client.call("ListTasks", &json!({"serviceName": "web"})).await?;
+    let described = client.call("DescribeTasks", &json!({"tasks": listed["taskArns"]})).await?;
     let tasks = described["tasks"].as_array().cloned().unwrap_or_default();
     let all_run = tasks.len() == TASKS as usize && tasks.iter().all(|task| task["lastStatus"] == "RUNNING");
     Ok(if all_run { tasks } else { Vec::new() })

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::instance::Instance;
 use super::task;
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::{Context, Failure};
 
 /// No image is pulled on simulated nodes.
@@ -47,20 +47,20 @@ pub async fn create(client: &Client, name: &str, family: &str, count: u32, more:
     for (member, value) in more.as_object().into_iter().flatten() {
         input[member] = value.clone();
     }
-    client.call(Service::Ecs, "CreateService", &input).await.map(drop)
+    client.call("CreateService", &input).await.map(drop)
 }
 
 pub async fn scale(client: &Client, name: &str, count: u32) -> Result<(), Failure> {
-    client.call(Service::Ecs, "UpdateService", &json!({"service": name, "desiredCount": count})).await.map(drop)
+    client.call("UpdateService", &json!({"service": name, "desiredCount": count})).await.map(drop)
 }
 
 /// Its tasks are to stop from now on.
 pub async fn remove(client: &Client, name: &str) -> Result<(), Failure> {
-    client.call(Service::Ecs, "DeleteService", &json!({"service": name, "force": true})).await.map(drop)
+    client.call("DeleteService", &json!({"service": name, "force": true})).await.map(drop)
 }
 
 pub async fn describe(client: &Client, name: &str) -> Result<Value, Failure> {
-    let answer = client.call(Service::Ecs, "DescribeServices", &json!({"services": [name]})).await?;
+    let answer = client.call("DescribeServices", &json!({"services": [name]})).await?;
     Ok(answer["services"][0].clone())
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use model::Scope;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::home::Running;
 
@@ -30,7 +30,7 @@ pub async fn register(client: &Client, network_mode: &str, image: &str) -> Resul
             "name": "main", "image": image, "command": COMMAND, "cpu": 1, "memory": 6, "stopTimeout": 2,
         }],
     });
-    client.call(Service::Ecs, "RegisterTaskDefinition", &definition).await?;
+    client.call("RegisterTaskDefinition", &definition).await?;
     Ok(family)
 }
 
@@ -47,7 +47,7 @@ pub fn run_input(running: &Running, family: &str, count: u32) -> Value {
 
 /// The ARNs of the started tasks.
 pub async fn run(client: &Client, input: &Value) -> Result<Vec<Value>, Failure> {
-    let answer = client.call(Service::Ecs, "RunTask", input).await?;
+    let answer = client.call("RunTask", input).await?;
     if let Some(failure) = answer.pointer("/failures/0") {
         return Err(Failure::new("a task could not be placed").because(failure.to_string()));
     }
@@ -83,7 +83,7 @@ fn pauses(tasks: usize) -> u32 {
 async fn others(client: &Client, tasks: &[Value], status: &str) -> Result<Vec<Value>, Failure> {
     let mut others = Vec::new();
     for some in tasks.chunks(TASKS_PER_CALL) {
-        let answer = client.call(Service::Ecs, "DescribeTasks", &json!({"tasks": some})).await?;
+        let answer = client.call("DescribeTasks", &json!({"tasks": some})).await?;
         let described = answer["tasks"].as_array().into_iter().flatten();
         others.extend(described.filter(|task| task["lastStatus"] != status).cloned());
     }

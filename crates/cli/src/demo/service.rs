@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::balancer::Balancer;
 use super::{NAME, POLL_INTERVAL, TASKS, image};
-use crate::client::{Client, Service};
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::home::Running;
 use crate::page;
@@ -19,10 +19,10 @@ const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// A cluster without a service.
 pub async fn prepare(client: &Client) -> Result<(), Failure> {
-    client.call(Service::Ecs, "CreateCluster", &json!({"clusterName": NAME})).await?;
+    client.call("CreateCluster", &json!({"clusterName": NAME})).await?;
     if status(&describe(client).await?) == Some("ACTIVE") {
         let delete = json!({"cluster": NAME, "service": NAME, "force": true});
-        client.call(Service::Ecs, "DeleteService", &delete).await?;
+        client.call("DeleteService", &delete).await?;
     }
     let deadline = Instant::now() + LIMIT;
     loop {
@@ -52,13 +52,13 @@ pub async fn create(client: &Client, running: &Running, balancer: &Balancer) -> 
             "containerPort": 80,
         }],
     });
-    client.call(Service::Ecs, "CreateService", &request).await.map(|_| ())
+    client.call("CreateService", &request).await.map(|_| ())
 }
 
 pub async fn update(client: &Client, running: &Running) -> Result<(), Failure> {
     let definition = register(client, running, "2").await?;
     let request = json!({"cluster": NAME, "service": NAME, "taskDefinition": definition});
-    client.call(Service::Ecs, "UpdateService", &request).await.map(|_| ())
+    client.call("UpdateService", &request).await.map(|_| ())
 }
 
 /// Its newest deployment has all its tasks, and all of them serve.
@@ -78,7 +78,7 @@ pub async fn wait_until_complete(client: &Client) -> Result<(), Failure> {
 /// Null when there is none.
 async fn describe(client: &Client) -> Result<Value, Failure> {
     let request = json!({"cluster": NAME, "services": [NAME]});
-    let mut answer = client.call(Service::Ecs, "DescribeServices", &request).await?;
+    let mut answer = client.call("DescribeServices", &request).await?;
     Ok(answer.pointer_mut("/services/0").map(Value::take).unwrap_or_default())
 }
 
@@ -118,7 +118,7 @@ async fn register(client: &Client, running: &Running, version: &str) -> Result<S
             },
         }],
     });
-    let answer = client.call(Service::Ecs, "RegisterTaskDefinition", &definition).await?;
+    let answer = client.call("RegisterTaskDefinition", &definition).await?;
     let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str();
     arn.map(str::to_owned).ok_or_else(|| Failure::new("the task definition has no ARN"))
 }

@@ -6,8 +6,8 @@
 //!                      └─────────────────┘
 //! ```
 //! The full set is sent each time, and with it the specs of the tasks that the last set did not name: a spec never
-//! changes, so the node has the others. The firewall is sent when it changes. The larger the set, the longer the pause between two tellings, so that bursts
-//! are told together.
+//! changes, so the node has the others. The firewall is sent when it changes. The larger the set, the longer the pause
+//! between two tellings, so that bursts are told together.
 
 use std::time::Duration;
 
