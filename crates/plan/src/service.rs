@@ -162,13 +162,35 @@ impl<'a> ServiceTask<'a> {
 
     fn passes_checks(&self) -> bool {
         let is_well = !self.has_health_check || self.health == HealthStatus::Healthy;
-        is_well && self.targets.iter().all(TaskTarget::is_healthy)
+        is_well && self.passes_at_targets()
+    }
+
+    fn grade(&self, now: Timestamp) -> Grade {
+        let is_served = !self.targets.is_empty() && self.passes_at_targets() && self.health != HealthStatus::Unhealthy;
+        match self.life {
+            Life::Running if self.is_healthy(now) => Grade::Healthy,
+            Life::Running if is_served => Grade::Served,
+            _ => Grade::Doubtful,
+        }
+    }
+
+    fn passes_at_targets(&self) -> bool {
+        self.targets.iter().all(TaskTarget::is_healthy)
     }
 
     /// When a task that nothing checks counts as healthy.
     fn proven_at(&self) -> Option<Timestamp> {
         self.started_at.filter(|_| !self.is_checked()).map(|at| at.plus(PROVING))
     }
+}
+
+/// How much is known of a task to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Grade {
+    Doubtful,
+    /// Load balancers send it requests, but its own health check has not told yet.
+    Served,
+    Healthy,
 }
 
 /// A service and all its tasks whose end it has not yet taken into account.

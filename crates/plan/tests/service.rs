@@ -109,6 +109,45 @@ fn many_tasks_are_stopped_in_several_plans() {
     assert_eq!(world.service.deployments.len(), 1);
 }
 
+/// Carries plans out between the steps, and answers how many healthy tasks are left.
+fn play(mut world: World, steps: &[Step]) -> usize {
+    settle(&mut world);
+    for (number, step) in steps.iter().enumerate() {
+        take(&mut world, *step, number);
+        settle(&mut world);
+    }
+    world.healthy()
+}
+
+#[test]
+fn scaling_in_keeps_what_is_known_to_work() {
+    use TaskTargetStatus::{Healthy, Initial};
+    // The newer task is sent requests, and the older one not any more.
+    let mut world = World::new(2, configuration(1, 100));
+    (world.groups, world.has_health_check) = (1, true);
+    assert_eq!(play(world, &[Step::Run(2), Step::Judge(2, Healthy), Step::Judge(1, Initial), Step::Scale(1)]), 1);
+
+    // By the shares of the providers one task of each would go.
+    let mut world = World::new(4, configuration(100, 200));
+    (world.groups, world.has_health_check) = (1, false);
+    world.share_out(2);
+    settle(&mut world);
+    world.run(usize::MAX);
+    world.judge(usize::MAX, Healthy, "");
+    world.change(usize::MAX, Life::Running, |task, _| {
+        if task.provider.as_deref() == Some("p1") {
+            task.targets.to_mut()[0].status = Initial;
+        }
+    });
+    assert_eq!(play(world, &[Step::Scale(2)]), 2);
+
+    // The one that does not work any more is protected.
+    let mut world = World::new(2, configuration(100, 200));
+    world.groups = 1;
+    let steps = [Step::Run(2), Step::Judge(2, Healthy), Step::Protect(1, 300), Step::Judge(1, Initial), Step::Scale(1)];
+    assert_eq!(play(world, &steps), 1);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Run(usize),
@@ -361,8 +400,10 @@ proptest! {
         has_health_check in any::<bool>(),
         groups in 0..3usize,
         steps in proptest::collection::vec(step(), 1..40),
+        providers in 0..3usize,
     ) {
         let mut world = World::new(desired, configuration(minimum, maximum));
+        world.share_out(providers);
         if let Some(rollback) = breaker {
             world = world.with_breaker(rollback);
         }

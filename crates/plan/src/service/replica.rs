@@ -1,15 +1,15 @@
 //! What keeps a REPLICA service at its desired count: a census of its tasks, then what is stopped and what is missing,
 //! in an order that never leaves `lower` by our own doing and never exceeds `upper`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::service::{Deployment, Rollout, Service};
 use model::{StopCode, TaskId, Timestamp};
 
 use super::event::Event;
 use super::{
-    Life, Places, REPEAT, STARTS_MAX, ServiceInput, ServicePlan, ServiceTask, Signals, Start, Stop, bounds, drain,
-    event, loss, rebalance, record, rollout, share,
+    Grade, Life, Places, REPEAT, STARTS_MAX, ServiceInput, ServicePlan, ServiceTask, Signals, Start, Stop, bounds,
+    drain, event, loss, rebalance, record, rollout, share,
 };
 
 pub(super) fn keep(plan: &mut ServicePlan, input: &ServiceInput<'_>, now: Timestamp) {
@@ -139,7 +139,7 @@ impl<'a> Census<'a> {
     }
 
     fn healthy(&self) -> usize {
-        self.good.iter().filter(|task| task.is_healthy(self.now)).count()
+        self.count_of(&self.good, Grade::Healthy)
     }
 
     pub fn has_unproven(&self) -> bool {
@@ -165,13 +165,62 @@ impl<'a> Census<'a> {
         let excess = self.good.len().saturating_sub(wanted);
         let count = excess.min(plan.stops_left());
         let good = std::mem::take(&mut self.good);
-        let (victims, left) = self.choose_victims(&plan.service, good, count);
+        let (victims, left) = self.choose_excess(&plan.service, good, count);
         self.good = left;
         if victims.len() < count {
             let protected = self.good.iter().filter(|task| task.is_protected(self.now)).count();
             self.protected = Some((protected, self.want.deployment.clone()));
         }
         plan.stop_tasks(&victims);
+    }
+
+    /// As usual, unless that took too many that work while others can go.
+    fn choose_excess(
+        &self,
+        service: &Service,
+        good: Vec<&'a ServiceTask<'a>>,
+        count: usize,
+    ) -> (Vec<&'a ServiceTask<'a>>, Vec<&'a ServiceTask<'a>>) {
+        let spare = [Grade::Served, Grade::Healthy].map(|grade| self.spare_of(&good, grade));
+        let (victims, left) = self.choose_victims(service, good, count);
+        let taken = [Grade::Served, Grade::Healthy].map(|grade| self.count_of(&victims, grade));
+        if taken[0] <= spare[0] && taken[1] <= spare[1] {
+            return (victims, left);
+        }
+        self.choose_by_grade(service, victims.into_iter().chain(left), count, spare[0])
+    }
+
+    /// Those first that are not known to work, and of the others no more than can be spared.
+    fn choose_by_grade(
+        &self,
+        service: &Service,
+        tasks: impl Iterator<Item = &'a ServiceTask<'a>>,
+        count: usize,
+        mut spare: usize,
+    ) -> (Vec<&'a ServiceTask<'a>>, Vec<&'a ServiceTask<'a>>) {
+        let mut grades: BTreeMap<Grade, Vec<&ServiceTask<'_>>> = BTreeMap::new();
+        tasks.for_each(|task| grades.entry(task.grade(self.now)).or_default().push(task));
+        let (mut victims, mut left) = (Vec::new(), Vec::new());
+        for (grade, tasks) in grades {
+            let missing = count - victims.len();
+            let most = if grade == Grade::Doubtful { missing } else { missing.min(spare) };
+            let (gone, stay) = self.choose_victims(service, tasks, most);
+            if grade != Grade::Doubtful {
+                spare -= gone.len();
+            }
+            victims.extend(gone);
+            left.extend(stay);
+        }
+        (victims, left)
+    }
+
+    /// Tasks of this grade or a better one.
+    fn count_of(&self, tasks: &[&ServiceTask<'_>], least: Grade) -> usize {
+        tasks.iter().filter(|task| task.grade(self.now) >= least).count()
+    }
+
+    fn spare_of(&self, tasks: &[&ServiceTask<'_>], least: Grade) -> usize {
+        self.count_of(tasks, least).saturating_sub(self.lower)
     }
 
     /// Once they are replaced; or, when there is no room for a replacement, one after the other.
@@ -224,7 +273,8 @@ impl<'a> Census<'a> {
         let (serving, idle): (Vec<_>, Vec<_>) = old.into_iter().partition(serves);
         let (leaving, mut victims): (Vec<_>, Vec<_>) = leaving.into_iter().partition(serves);
         let is_healthy = |task: &&ServiceTask<'_>| task.is_healthy(self.now);
-        let healthy = self.healthy() + serving.iter().chain(&leaving).filter(|task| is_healthy(task)).count();
+        let healthy = self.healthy()
+            + [&serving, &leaving].map(|tasks| self.count_of(tasks, Grade::Healthy)).iter().sum::<usize>();
         let spare = healthy.saturating_sub(self.lower);
         let (more, idle) = self.choose_victims(service, idle, surplus);
         let surplus = surplus - more.len();

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use model::Timestamp;
 use model::service::PlacementStrategy;
 
-use super::{Life, ServiceTask};
+use super::{Grade, Life, ServiceTask};
 
 const ZONES: &str = "ecs.availability-zone";
 
@@ -42,6 +42,7 @@ pub(super) fn choose<'a>(
 enum Class {
     Protected,
     Healthy,
+    Served,
     /// RUNNING, but not known to work, or about to lose its place.
     Doubtful,
     Pending,
@@ -50,8 +51,12 @@ enum Class {
 fn class(task: &ServiceTask<'_>, now: Timestamp) -> Class {
     match task.life {
         _ if task.is_protected(now) => Class::Protected,
-        Life::Running if task.is_healthy(now) && !task.site.is_draining => Class::Healthy,
-        Life::Running => Class::Doubtful,
+        Life::Running if task.site.is_draining => Class::Doubtful,
+        Life::Running => match task.grade(now) {
+            Grade::Healthy => Class::Healthy,
+            Grade::Served => Class::Served,
+            Grade::Doubtful => Class::Doubtful,
+        },
         _ => Class::Pending,
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use model::capacity_provider::{Capacity, StrategyItem};
 use model::deployment_configuration::{BreakerThreshold, DeploymentStrategy};
 use model::service::{
     CircuitBreaker, Deployment, DeploymentConfiguration, PropagateTags, Rollout, Scheduling, Service, ServiceStatus,
@@ -16,6 +17,7 @@ use model::{
     HealthStatus, InstanceStatus, LaunchType, NodeId, Scope, ServiceDeployment, ServiceLoadBalancer, TaskId,
     TaskTarget, Timestamp,
 };
+use plan::capacity::assign;
 use plan::service::event::{self, Event};
 use plan::service::shift::{Shift, choose_groups};
 use plan::service::stage::HookResult;
@@ -58,6 +60,7 @@ pub struct World {
     pub groups: usize,
     /// New deployments have a pair of target groups.
     pub is_paired: bool,
+    providers: usize,
     /// What the rules of load balancers forward to, as was said last.
     pub rules: Vec<Shift>,
     next_task: u128,
@@ -132,6 +135,7 @@ impl World {
             has_health_check: false,
             groups: 0,
             is_paired: false,
+            providers: 0,
             rules: Vec::new(),
             next_task: 1,
         };
@@ -158,11 +162,35 @@ impl World {
         }
         let new = begin(id.to_owned(), ("f".to_owned(), 1), None, None, self.now);
         let load_balancers = self.load_balancers();
-        let new = Deployment { service_revision: Some(format!("revision-{id}")), load_balancers, ..new };
+        let capacity = Some(self.capacity());
+        let new = Deployment { service_revision: Some(format!("revision-{id}")), load_balancers, capacity, ..new };
         self.service.deployments.insert(0, new);
         choose_groups(&mut self.service);
         self.service.steady_at = None;
         self.deployment = Some(record::begin(&self.service, format!("record-{id}"), self.now));
+    }
+
+    /// The tasks' room comes from so many capacity providers, to equal parts: p0, p1 and so on.
+    pub fn share_out(&mut self, providers: usize) {
+        self.providers = providers;
+        let capacity = self.capacity();
+        self.service.deployments.iter_mut().for_each(|row| row.capacity = Some(capacity.clone()));
+    }
+
+    fn capacity(&self) -> Capacity {
+        let item = |number| StrategyItem { provider: format!("p{number}"), base: 0, weight: 1 };
+        Capacity { launch_type: LaunchType::Fargate, strategy: (0..self.providers).map(item).collect() }
+    }
+
+    /// The provider of the deployment's next task.
+    fn next_provider(&self, deployment: &str) -> Option<String> {
+        let row = self.service.deployments.iter().find(|row| row.id == deployment)?;
+        let strategy = &row.capacity.as_ref()?.strategy;
+        let is_of = |task: &&ServiceTask<'_>, item: &StrategyItem| task.provider.as_deref() == Some(&*item.provider);
+        let present: Vec<usize> =
+            strategy.iter().map(|item| self.tasks.iter().filter(|task| is_of(task, item)).count()).collect();
+        let next = assign(strategy, &present, 1).into_iter().position(|count| count == 1)?;
+        Some(strategy[next].provider.clone())
     }
 
     /// A service whose controller is EXTERNAL, without a task set.
@@ -332,6 +360,7 @@ impl World {
     fn start(&mut self, deployment: &str, node: usize) -> TaskId {
         let id = TaskId(self.next_task);
         self.next_task += 1;
+        let provider = self.next_provider(deployment).map(Into::into);
         self.tasks.push(ServiceTask {
             id,
             deployment: deployment.to_owned().into(),
@@ -344,7 +373,7 @@ impl World {
             zone: Some(ZONES[node].into()),
             site: self.site(node),
             protected_until: None,
-            provider: None,
+            provider,
         });
         id
     }
