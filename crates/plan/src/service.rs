@@ -63,7 +63,7 @@ pub const REPEAT: Duration = Duration::from_secs(6 * 3600);
 const EVENT_TASKS_MAX: usize = 100;
 /// Tasks that one plan starts, so that no writer waits long behind it. The next plan goes on.
 pub const STARTS_MAX: usize = 1000;
-/// Tasks that one plan stops by its own choice, for the same reason.
+/// Tasks that one plan stops, for the same reason.
 pub const STOPS_MAX: usize = 1000;
 
 /// A task, as far as its service cares.

@@ -109,6 +109,22 @@ fn many_tasks_are_stopped_in_several_plans() {
     assert_eq!(world.service.deployments.len(), 1);
 }
 
+#[test]
+fn tasks_of_a_lost_node_are_stopped_in_several_plans() {
+    let mut world = large(3300);
+    let now = world.now;
+    world.change_node(1, |row| row.away_since = Some(now));
+    world.pass(60);
+    let plan = world.plan();
+    world.apply(&plan);
+    assert_eq!((plan.stop.len(), plan.starts()), (STOPS_MAX, STOPS_MAX), "each is replaced");
+    let plan = world.plan();
+    world.apply(&plan);
+    assert_eq!((plan.stop.len(), plan.starts()), (100, 100));
+    settle(&mut world);
+    assert_eq!(world.alive(), 3300);
+}
+
 /// Carries plans out between the steps, and answers how many healthy tasks are left.
 fn play(mut world: World, steps: &[Step]) -> usize {
     settle(&mut world);

@@ -12,9 +12,11 @@ use model::{StopCode, Timestamp};
 
 use super::{ServicePlan, ServiceTask, Stop, event};
 
-/// Neither protection nor the percentages hold a task that is gone already.
+/// Neither protection nor the percentages hold a task that is gone already. Those that are more than one plan may stop
+/// count as before until the next one; meanwhile nothing else can be stopped for relying on them.
 pub(super) fn stop(plan: &mut ServicePlan, tasks: &[ServiceTask<'_>], now: Timestamp) {
-    let lost: Vec<&ServiceTask<'_>> = tasks.iter().filter(|task| task.is_lost(now)).collect();
+    let lost = tasks.iter().filter(|task| task.is_lost(now)).take(plan.stops_left());
+    let lost: Vec<&ServiceTask<'_>> = lost.collect();
     for task in &lost {
         let reason = event::host_stopped(task.site.node.expect("a lost task has a node"));
         plan.stop.push(Stop { task: task.id, code: StopCode::TerminationNotice, reason });

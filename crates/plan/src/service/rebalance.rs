@@ -79,7 +79,10 @@ pub(super) fn go_on(plan: &mut ServicePlan, census: &mut Census<'_>, possible: &
     let movable = Zones::of(census.good.iter().copied().filter(|task| !task.is_protected(now)), &[]);
     let name = plan.service.name.clone();
     if census.good.len() > census.want.desired {
-        return blocked(plan, census, now);
+        // Those that are more than one plan may stop go with the next.
+        return if plan.stops_left() > 0 {
+            blocked(plan, census, now)
+        };
     }
     if zones.moves(possible, &zones).is_none() {
         if plan.service.rebalancing.take().is_some() {
@@ -103,7 +106,7 @@ pub(super) fn go_on(plan: &mut ServicePlan, census: &mut Census<'_>, possible: &
 
 /// The replacements work: as many go where there are the most.
 fn stop_surplus(plan: &mut ServicePlan, census: &mut Census<'_>, now: Timestamp) {
-    let surplus = census.good.len() - census.want.desired;
+    let surplus = (census.good.len() - census.want.desired).min(plan.stops_left());
     let good = std::mem::take(&mut census.good);
     let (victims, left) = victim::choose(good, surplus, &plan.service.placement_strategies, now);
     census.good = left;
