@@ -28,11 +28,18 @@ pub fn withdraw(strategy: &[StrategyItem], present: &[usize], count: usize) -> V
     tasks.resize(strategy.len(), 0);
     let mut removed = vec![0; strategy.len()];
     for _ in 0..count {
-        let Some(index) = last(strategy, &tasks) else { break };
+        let Some(index) = last(strategy, &tasks, |_| true) else { break };
         tasks[index] -= 1;
         removed[index] += 1;
     }
     removed
+}
+
+/// Of the providers that can, the one that gives up a task, so that the shares stay as far as they allow. `tasks` may
+/// count others behind the strategy's.
+pub(crate) fn give_up(strategy: &[StrategyItem], tasks: &[usize], can: impl Fn(usize) -> bool) -> Option<usize> {
+    let nearest = || (0..strategy.len()).rev().find(|index| tasks[*index] > 0 && can(*index));
+    last(strategy, tasks, &can).or_else(nearest)
 }
 
 /// The provider that the next task goes to.
@@ -51,13 +58,13 @@ fn next(strategy: &[StrategyItem], tasks: &[usize]) -> Option<usize> {
     weighted.rev().max_by_key(|index| deficit(strategy, tasks, *index, shared))
 }
 
-/// The provider that gives up a task.
-fn last(strategy: &[StrategyItem], tasks: &[usize]) -> Option<usize> {
+/// The provider that gives up a task, of those that can.
+fn last(strategy: &[StrategyItem], tasks: &[usize], can: impl Fn(usize) -> bool) -> Option<usize> {
     let shared = beyond_base(strategy, tasks).sum::<usize>();
     if shared == 0 {
-        return (0..strategy.len()).rev().find(|index| tasks[*index] > 0);
+        return (0..strategy.len()).rev().find(|index| tasks[*index] > 0 && can(*index));
     }
-    let beyond = (0..strategy.len()).filter(|index| tasks[*index] > strategy[*index].base as usize);
+    let beyond = (0..strategy.len()).filter(|index| tasks[*index] > strategy[*index].base as usize && can(*index));
     beyond.min_by_key(|index| (deficit(strategy, tasks, *index, shared - 1), std::cmp::Reverse(*index)))
 }
 

@@ -164,6 +164,21 @@ fn scaling_in_keeps_what_is_known_to_work() {
     assert_eq!(play(world, &steps), 1);
 }
 
+#[test]
+fn zones_are_evened_out_without_changing_the_providers_shares() {
+    let mut world = World::new(6, configuration(50, 200));
+    world.service.availability_zone_rebalancing = true;
+    world.share_out(2);
+    world.change_node(2, |row| row.is_draining = true);
+    go_on(&mut world, settle);
+    assert_eq!([0, 1, 2].map(|node| world.living_on(node)), [3, 3, 0]);
+    world.change_node(2, |row| row.is_draining = false);
+    go_on(&mut world, settle);
+    assert_eq!([0, 1, 2].map(|node| world.living_on(node)), [2, 2, 2]);
+    let of = |provider: &str| world.tasks.iter().filter(|task| task.provider.as_deref() == Some(provider)).count();
+    assert_eq!([of("p0"), of("p1")], [3, 3]);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Run(usize),
@@ -375,6 +390,11 @@ fn go_well(world: &mut World, settle: fn(&mut World)) {
     for node in 0..3 {
         world.change_node(node, |row| *row = Ground::default());
     }
+    go_on(world, settle);
+}
+
+/// As long as anything takes.
+fn go_on(world: &mut World, settle: fn(&mut World)) {
     for _ in 0..40 {
         world.pass(1700);
         world.run(usize::MAX);
@@ -438,9 +458,11 @@ proptest! {
         desired in 0..9u32,
         groups in 0..3usize,
         steps in proptest::collection::vec(step(), 0..30),
+        providers in 0..3usize,
     ) {
         let mut world = World::new(desired, configuration(50, 200));
         world.groups = groups;
+        world.share_out(providers);
         world.service.availability_zone_rebalancing = true;
         settle(&mut world);
         for (number, step) in steps.into_iter().enumerate() {

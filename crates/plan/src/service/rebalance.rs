@@ -7,7 +7,7 @@
 //!    └──────────────── balanced ◀─────────────────────┘ and the surplus goes as on any scale-in
 //! ```
 //! It never fights placement: placement chooses by the same spread, and what it starts here it starts only in zones that
-//! are to gain. Protected tasks count, and never go.
+//! are to gain. Protected tasks count, and never go. Capacity providers keep their shares as far as the zones let them.
 //!
 //! Invariants
 //! - Never above the service's maximum, never below its desired count.
@@ -19,7 +19,7 @@ use model::service::{PlacementConstraint, PlacementStrategy, Rebalancing, Rollou
 use model::{LaunchType, StopCode, Timestamp};
 
 use super::replica::Census;
-use super::{Places, STARTS_MAX, ServicePlan, ServiceTask, Start, Stop, event, victim};
+use super::{Places, STARTS_MAX, ServicePlan, ServiceTask, Start, Stop, event, share};
 
 const ZONES: &str = "attribute:ecs.availability-zone";
 
@@ -108,7 +108,10 @@ pub(super) fn go_on(plan: &mut ServicePlan, census: &mut Census<'_>, possible: &
 fn stop_surplus(plan: &mut ServicePlan, census: &mut Census<'_>, now: Timestamp) {
     let surplus = (census.good.len() - census.want.desired).min(plan.stops_left());
     let good = std::mem::take(&mut census.good);
-    let (victims, left) = victim::choose(good, surplus, &plan.service.placement_strategies, now);
+    let service = &plan.service;
+    let strategy = service.capacity_of(&service.deployments[0]).strategy;
+    let placement = &service.placement_strategies;
+    let (victims, left) = share::choose_from_fullest_zones(good, &strategy, placement, surplus, now);
     census.good = left;
     let mut by_zone: BTreeMap<&str, Vec<&ServiceTask<'_>>> = BTreeMap::new();
     for task in victims {

@@ -7,6 +7,7 @@ use model::service::{Deployment, Rollout, Service};
 use model::{StopCode, TaskId, Timestamp};
 
 use super::event::Event;
+use super::share::Choice;
 use super::{
     Grade, Life, Places, REPEAT, STARTS_MAX, ServiceInput, ServicePlan, ServiceTask, Signals, Start, Stop, bounds,
     drain, event, loss, rebalance, record, rollout, share,
@@ -175,12 +176,7 @@ impl<'a> Census<'a> {
     }
 
     /// As usual, unless that took too many that work while others can go.
-    fn choose_excess(
-        &self,
-        service: &Service,
-        good: Vec<&'a ServiceTask<'a>>,
-        count: usize,
-    ) -> (Vec<&'a ServiceTask<'a>>, Vec<&'a ServiceTask<'a>>) {
+    fn choose_excess(&self, service: &Service, good: Vec<&'a ServiceTask<'a>>, count: usize) -> Choice<'a> {
         let spare = [Grade::Served, Grade::Healthy].map(|grade| self.spare_of(&good, grade));
         let (victims, left) = self.choose_victims(service, good, count);
         let taken = [Grade::Served, Grade::Healthy].map(|grade| self.count_of(&victims, grade));
@@ -197,7 +193,7 @@ impl<'a> Census<'a> {
         tasks: impl Iterator<Item = &'a ServiceTask<'a>>,
         count: usize,
         mut spare: usize,
-    ) -> (Vec<&'a ServiceTask<'a>>, Vec<&'a ServiceTask<'a>>) {
+    ) -> Choice<'a> {
         let mut grades: BTreeMap<Grade, Vec<&ServiceTask<'_>>> = BTreeMap::new();
         tasks.for_each(|task| grades.entry(task.grade(self.now)).or_default().push(task));
         let (mut victims, mut left) = (Vec::new(), Vec::new());
@@ -249,12 +245,7 @@ impl<'a> Census<'a> {
         }
     }
 
-    fn choose_victims(
-        &self,
-        service: &Service,
-        tasks: Vec<&'a ServiceTask<'a>>,
-        count: usize,
-    ) -> (Vec<&'a ServiceTask<'a>>, Vec<&'a ServiceTask<'a>>) {
+    fn choose_victims(&self, service: &Service, tasks: Vec<&'a ServiceTask<'a>>, count: usize) -> Choice<'a> {
         let mine = service.deployments.iter().find(|row| row.id == self.want.deployment);
         let capacity = mine.map(|row| service.capacity_of(row).strategy).unwrap_or_default();
         share::choose_victims(tasks, &capacity, &service.placement_strategies, count, self.now)
