@@ -18,9 +18,25 @@ impl<R> Index<R> for () {
     fn replace(&mut self, _: Option<&R>, _: Option<&R>) {}
 }
 
+/// A row as a table has it. Two are the same when they are one, whatever they say: no equal row is ever put in another's
+/// place, and states are compared without reading their rows.
+struct Kept<R>(Arc<R>);
+
+impl<R> Clone for Kept<R> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<R> PartialEq for Kept<R> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// Rows of one kind by key, in key order.
 pub struct Table<R: Row> {
-    rows: OrdMap<R::Key, Arc<R>>,
+    rows: OrdMap<R::Key, Kept<R>>,
     index: R::Index,
 }
 
@@ -38,7 +54,7 @@ impl<R: Row> Default for Table<R> {
 
 impl<R: Row> Table<R> {
     pub fn get(&self, key: &R::Key) -> Option<&Arc<R>> {
-        self.rows.get(key)
+        self.rows.get(key).map(|row| &row.0)
     }
 
     pub fn contains(&self, key: &R::Key) -> bool {
@@ -55,12 +71,12 @@ impl<R: Row> Table<R> {
 
     /// All rows in key order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<R>> {
-        self.rows.values()
+        self.rows.values().map(|row| &row.0)
     }
 
     /// The rows of a range of keys in key order.
     pub fn range(&self, keys: impl RangeBounds<R::Key>) -> impl Iterator<Item = &Arc<R>> {
-        self.rows.range(keys).map(|(_, row)| row)
+        self.rows.range(keys).map(|(_, row)| &row.0)
     }
 
     /// What differs between an older state of this table and this one: the row before and the row now. Costs about as
@@ -70,9 +86,9 @@ impl<R: Row> Table<R> {
         older: &'a Self,
     ) -> impl Iterator<Item = (Option<&'a Arc<R>>, Option<&'a Arc<R>>)> {
         older.rows.diff(&self.rows).map(|item| match item {
-            DiffItem::Add(_, row) => (None, Some(row)),
-            DiffItem::Remove(_, row) => (Some(row), None),
-            DiffItem::Update { old: (_, old), new: (_, new) } => (Some(old), Some(new)),
+            DiffItem::Add(_, row) => (None, Some(&row.0)),
+            DiffItem::Remove(_, row) => (Some(&row.0), None),
+            DiffItem::Update { old: (_, old), new: (_, new) } => (Some(&old.0), Some(&new.0)),
         })
     }
 
@@ -86,13 +102,13 @@ impl<R: Row> Table<R> {
     }
 
     pub(crate) fn put(&mut self, row: Arc<R>) -> Option<Arc<R>> {
-        let before = self.rows.insert(row.key(), row.clone());
+        let before = self.rows.insert(row.key(), Kept(row.clone())).map(|row| row.0);
         self.index.replace(before.as_deref(), Some(&row));
         before
     }
 
     pub(crate) fn remove(&mut self, key: &R::Key) -> Option<Arc<R>> {
-        let before = self.rows.remove(key)?;
+        let before = self.rows.remove(key)?.0;
         self.index.replace(Some(&before), None);
         Some(before)
     }
