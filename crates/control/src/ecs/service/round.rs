@@ -32,8 +32,10 @@ pub struct Rest {
     pub wake_at: Option<Timestamp>,
     /// Tasks are waiting for a place.
     pub waits_for_room: bool,
-    /// How many tasks the round looked at.
+    /// How many tasks the service has, all of which the round looked at.
     pub tasks: usize,
+    /// How many it started and stopped.
+    pub moved: usize,
 }
 
 /// A service that is gone needs nothing.
@@ -48,9 +50,11 @@ pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     for id in &plan.counted {
         cx.txn.update::<Task, _>(id, |task| task.counted = true);
     }
+    let tasks_before = cx.txn.count_tasks_of_service(key);
     for stop in &plan.stop {
         stop_task(cx, stop);
     }
+    let stopped = plan.stop.len();
     let mut waits_for_room = false;
     for wanted in std::mem::take(&mut plan.start) {
         waits_for_room |= !start(cx, &mut plan, &wanted);
@@ -62,7 +66,9 @@ pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     }
     let events = std::mem::take(&mut plan.events);
     events.into_iter().for_each(|event| tell(cx, &mut plan.service, event));
-    let rest = Rest { wake_at: plan.wake_at, waits_for_room, tasks: cx.txn.count_tasks_of_service(key) };
+    let tasks = cx.txn.count_tasks_of_service(key);
+    let moved = stopped + tasks.saturating_sub(tasks_before);
+    let rest = Rest { wake_at: plan.wake_at, waits_for_room, tasks, moved };
     cx.txn.put(plan.service);
     if let Some(deployment) = plan.deployment {
         cx.txn.put(deployment);
