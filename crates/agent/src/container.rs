@@ -29,7 +29,7 @@ pub fn request(
     ContainerRequest {
         id: id.to_string(),
         image,
-        definition: spec.containers[container].definition.clone(),
+        definition: spec.containers[container].definition.as_ref().clone(),
         environment: environment(spec, container),
         network_namespace: network.map(|attached| attached.namespace.clone()),
         hostname: hostname(spec, container),

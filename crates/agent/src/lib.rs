@@ -7,6 +7,7 @@ mod agent;
 pub mod checkpoint;
 pub mod clock;
 mod container;
+mod definitions;
 pub mod drive;
 pub mod driver;
 pub mod files;

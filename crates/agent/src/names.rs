@@ -184,6 +184,8 @@ pub fn write(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn host() -> HostNames {
@@ -257,7 +259,7 @@ mod tests {
         assert_eq!(names.hostname, "ip-172-31-0-5.ec2.internal");
         assert!(names.hosts.ends_with("\n172.31.0.5\tip-172-31-0-5.ec2.internal\n"), "{}", names.hosts);
         assert_eq!(names.resolv_conf, "nameserver 10.0.0.2\noptions edns0\n");
-        spec.containers[0].definition.dns_search_domains.clear();
+        Arc::make_mut(&mut spec.containers[0].definition).dns_search_domains.clear();
         let names = of(&spec, Some([172, 31, 0, 5])).unwrap();
         assert_eq!(names.resolv_conf, "nameserver 10.0.0.2\nsearch ec2.internal\noptions edns0\n");
     }

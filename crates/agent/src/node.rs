@@ -17,6 +17,7 @@ use model::link::{DesiredTask, TaskReport, TaskSpec};
 use model::{DesiredStatus, TaskId, Timestamp};
 
 use crate::checkpoint::Checkpoint;
+use crate::definitions::Definitions;
 use crate::driver::{DriverError, Exit, Found, FoundStatus};
 use crate::task::{Effect, Event, RuntimeId, State, Task};
 
@@ -65,7 +66,8 @@ pub enum DesireError {
 }
 
 pub struct Node {
-    boot_id: String,
+    boot_id: Arc<str>,
+    definitions: Definitions,
     tasks: BTreeMap<TaskId, Entry>,
     deadlines: BTreeSet<(Timestamp, TaskId)>,
     control_id: Option<String>,
@@ -74,7 +76,6 @@ pub struct Node {
 
 struct Entry {
     task: Task,
-    saved: State,
     deadline: Option<Timestamp>,
     is_wanted: bool,
 }
@@ -88,7 +89,8 @@ impl Node {
         now: Timestamp,
     ) -> (Self, Vec<Garbage>, Vec<Action>) {
         let mut node = Self {
-            boot_id: boot_id.to_owned(),
+            boot_id: boot_id.into(),
+            definitions: Definitions::default(),
             tasks: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             control_id: None,
@@ -96,12 +98,13 @@ impl Node {
         };
         let known: BTreeSet<TaskId> = checkpoints.iter().map(|checkpoint| checkpoint.spec.id).collect();
         let mut actions = Vec::new();
-        for Checkpoint { spec, state } in checkpoints {
-            let found = found_of(&spec, &state, &leftovers.containers);
-            let (task, effects) = Task::adopt(Arc::new(spec), state.clone(), &found, boot_id, now);
+        for Checkpoint { mut spec, state: saved } in checkpoints {
+            node.definitions.share(&mut spec);
+            let found = found_of(&spec, &saved, &leftovers.containers);
+            let (task, effects) = Task::adopt(Arc::new(spec), saved.clone(), &found, &node.boot_id, now);
             let id = task.id();
-            node.tasks.insert(id, Entry { task, saved: state, deadline: None, is_wanted: true });
-            node.settle(id, effects, &mut actions);
+            node.tasks.insert(id, Entry { task, deadline: None, is_wanted: true });
+            node.settle(id, &saved, effects, &mut actions);
         }
         (node, garbage(&known, leftovers), actions)
     }
@@ -143,8 +146,9 @@ impl Node {
         }
         self.generation = generation;
         let mut actions = Vec::new();
-        let named: BTreeSet<TaskId> = desired.iter().map(|task| task.id).collect();
-        let absent: Vec<TaskId> = self.tasks.keys().copied().filter(|id| !named.contains(id)).collect();
+        let mut named: Vec<TaskId> = desired.iter().map(|task| task.id).collect();
+        named.sort_unstable();
+        let absent: Vec<TaskId> = self.tasks.keys().copied().filter(|id| named.binary_search(id).is_err()).collect();
         for id in absent {
             self.drop_task(id, now, &mut actions);
         }
@@ -159,8 +163,7 @@ impl Node {
     fn drop_task(&mut self, id: TaskId, now: Timestamp, actions: &mut Vec<Action>) {
         let Some(entry) = self.tasks.get_mut(&id) else { return };
         entry.is_wanted = false;
-        let effects = entry.task.step(Event::Desired(DesiredStatus::Stopped), now);
-        self.settle(id, effects, actions);
+        self.step(id, Event::Desired(DesiredStatus::Stopped), now, actions);
     }
 
     fn desire_task(&mut self, desired: DesiredTask, now: Timestamp, actions: &mut Vec<Action>) {
@@ -170,12 +173,12 @@ impl Node {
             if desired.desired_status == DesiredStatus::Running || entry.task.state().stopping {
                 return;
             }
-            let effects = entry.task.step(Event::Desired(DesiredStatus::Stopped), now);
-            return self.settle(id, effects, actions);
+            return self.step(id, Event::Desired(DesiredStatus::Stopped), now, actions);
         }
         let Some(mut spec) = desired.spec else { return };
         // It was read as a list that might become longer, and is kept for as long as the task lives.
         spec.containers.shrink_to_fit();
+        self.definitions.share(&mut spec);
         let spec = Arc::from(spec);
         let (task, effects) = match desired.desired_status {
             // Not kept: should the agent restart, the next desired set brings it here again.
@@ -191,18 +194,23 @@ impl Node {
             DesiredStatus::Stopped => task.state().clone(),
             DesiredStatus::Running => State::default(),
         };
-        self.tasks.insert(id, Entry { task, saved, deadline: None, is_wanted: true });
-        self.settle(id, effects, actions);
+        self.tasks.insert(id, Entry { task, deadline: None, is_wanted: true });
+        self.settle(id, &saved, effects, actions);
     }
 
     /// Passes a fact to its task. One that is not known any more has nothing to learn.
     pub fn tell(&mut self, id: TaskId, event: Event, now: Timestamp) -> Vec<Action> {
         let mut actions = Vec::new();
-        if let Some(entry) = self.tasks.get_mut(&id) {
-            let effects = entry.task.step(event, now);
-            self.settle(id, effects, &mut actions);
-        }
+        self.step(id, event, now, &mut actions);
         actions
+    }
+
+    fn step(&mut self, id: TaskId, event: Event, now: Timestamp, actions: &mut Vec<Action>) {
+        let Some(entry) = self.tasks.get_mut(&id) else { return };
+        // What is saved is the state as the last step left it.
+        let saved = entry.task.state().clone();
+        let effects = entry.task.step(event, now);
+        self.settle(id, &saved, effects, actions);
     }
 
     /// The task's checkpoint could not be written: it must not run, since it could not be adopted.
@@ -247,7 +255,7 @@ impl Node {
     }
 
     /// Turns a task's effects into actions, with its checkpoint before them.
-    fn settle(&mut self, id: TaskId, effects: Vec<Effect>, actions: &mut Vec<Action>) {
+    fn settle(&mut self, id: TaskId, saved: &State, effects: Vec<Effect>, actions: &mut Vec<Action>) {
         let Some(entry) = self.tasks.get_mut(&id) else { return };
         if let Some(at) = entry.deadline.take() {
             self.deadlines.remove(&(at, id));
@@ -260,8 +268,7 @@ impl Node {
         }
         entry.deadline = entry.task.deadline();
         self.deadlines.extend(entry.deadline.map(|at| (at, id)));
-        if entry.saved != *entry.task.state() {
-            entry.saved.clone_from(entry.task.state());
+        if saved != entry.task.state() {
             actions.push(Action::Save(id));
         }
         for effect in effects {

@@ -78,16 +78,19 @@ struct Shared {
 
 #[derive(Default)]
 struct Machine {
-    containers: BTreeMap<String, Container>,
+    containers: BTreeMap<Arc<str>, Container>,
     groups: BTreeSet<TaskId>,
-    networks: BTreeMap<(TaskId, Option<usize>), Attached>,
+    networks: BTreeMap<(TaskId, Option<usize>), Attachment>,
     firewall: Option<Firewall>,
     next_port: u16,
     subscribers: Vec<mpsc::Sender<RuntimeEvent>>,
-    starts: BTreeMap<String, u32>,
+    starts: BTreeMap<Arc<str>, u32>,
     exits: BTreeMap<String, i32>,
     fuse: Option<Fuse>,
 }
+
+/// What a network namespace has; its path follows from whose it is.
+type Attachment = (Option<Ipv4Addr>, Vec<NetworkBinding>);
 
 struct Container {
     image: String,
@@ -129,11 +132,11 @@ impl World {
         let runs = |container: &Container| matches!(container.status, FoundStatus::Running { .. });
         let running = machine.containers.iter().filter(|(_, container)| runs(container));
         Inventory {
-            containers: machine.containers.keys().cloned().collect(),
-            running: running.map(|(id, _)| id.clone()).collect(),
+            containers: machine.containers.keys().map(ToString::to_string).collect(),
+            running: running.map(|(id, _)| id.to_string()).collect(),
             groups: machine.groups.clone(),
             networks: machine.networks.keys().map(|(task, _)| *task).collect(),
-            starts: machine.starts.clone(),
+            starts: machine.starts.iter().map(|(id, count)| (id.to_string(), *count)).collect(),
             exits: machine.exits.clone(),
         }
     }
@@ -248,10 +251,17 @@ impl Machine {
 
     fn attach(&mut self, request: &NetworkRequest) -> Attached {
         let key = (request.task, request.container);
-        if let Some(attached) = self.networks.get(&key) {
-            return attached.clone();
+        if !self.networks.contains_key(&key) {
+            let network = self.new_network(request);
+            self.networks.insert(key, network);
         }
-        let (address, bindings) = match &request.kind {
+        let (address, bindings) = self.networks[&key].clone();
+        let namespace = PathBuf::from(format!("/simulated/{}/{:?}", request.task, request.container));
+        Attached { namespace, address, bindings }
+    }
+
+    fn new_network(&mut self, request: &NetworkRequest) -> Attachment {
+        match &request.kind {
             NetworkKind::Awsvpc(interface) => (Some(interface.address), Vec::new()),
             NetworkKind::Bridge { ports } => {
                 let bindings = ports.iter().map(|mapping| NetworkBinding {
@@ -263,11 +273,7 @@ impl Machine {
                 (Some(Ipv4Addr::new(172, 17, 0, 2)), bindings.collect())
             }
             NetworkKind::None => (None, Vec::new()),
-        };
-        let namespace = PathBuf::from(format!("/simulated/{}/{:?}", request.task, request.container));
-        let attached = Attached { namespace, address, bindings };
-        self.networks.insert(key, attached.clone());
-        attached
+        }
     }
 
     fn take_port(&mut self) -> u16 {
@@ -325,7 +331,7 @@ impl Runtime for World {
         let behaviour = self.behaviour(&request.image.reference);
         self.call(behaviour.latency, |machine| {
             fail_if(behaviour.create_error.as_ref())?;
-            machine.containers.entry(request.id.clone()).or_insert_with(|| Container {
+            machine.containers.entry(request.id.as_str().into()).or_insert_with(|| Container {
                 image: request.image.reference.clone(),
                 status: FoundStatus::Created,
                 checks_done: 0,
@@ -345,7 +351,8 @@ impl Runtime for World {
                 return Ok(pid);
             }
             container.status = FoundStatus::Running { pid };
-            *machine.starts.entry(id.to_owned()).or_default() += 1;
+            let name = machine.containers.get_key_value(id).map_or_else(|| id.into(), |(name, _)| name.clone());
+            *machine.starts.entry(name).or_default() += 1;
             if let Some((after, exit_code)) = behaviour.exit
                 && !after.is_zero()
             {
@@ -409,7 +416,7 @@ impl Runtime for World {
     async fn list(&self) -> Result<Vec<Found>> {
         let machine = self.machine();
         let found = machine.containers.iter().map(|(id, container)| Found {
-            id: id.clone(),
+            id: id.to_string(),
             labels: Vec::new(),
             status: container.status.clone(),
         });

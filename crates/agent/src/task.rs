@@ -63,17 +63,18 @@ pub struct Task {
     spec: Arc<TaskSpec>,
     edges: Vec<Edge>,
     state: State,
-    doing: BTreeSet<Job>,
+    /// At most one of each.
+    doing: Vec<Job>,
     retries: BTreeMap<Job, Retry>,
     group: Group,
-    /// Boxed: a map makes room for eleven at once, and most tasks have one.
-    networks: BTreeMap<Option<usize>, Box<Attached>>,
+    /// By the container that they are for, of the task's own with `None`.
+    networks: Vec<(Option<usize>, Attached)>,
     networks_failed: BTreeSet<Option<usize>>,
     transients: Vec<Transient>,
     detached: bool,
     files_removed: bool,
-    /// What the last report said, to tell whether there is news.
-    reported: Option<TaskReport>,
+    /// How things stand now was told.
+    is_reported: bool,
     deadline: Option<Timestamp>,
 }
 
@@ -100,13 +101,13 @@ struct Transient {
 
 impl Task {
     /// A task that nothing is known of yet. The first [`step`](Self::step) begins the work.
-    pub fn new(spec: Arc<TaskSpec>, boot_id: &str) -> Self {
+    pub fn new(spec: Arc<TaskSpec>, boot_id: &Arc<str>) -> Self {
         let containers = vec![ContainerState::default(); spec.containers.len()];
-        Self::with_state(spec, State { boot_id: boot_id.to_owned(), containers, ..State::default() })
+        Self::with_state(spec, State { boot_id: boot_id.clone(), containers, ..State::default() })
     }
 
     /// A task that is to be stopped and was never here: there is nothing to let go.
-    pub fn never_here(spec: Arc<TaskSpec>, boot_id: &str, now: Timestamp) -> (Self, Vec<Effect>) {
+    pub fn never_here(spec: Arc<TaskSpec>, boot_id: &Arc<str>, now: Timestamp) -> (Self, Vec<Effect>) {
         let mut task = Self::new(spec, boot_id);
         task.state.stopping = true;
         task.state.released = true;
@@ -129,19 +130,20 @@ impl Task {
         spec: Arc<TaskSpec>,
         state: State,
         found: &[Option<FoundStatus>],
-        boot_id: &str,
+        boot_id: &Arc<str>,
         now: Timestamp,
     ) -> (Self, Vec<Effect>) {
-        let same_boot = state.boot_id == boot_id;
+        let same_boot = state.boot_id == *boot_id;
         let mut task = Self::with_state(spec, state);
-        task.reported = Some(task.compose_report());
-        task.state.boot_id = boot_id.to_owned();
+        let reported = task.compose_report();
+        task.is_reported = true;
+        task.state.boot_id = boot_id.clone();
         if !task.state.released {
             for container in 0..task.state.containers.len() {
                 task.adopt_container(container, found.get(container).cloned().flatten(), same_boot, now);
             }
         }
-        let effects = task.step(Event::Tick, now);
+        let effects = task.step_from(&reported, Event::Tick, now);
         (task, effects)
     }
 
@@ -158,15 +160,15 @@ impl Task {
             spec,
             edges: edges.unwrap_or_default(),
             state,
-            doing: BTreeSet::new(),
+            doing: Vec::new(),
             retries: BTreeMap::new(),
             group: Group::Unknown,
-            networks: BTreeMap::new(),
+            networks: Vec::new(),
             networks_failed: BTreeSet::new(),
             transients,
             detached: false,
             files_removed: false,
-            reported: None,
+            is_reported: false,
             deadline: None,
         }
     }
@@ -207,10 +209,21 @@ impl Task {
 
     /// The address and namespaces that the task's containers have, once attached.
     pub fn network_of(&self, container: usize) -> Option<&Attached> {
-        self.networks.get(&self.network_key(container)?).map(AsRef::as_ref)
+        self.attached(self.network_key(container)?)
+    }
+
+    fn attached(&self, key: Option<usize>) -> Option<&Attached> {
+        self.networks.iter().find(|(known, _)| *known == key).map(|(_, attached)| attached)
     }
 
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Effect> {
+        let before = self.compose_report();
+        self.step_from(&before, event, now)
+    }
+
+    /// A step that reports what differs from `before`. Nothing is kept of what was reported: between two steps nothing
+    /// changes.
+    fn step_from(&mut self, before: &TaskReport, event: Event, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.learn(event, now);
         self.judge(now);
@@ -222,7 +235,9 @@ impl Task {
             self.stop(now, &mut effects);
         }
         self.clean(now, &mut effects);
-        self.report_news(now, &mut effects);
+        if !self.is_reported || *before != self.compose_report() {
+            self.report_news(now, &mut effects);
+        }
         self.deadline = self.next_deadline(now);
         effects
     }
@@ -230,7 +245,7 @@ impl Task {
     /// Changes what is known; asks for nothing.
     fn learn(&mut self, event: Event, now: Timestamp) {
         if let Some(job) = event.job() {
-            if !self.doing.remove(&job) {
+            if !self.end_job(job) {
                 return;
             }
             if job.is_retried() && event.failure().is_some() {
@@ -463,10 +478,22 @@ impl Task {
     fn begin(&mut self, effect: Effect, now: Timestamp, effects: &mut Vec<Effect>) {
         let job = effect.job().expect("only jobs are begun");
         let waits = self.retries.get(&job).is_some_and(|retry| retry.at > now);
-        if waits || !self.doing.insert(job) {
+        if waits || self.is_doing(job) {
             return;
         }
+        self.doing.push(job);
         effects.push(effect);
+    }
+
+    /// Whether it was under way.
+    fn end_job(&mut self, job: Job) -> bool {
+        let Some(index) = self.doing.iter().position(|doing| *doing == job) else { return false };
+        self.doing.swap_remove(index);
+        if self.doing.is_empty() {
+            // For most of its life a task does nothing.
+            self.doing = Vec::new();
+        }
+        true
     }
 
     fn is_doing(&self, job: Job) -> bool {

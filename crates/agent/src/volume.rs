@@ -235,7 +235,7 @@ mod tests {
             volumes_from: from.iter().map(from_one).collect(),
             ..ContainerDefinition::default()
         };
-        ContainerSpec { id: String::new(), arn: String::new(), definition, gpu_ids: Vec::new() }
+        ContainerSpec { id: String::new(), arn: String::new(), definition: definition.into(), gpu_ids: Vec::new() }
     }
 
     /// Expected: source, destination, `ro` or `rw`, and `+` when the image's content is copied up.

@@ -23,7 +23,7 @@ const CONNECTING_MAX: usize = 64;
 const CPU: model::CpuUnits = model::CpuUnits(64 * 1024);
 const MEMORY: model::MemoryMib = model::MemoryMib(256 * 1024);
 /// What a pipe holds of what the other end has not read.
-const PIPE_BYTES: usize = 64 << 10;
+const PIPE_BYTES: usize = 16 << 10;
 
 /// So many nodes, each with its session.
 pub async fn start(home: &Home, count: u32, control: &Arc<Control>) -> Result<Vec<agent::Agent>, Failure> {

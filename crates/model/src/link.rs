@@ -18,6 +18,7 @@
 //! - Reports carry a per-task sequence that rises across agent restarts; a lower one is ignored.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -124,19 +125,24 @@ pub struct TaskSpec {
     pub revision: u32,
     pub launch_type: LaunchType,
     pub group: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub started_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub availability_zone: Option<String>,
     pub created_at: Timestamp,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
     /// Limits of the whole task; `None`: none but the containers' own.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<CpuUnits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryMib>,
     pub network_mode: NetworkMode,
     /// For awsvpc.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<InterfaceSpec>,
     pub containers: Vec<ContainerSpec>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
 }
 
@@ -145,9 +151,9 @@ pub struct ContainerSpec {
     /// Dashed UUID, the last part of its ARN.
     pub id: String,
     pub arn: String,
-    /// With the run-time overrides applied.
-    pub definition: ContainerDefinition,
-    #[serde(default)]
+    /// With the run-time overrides applied. Most tasks of a node have theirs in common with others.
+    pub definition: Arc<ContainerDefinition>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gpu_ids: Vec<String>,
 }
 
@@ -183,26 +189,34 @@ pub struct TaskReport {
     pub status: ReportedStatus,
     pub containers: Vec<ContainerReport>,
     /// When the last of its containers had started.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pull_started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pull_stopped_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_stopped_at: Option<Timestamp>,
     pub interface_attached: bool,
     /// `<ErrorName>: <message>` when the task could not be started (ecs-semantics §1.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContainerReport {
     pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image_digest: Option<String>,
     pub status: ContainerStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub health: HealthStatus,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub network_bindings: Vec<NetworkBinding>,
 }
 

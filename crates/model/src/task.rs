@@ -127,45 +127,63 @@ pub struct Task {
     pub revision: u32,
     pub launch_type: LaunchType,
     /// When it was asked for by a capacity provider strategy instead of a launch type.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_provider: Option<String>,
     /// Where it runs. Chosen once; a task is never moved, only replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
     /// For EC2 and EXTERNAL.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub container_instance: Option<ContainerInstanceId>,
     /// `family:<family>` unless the caller names one.
     pub group: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub started_by: Option<String>,
     #[serde(default)]
     pub overrides: TaskOverride,
     /// Task-level limits after overrides.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<CpuUnits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryMib>,
     pub last_status: TaskStatus,
     pub desired_status: DesiredStatus,
     pub health: HealthStatus,
     pub containers: Vec<Container>,
     /// The interface of an awsvpc task.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub attachment: Option<Attachment>,
     /// What it holds on its node, from placement until STOPPED.
     pub reservation: Resources,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub availability_zone: Option<String>,
     /// FARGATE: 1.4.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub platform_version: Option<String>,
     /// GiB, FARGATE.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage: Option<u32>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_code: Option<StopCode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_reason: Option<String>,
     pub connected: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub connectivity_at: Option<Timestamp>,
     pub created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pull_started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pull_stopped_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_stopped_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stopping_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped_at: Option<Timestamp>,
     /// Starts at 1, rises with each change that emits an event.
     pub version: u64,
@@ -176,13 +194,13 @@ pub struct Task {
     #[serde(default)]
     pub counted: bool,
     /// Its places in the target groups of its service.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<TaskTarget>,
     /// Its places in Cloud Map.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registrations: Vec<TaskRegistration>,
     /// Until then its service may not choose to stop it (UpdateTaskProtection).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_until: Option<Timestamp>,
 }
 
@@ -195,22 +213,28 @@ pub struct Container {
     pub image: String,
     pub essential: bool,
     pub has_health_check: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image_digest: Option<String>,
     /// The digest was chosen when the task was made, and the node runs exactly that (see
     /// [`service_revision`](crate::service_revision)).
     #[serde(default)]
     pub is_pinned: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_id: Option<String>,
     pub last_status: ContainerStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub health: HealthStatus,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub network_bindings: Vec<NetworkBinding>,
     pub cpu: CpuUnits,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryMib>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_reservation: Option<MemoryMib>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gpu_ids: Vec<String>,
 }
 
@@ -275,16 +299,20 @@ pub struct Attachment {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskOverride {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<ContainerOverride>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub execution_role_arn: Option<String>,
     /// GiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage: Option<u32>,
     /// The account setting `defaultLogDriverMode` when the task was run: `blocking` or `non-blocking`. For containers
     /// whose log options name no `mode`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_driver_mode: Option<String>,
 }
 
@@ -355,6 +383,14 @@ impl Task {
         self.last_status = self.last_status.max(TaskStatus::Running);
         self.started_at.get_or_insert(now);
         self.version += 1;
+    }
+
+    /// What its node is to do with it. One that is DEACTIVATING runs on: requests are still under way to it.
+    pub fn desired_on_node(&self) -> DesiredStatus {
+        match self.last_status {
+            TaskStatus::Deactivating => DesiredStatus::Running,
+            _ => self.desired_status,
+        }
     }
 
     /// Nobody sends it anything any more: its containers can stop.

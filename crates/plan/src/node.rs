@@ -5,10 +5,12 @@
 //! - A task's spec depends only on what never changes after its placement, so it is the same each time.
 //! - What is free on a node is its total less the reservations of the tasks that are not yet STOPPED.
 
+use std::sync::Arc;
+
 use model::link::{ContainerSpec, InterfaceSpec, TaskSpec};
 use model::network::{Vpc, private_dns_name};
 use model::task::{Container, ContainerOverride};
-use model::{Arn, ContainerDefinition, DesiredStatus, NetworkInterface, Resources, Task, TaskDefinition, TaskStatus};
+use model::{Arn, ContainerDefinition, NetworkInterface, Resources, Task, TaskDefinition};
 
 /// The log option that a task's account setting stands in for.
 const LOG_MODE_OPTION: &str = "mode";
@@ -29,14 +31,6 @@ pub fn free<'a>(total: &Resources, reservations: impl IntoIterator<Item = &'a Re
         free.take(reservation);
     }
     free
-}
-
-/// What the node is told to do with a task. One that is DEACTIVATING runs on: requests are still under way to it.
-pub fn desired_status(task: &Task) -> DesiredStatus {
-    match task.last_status {
-        TaskStatus::Deactivating => DesiredStatus::Running,
-        _ => task.desired_status,
-    }
 }
 
 /// All that a node needs to run a task: its definition with the overrides applied, and its interface.
@@ -93,7 +87,7 @@ fn container_spec(task: &Task, row: &Container, definition: &TaskDefinition) -> 
         set_log_mode(&mut resolved, mode);
     }
     let arn = Arn::container(&task.scope, &task.cluster, task.id, &row.id).to_string();
-    Some(ContainerSpec { id: row.id.clone(), arn, definition: resolved, gpu_ids: row.gpu_ids.clone() })
+    Some(ContainerSpec { id: row.id.clone(), arn, definition: Arc::new(resolved), gpu_ids: row.gpu_ids.clone() })
 }
 
 /// A container's overrides: the command is replaced, environment variables are set one by one, limits are replaced.

@@ -129,7 +129,7 @@ fn resolve(overrides: TaskOverride) -> [ContainerDefinition; 2] {
     let task = Task { overrides, ..task(1) };
     let spec = spec(TaskRows { task: &task, definition: &definition(), interface: None });
     let [app, side] = <[_; 2]>::try_from(spec.containers).unwrap();
-    [app.definition, side.definition]
+    [app, side].map(|container| ContainerDefinition::clone(&container.definition))
 }
 
 fn of_app(change: ContainerOverride) -> TaskOverride {

@@ -12,7 +12,6 @@ use model::{
     DesiredStatus, HealthStatus, LaunchType, Protocol, Scope, ServiceRegistry, StopCode, Task, TaskId, TaskStatus,
     Timestamp,
 };
-use plan::node::desired_status;
 use plan::task_registration::{RegistrySight, RegistryStep};
 use plan::task_target::{Move, Sight, Step, TargetSight, advance, is_open};
 
@@ -189,12 +188,12 @@ fn a_task_that_is_to_stop_runs_until_nobody_sends_it_anything() {
     let deregistered: &[Step] = &[Step::Deregister(0, Place { address: ADDRESS, port: 80 })];
     for status in [Status::Initial, Status::Healthy, Status::Unhealthy] {
         let task = stopped(known(status));
-        assert_eq!((task.last_status, desired_status(&task)), (TaskStatus::Deactivating, DesiredStatus::Running));
+        assert_eq!((task.last_status, task.desired_on_node()), (TaskStatus::Deactivating, DesiredStatus::Running));
         let expected = Some((TaskStatus::Deactivating, Status::Draining, deregistered));
         let task = check(&task, &there(TargetSight::Registered), expected).unwrap();
         check(&task, &there(TargetSight::Draining), None);
         let task = check(&task, &absent(), Some((TaskStatus::Stopping, Status::Gone, &[]))).unwrap();
-        assert_eq!((desired_status(&task), task.stopping_at), (DesiredStatus::Stopped, Some(Timestamp(5_000))));
+        assert_eq!((task.desired_on_node(), task.stopping_at), (DesiredStatus::Stopped, Some(Timestamp(5_000))));
         assert!(!is_open(&task));
     }
     check(&stopped(known(Status::Missing)), &absent(), Some((TaskStatus::Stopping, Status::Gone, &[])));

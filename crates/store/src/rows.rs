@@ -18,9 +18,9 @@ use model::service_revision::ServiceRevisionKey;
 use model::setting::AccountSetting;
 use model::tag::ResourceTags;
 use model::{
-    CapacityProvider, Certificate, Cluster, ContainerInstance, ContainerInstanceId, InstanceStatus, NetworkInterface,
-    Node, NodeId, Scope, SecurityGroup, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId,
-    TaskStatus, Timestamp,
+    CapacityProvider, Certificate, Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, InstanceStatus,
+    NetworkInterface, Node, NodeId, Scope, SecurityGroup, ServiceDeployment, ServiceEvent, ServiceRevision, Task,
+    TaskDefinition, TaskId, TaskStatus, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -105,8 +105,9 @@ pub struct TaskIndex {
     pub(crate) by_cluster: Groups<(Scope, String), TaskId>,
     pub(crate) listings: Groups<ListingKey, TaskId>,
     pub(crate) on_nodes: OnNodes,
-    /// Tasks that are not yet STOPPED: those that hold something on the node.
-    pub(crate) by_node: Groups<NodeId, TaskId>,
+    /// Tasks that are not yet STOPPED: those that hold something on the node. With what the node is to do with them, so
+    /// that a node's desired set is read from here alone.
+    pub(crate) by_node: Groups<NodeId, (TaskId, DesiredStatus)>,
     pub(crate) by_stopped_at: OrdSet<(Timestamp, TaskId)>,
     /// A service's tasks, but for those whose end it has taken into account.
     pub(crate) by_service: Groups<ServiceKey, TaskId>,
@@ -123,7 +124,7 @@ impl Index<Task> for TaskIndex {
         let cluster = |task: &Task| ((task.scope.clone(), task.cluster.clone()), task.id);
         let node = |task: &Task| {
             let node = task.node.filter(|_| task.last_status < TaskStatus::Stopped)?;
-            Some((node, task.id))
+            Some((node, (task.id, task.desired_on_node())))
         };
         let stopped = |task: &Task| task.stopped_at.map(|at| (at, task.id));
         self.by_cluster.replace(before.map(cluster), after.map(cluster));

@@ -216,7 +216,12 @@ impl Tables {
 
     /// The tasks that hold something on a node: placed there and not yet STOPPED.
     pub fn tasks_on_node(&self, node: NodeId) -> impl Iterator<Item = &Arc<Task>> {
-        self.tasks.index().by_node.of(&node).map(|id| present(self.tasks.get(id)))
+        self.tasks.index().by_node.of(&node).map(|(id, _)| present(self.tasks.get(id)))
+    }
+
+    /// The same tasks by id, with what the node is to do with them.
+    pub fn desired_on_node(&self, node: NodeId) -> impl Iterator<Item = (TaskId, DesiredStatus)> + '_ {
+        self.tasks.index().by_node.of(&node).copied()
     }
 
     pub fn count_tasks_on_node(&self, node: NodeId) -> usize {

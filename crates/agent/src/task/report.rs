@@ -16,15 +16,10 @@ pub(super) fn reason(error: &DriverError) -> String {
 }
 
 impl Task {
-    /// Reports when anything differs from the last report.
     pub(super) fn report_news(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let report = self.compose_report();
-        if self.reported.as_ref() == Some(&report) {
-            return;
-        }
         // The clock as the floor: the sequence rises also when the agent has lost all that it knew.
         self.state.sequence = (self.state.sequence + 1).max(u64::try_from(now.as_millis()).unwrap_or(0));
-        self.reported = Some(report);
+        self.is_reported = true;
         effects.push(Effect::Report(self.report()));
     }
 

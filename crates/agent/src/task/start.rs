@@ -35,7 +35,7 @@ impl Task {
     fn attach_network(&mut self, container: usize, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some(key) = self.network_key(container) else { return };
         let is_needed = self.state.containers[container].phase != Phase::Stopped;
-        if !is_needed || self.networks.contains_key(&key) || self.networks_failed.contains(&key) {
+        if !is_needed || self.attached(key).is_some() || self.networks_failed.contains(&key) {
             return;
         }
         let Some(kind) = self.network_kind(key) else {
@@ -57,8 +57,8 @@ impl Task {
         }
         let network = match self.network_key(container) {
             None => None,
-            Some(key) => match self.networks.get(&key) {
-                Some(attached) => Some(Attached::clone(attached)),
+            Some(key) => match self.attached(key) {
+                Some(attached) => Some(attached.clone()),
                 None => return,
             },
         };
@@ -110,7 +110,9 @@ impl Task {
 
     pub(super) fn learn_network(&mut self, key: Option<usize>, attached: Attached) {
         self.state.interface_attached |= key.is_none();
-        self.networks.insert(key, Box::new(attached));
+        self.networks.retain(|(known, _)| *known != key);
+        self.networks.reserve_exact(1);
+        self.networks.push((key, attached));
         for container in 0..self.state.containers.len() {
             if self.network_key(container) != Some(key) {
                 continue;
@@ -149,7 +151,7 @@ impl Task {
         match self.spec.network_mode {
             NetworkMode::Awsvpc | NetworkMode::None => Vec::new(),
             NetworkMode::Bridge => {
-                self.networks.get(&Some(container)).map(|attached| attached.bindings.clone()).unwrap_or_default()
+                self.attached(Some(container)).map(|attached| attached.bindings.clone()).unwrap_or_default()
             }
             NetworkMode::Host => {
                 let mappings = self.spec.containers[container].definition.port_mappings.iter();

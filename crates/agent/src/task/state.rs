@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use model::link::ReportedStatus;
 use model::task::NetworkBinding;
@@ -16,7 +17,7 @@ use crate::health::Health;
 #[serde(default)]
 pub struct State {
     /// The boot of the machine in which the task was last worked on.
-    pub boot_id: String,
+    pub boot_id: Arc<str>,
     /// No way back: asked for by the control plane, or decided here.
     pub stopping: bool,
     /// Why it could not be started, `<ErrorName>: <message>`.

@@ -96,7 +96,7 @@ impl Task {
         state.logs_finished |= !has_logs || !state.create_asked;
         state.deleted |= !state.create_asked;
         let (deleted, logs_finished) = (state.deleted, state.logs_finished);
-        if self.doing.remove(&Job::EnsureImage(container)) {
+        if self.end_job(Job::EnsureImage(container)) {
             effects.push(Effect::AbandonImage { container });
         }
         // Only when the shim is gone has the last line been written.

@@ -21,7 +21,7 @@ pub(crate) fn spec(containers: Vec<ContainerDefinition>) -> TaskSpec {
     let container = |(n, definition): (usize, ContainerDefinition)| ContainerSpec {
         id: model::id::uuid(n as u128),
         arn: format!("arn:container/{n}"),
-        definition,
+        definition: definition.into(),
         gpu_ids: Vec::new(),
     };
     TaskSpec {
@@ -117,12 +117,12 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub fn new(spec: TaskSpec) -> Self {
-        let task = Task::new(Arc::new(spec), BOOT);
+        let task = Task::new(Arc::new(spec), &BOOT.into());
         Self { task, now: Timestamp(1_000_000), reports: Vec::new(), pending: Vec::new() }
     }
 
     pub fn adopt(task: &Task, found: &[Option<FoundStatus>], boot: &str, now: Timestamp) -> (Self, String) {
-        let (task, effects) = Task::adopt(task.spec().clone(), task.state().clone(), found, boot, now);
+        let (task, effects) = Task::adopt(task.spec().clone(), task.state().clone(), found, &boot.into(), now);
         let mut rig = Self { task, now, reports: Vec::new(), pending: Vec::new() };
         let asked = rig.note(effects);
         (rig, asked)

@@ -10,7 +10,7 @@ pub fn spec(id: u128, containers: Vec<ContainerDefinition>) -> TaskSpec {
     let container = |(n, definition): (usize, ContainerDefinition)| ContainerSpec {
         id: model::id::uuid(id << 8 | n as u128),
         arn: format!("arn:container/{n}"),
-        definition,
+        definition: definition.into(),
         gpu_ids: Vec::new(),
     };
     TaskSpec {

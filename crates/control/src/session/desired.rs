@@ -12,8 +12,8 @@
 use std::time::Duration;
 
 use model::link::{DesiredTask, FromControl, TaskSpec};
-use model::{DesiredStatus, NodeId, Task, TaskId};
-use plan::node::{TaskRows, desired_status};
+use model::{DesiredStatus, NodeId, TaskId};
+use plan::node::TaskRows;
 use store::Tables;
 use tokio::time::Instant;
 
@@ -66,17 +66,17 @@ impl Line {
     /// What tells the node's tasks of `tables`; `None` when the node knows all that already.
     pub fn set(&mut self, tables: &Tables, node: NodeId, now: Instant) -> Option<FromControl> {
         self.is_due = false;
-        let set: Vec<_> = tables.tasks_on_node(node).map(|task| (task.id, desired_status(task))).collect();
+        let set: Vec<_> = tables.desired_on_node(node).collect();
         let firewall = self.firewall.news(tables, node).map(Box::new);
         if firewall.is_none() && self.told.as_ref() == Some(&set) {
             return None;
         }
-        let entry = |task: &Task| DesiredTask {
-            id: task.id,
-            desired_status: desired_status(task),
-            spec: (!self.has_told(task.id)).then(|| Box::new(spec(tables, task))),
+        let entry = |&(id, desired_status): &(TaskId, DesiredStatus)| DesiredTask {
+            id,
+            desired_status,
+            spec: (!self.has_told(id)).then(|| Box::new(spec(tables, id))),
         };
-        let tasks = tables.tasks_on_node(node).map(|task| entry(task)).collect();
+        let tasks = set.iter().map(entry).collect();
         let generation = tables.revision();
         self.not_before = now + PAUSE_PER_TASK * u32::try_from(set.len()).unwrap_or(u32::MAX);
         self.unanswered = Some(Unanswered { generation, since: now });
@@ -90,7 +90,8 @@ impl Line {
     }
 }
 
-fn spec(tables: &Tables, task: &Task) -> TaskSpec {
+fn spec(tables: &Tables, id: TaskId) -> TaskSpec {
+    let task = tables.tasks.get(&id).expect("what a node is to do is told of tasks that are there");
     let key = (task.scope.clone(), task.family.clone(), task.revision);
     let definition = tables.task_definitions.get(&key).expect("a definition outlives its tasks");
     let interface = tables.interface_of_task(task.id).map(|interface| &**interface);

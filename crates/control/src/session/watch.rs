@@ -58,5 +58,5 @@ fn affected(commit: &Commit) -> BTreeSet<NodeId> {
 /// What a task adds to its node's desired set.
 fn part(task: Option<&Task>) -> Option<(NodeId, TaskId, DesiredStatus)> {
     let task = task.filter(|task| task.last_status < TaskStatus::Stopped)?;
-    Some((task.node?, task.id, plan::node::desired_status(task)))
+    Some((task.node?, task.id, task.desired_on_node()))
 }

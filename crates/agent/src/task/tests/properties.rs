@@ -120,7 +120,7 @@ struct Watch {
 impl Watch {
     fn new(spec: TaskSpec) -> Self {
         let mut watch = Self {
-            task: Task::new(Arc::new(spec), BOOT),
+            task: Task::new(Arc::new(spec), &BOOT.into()),
             now: Timestamp(1_000_000),
             under_way: Vec::new(),
             held: BTreeSet::new(),
@@ -234,7 +234,7 @@ impl Watch {
         let state = serde_json::from_slice(&encoded).unwrap();
         self.under_way.clear();
         let before = self.task.state().clone();
-        let (task, effects) = Task::adopt(self.task.spec().clone(), state, &found, boot, self.now);
+        let (task, effects) = Task::adopt(self.task.spec().clone(), state, &found, &boot.into(), self.now);
         self.task = task;
         self.watch(&before, effects);
     }
