@@ -170,7 +170,8 @@ impl<R: Runtime, N: Network> Drivers<R, N> {
                 tracing::warn!(id = %earlier, %error, "what was half made is left for later");
             }
         }
-        let files = self.files.prepare(spec, id, network.as_ref(), self.network.dns_servers()).await?;
+        let files =
+            self.files.prepare(spec, id, network.as_ref(), self.network.dns_servers(spec.interface.as_ref())).await?;
         let request = container::request(spec, id, image, network.as_ref(), files);
         // Asking for the log stream and writing to the disk take about as long as making the container. What is made
         // is deleted should either fail.

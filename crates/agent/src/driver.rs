@@ -194,6 +194,6 @@ pub trait Network: Send + Sync + 'static {
     fn protect(&self, firewall: &Firewall) -> impl Future<Output = Result<()>> + Send;
     /// Tasks that have a namespace, link or rule on the node, for garbage collection.
     fn list(&self) -> impl Future<Output = Result<Vec<TaskId>>> + Send;
-    /// Name servers for /etc/resolv.conf of a task.
-    fn dns_servers(&self) -> Vec<std::net::IpAddr>;
+    /// Name servers for /etc/resolv.conf of a task, which has its interface in awsvpc mode.
+    fn dns_servers(&self, interface: Option<&InterfaceSpec>) -> Vec<std::net::IpAddr>;
 }

@@ -252,6 +252,7 @@ mod tests {
             subnet_prefix_length: 20,
             gateway: Ipv4Addr::new(172, 31, 0, 1),
             vpc_id: String::new(),
+            own_network: false,
             private_dns_name: "ip-172-31-0-5.ec2.internal".into(),
             security_groups: Vec::new(),
         });

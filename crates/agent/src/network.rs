@@ -17,15 +17,17 @@
 //! - What is there after a crash is found by name: nothing else is remembered.
 //! - A task's endpoints are changed by one call at a time, even when its caller has given up waiting.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::firewall::Firewall;
+use ipnet::Ipv4Net;
+use model::firewall::{Firewall, VpcNetwork};
 use model::link::InterfaceSpec;
+use model::network::resolver_of;
 use model::task::NetworkBinding;
 use model::task_definition::PortMapping;
 use model::{Port, Protocol, TaskId};
@@ -48,6 +50,7 @@ mod netlink;
 mod port;
 mod resolver;
 pub mod trial;
+mod vpc;
 mod wall;
 
 pub use config::Config;
@@ -57,7 +60,7 @@ use firewall::{Nft, Published};
 use guard::Guard;
 use ledger::Ledger;
 pub use resolver::RESOLVERS;
-use wall::{Access, Change, Member, Origin, Wall};
+use wall::{Access, Change, Member, Origin, Rules, Wall};
 
 /// How long making or removing one endpoint may take.
 const ENDPOINT_LIMIT: Duration = Duration::from_secs(30);
@@ -81,6 +84,10 @@ pub enum Error {
     RangeInUse { range: ipnet::Ipv4Net, link: String, address: Ipv4Addr },
     #[error("the subnet of {0} is none of this node's")]
     ForeignSubnet(Ipv4Addr),
+    #[error("the node was not told of the VPC {0}")]
+    UnknownVpc(String),
+    #[error("'{0}' is no VPC's id")]
+    VpcId(String),
     #[error("'{0}' is no MAC address")]
     Mac(String),
     #[error("no address is left for bridge mode")]
@@ -115,12 +122,32 @@ impl From<Error> for DriverError {
 #[derive(Debug)]
 pub struct Linux {
     config: Config,
-    site: Arc<Site>,
-    guard: Guard,
+    /// The host's own: of the built-in VPC and of containers in bridge mode.
+    built_in: Arc<Segment>,
+    /// VPCs of the caller's own, by id.
+    own: Mutex<BTreeMap<String, OwnVpc>>,
+    /// The VPC of each task that is in one of these.
+    homes: Mutex<BTreeMap<TaskId, String>>,
+    /// One firewall is taken over after the other.
+    telling: tokio::sync::Mutex<()>,
     dynamic_ports: std::ops::RangeInclusive<u16>,
     ledger: Mutex<Ledger>,
     locks: Vec<Arc<tokio::sync::Mutex<()>>>,
     at_once: Arc<Semaphore>,
+}
+
+/// A bridge with what is on it, and who may pass.
+#[derive(Debug)]
+struct Segment {
+    site: Arc<Site>,
+    guard: Guard,
+}
+
+#[derive(Debug)]
+struct OwnVpc {
+    segment: Arc<Segment>,
+    /// `None`: it is to go with its last task.
+    told: Option<VpcNetwork>,
 }
 
 impl Linux {
@@ -133,39 +160,148 @@ impl Linux {
         config.check()?;
         std::fs::create_dir_all(&config.directory).map_err(kernel("make the directory of network namespaces"))?;
         let map = ["map", "ip", &config.tag, "published"];
+        let here = Nft::here();
         let for_bridge = config.clone();
-        let (made, listing) = tokio::try_join!(on_thread(move || bridge::ensure(&for_bridge)), Nft.list(&map))?;
+        let (made, listing) = tokio::try_join!(on_thread(move || bridge::ensure(&for_bridge)), here.list(&map))?;
         let published = listing.as_ref().map(firewall::parse_published).unwrap_or_default();
         let site = Arc::new(Site {
             tag: config.tag.clone(),
             directory: config.directory.clone(),
+            ground: None,
             bridge: made.index,
             mtu: made.mtu,
         });
         let for_list = site.clone();
         let endpoints = on_thread(move || endpoint::list(&for_list)).await?;
-        let (wall, held) = rebuild(&config, &site, &endpoints);
+        let kept = guard::kept(&config.directory);
+        let (wall, held) = rebuild(Rules::from(&kept), &site, &endpoints);
         let tables = firewall::table(&config, &published) + &held;
-        tokio::try_join!(Nft.apply(&tables), pass_foreign(&config.tag))?;
+        tokio::try_join!(here.apply(&tables), pass_foreign(&config))?;
         let ledger = Ledger::adopt(&config, &endpoints, published);
-        let guard = Guard::start(wall, &config.directory);
-        Ok(Self {
+        let guard = Guard::start(wall, here);
+        let network = Self {
             config,
-            site,
-            guard,
+            built_in: Arc::new(Segment { site, guard }),
+            own: Mutex::default(),
+            homes: Mutex::default(),
+            telling: tokio::sync::Mutex::default(),
             dynamic_ports: port::dynamic_range(),
             ledger: Mutex::new(ledger),
             locks: (0..LOCKS).map(|_| Arc::default()).collect(),
             at_once: Arc::new(Semaphore::new(ENDPOINTS_AT_ONCE)),
-        })
+        };
+        network.adopt_vpcs(kept.vpcs).await?;
+        Ok(network)
+    }
+
+    /// Those that an earlier agent was told of, and those that are there.
+    async fn adopt_vpcs(&self, told: Vec<VpcNetwork>) -> Result<()> {
+        for id in vpc::list(&self.config)? {
+            if !told.iter().any(|told| told.id == id) {
+                self.provide(&id, None).await?;
+            }
+        }
+        for told in told {
+            self.provide(&told.id.clone(), Some(told)).await?;
+        }
+        self.retire().await
+    }
+
+    /// Makes the VPC's network, or what it lacks.
+    async fn provide(&self, id: &str, told: Option<VpcNetwork>) -> Result<()> {
+        let (config, name, rules) = (self.config.clone(), id.to_owned(), told.clone());
+        let made = on_thread(move || vpc::ensure(&config, &name, rules.as_ref())).await?;
+        self.homes().extend(made.endpoints.iter().map(|found| (found.id.task, id.to_owned())));
+        let guard = Guard::start(made.wall, made.nft);
+        let segment = Arc::new(Segment { site: Arc::new(made.site), guard });
+        self.own().insert(id.to_owned(), OwnVpc { segment, told });
+        Ok(())
+    }
+
+    /// Takes over what is told of a VPC.
+    async fn take_vpc(&self, told: &VpcNetwork) -> Result<()> {
+        let present = self.own().get(&told.id).map(|own| (own.segment.clone(), own.told.clone()));
+        let (segment, before) = match present {
+            Some((_, Some(before))) if before == *told => return Ok(()),
+            Some((segment, Some(before))) if before.range == told.range => (segment, before),
+            _ => return self.provide(&told.id, Some(told.clone())).await,
+        };
+        if before.subnets.iter().map(|subnet| subnet.network).ne(told.subnets.iter().map(|subnet| subnet.network)) {
+            let (site, told) = (segment.site.clone(), told.clone());
+            on_thread(move || vpc::readdress(&site, &told)).await?;
+        }
+        segment.guard.change(Change::Protect(Rules::from(told))).await?;
+        self.own().insert(told.id.clone(), OwnVpc { segment, told: Some(told.clone()) });
+        Ok(())
+    }
+
+    async fn protect_inner(&self, firewall: &Firewall) -> Result<()> {
+        let _turn = self.telling.lock().await;
+        guard::keep(&self.config.directory, firewall).map_err(kernel("keep the firewall"))?;
+        for told in &firewall.vpcs {
+            self.take_vpc(told).await?;
+        }
+        let is_told = |id: &String| firewall.vpcs.iter().any(|told| told.id == *id);
+        self.own().iter_mut().filter(|(id, _)| !is_told(id)).for_each(|(_, own)| own.told = None);
+        self.built_in.guard.change(Change::Protect(Rules::from(firewall))).await?;
+        self.retire().await
+    }
+
+    /// Removes the VPCs that nobody tells of any more and that have no tasks left.
+    async fn retire(&self) -> Result<()> {
+        let lived_in: BTreeSet<String> = self.homes().values().cloned().collect();
+        let is_over = |(id, own): &(&String, &OwnVpc)| own.told.is_none() && !lived_in.contains(*id);
+        let over: Vec<String> = self.own().iter().filter(is_over).map(|(id, _)| id.clone()).collect();
+        for id in over {
+            self.remove_vpc(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_vpc(&self, id: String) -> Result<()> {
+        let (config, name) = (self.config.clone(), id.clone());
+        on_thread(move || vpc::remove(&config, &name)).await?;
+        self.own().remove(&id);
+        Ok(())
+    }
+
+    fn own(&self) -> MutexGuard<'_, BTreeMap<String, OwnVpc>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn homes(&self) -> MutexGuard<'_, BTreeMap<TaskId, String>> {
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where an endpoint of this kind goes, and for a VPC of the caller's own its subnets.
+    fn segment_for(&self, kind: &NetworkKind) -> Result<(Arc<Segment>, Vec<Ipv4Net>)> {
+        let own = match kind {
+            NetworkKind::Awsvpc(spec) if spec.own_network => &spec.vpc_id,
+            _ => return Ok((self.built_in.clone(), self.config.subnets.clone())),
+        };
+        let vpcs = self.own();
+        let found = vpcs.get(own).and_then(|own| Some((own.segment.clone(), own.told.as_ref()?)));
+        let (segment, told) = found.ok_or_else(|| Error::UnknownVpc(own.clone()))?;
+        Ok((segment, told.subnets.iter().map(|subnet| subnet.network).collect()))
+    }
+
+    /// Where a task's endpoints are.
+    fn segment_of(&self, task: TaskId) -> Arc<Segment> {
+        let home = self.homes().get(&task).cloned();
+        let own = home.and_then(|id| self.own().get(&id).map(|own| own.segment.clone()));
+        own.unwrap_or_else(|| self.built_in.clone())
     }
 
     /// Removes every endpoint, the bridge and the rules of this instance.
     pub async fn teardown(self) -> driver::Result<()> {
         let tasks = self.list_inner().await?;
         futures_util::future::try_join_all(tasks.into_iter().map(|task| self.detach_inner(task))).await?;
-        Nft.apply(&firewall::remove_table(&self.config.tag)).await?;
-        unpass_foreign(&self.config.tag).await?;
+        Nft::here().apply(&firewall::remove_table(&self.config.tag)).await?;
+        unpass_foreign(&self.config).await?;
+        let vpcs: Vec<String> = self.own().keys().cloned().collect();
+        for id in vpcs {
+            self.remove_vpc(id).await?;
+        }
         let config = self.config.clone();
         on_thread(move || bridge::remove(&config)).await?;
         guard::forget(&self.config.directory)?;
@@ -176,71 +312,61 @@ impl Linux {
     async fn attach_inner(&self, request: &NetworkRequest) -> Result<Attached> {
         let id = EndpointId { task: request.task, container: request.container };
         let turn = self.turn(request.task).await;
+        let (segment, subnets) = self.segment_for(&request.kind)?;
+        if let NetworkKind::Awsvpc(spec) = &request.kind
+            && spec.own_network
+        {
+            self.homes().insert(request.task, spec.vpc_id.clone());
+        }
         let address = match &request.kind {
             NetworkKind::None => None,
-            NetworkKind::Awsvpc(spec) => Some(self.address_of(spec)?),
+            NetworkKind::Awsvpc(spec) => Some(address_of(spec, &subnets)?),
             NetworkKind::Bridge { .. } => Some(self.ledger().give_address(&self.config, id)?),
         };
-        let member = address.as_ref().map(|address| member(&self.site, id, address));
-        let (site, made) = (self.site.clone(), address.clone());
+        let member = address.as_ref().map(|address| member(&segment.site, id, address));
+        let (site, made) = (segment.site.clone(), address.clone());
         // Nothing runs in the namespace before both are there.
-        let (turn, ()) =
-            tokio::try_join!(self.work(turn, move || endpoint::make(&site, id, made.as_ref())), self.admit(member))?;
+        let (turn, ()) = tokio::try_join!(
+            self.work(turn, move || endpoint::make(&site, id, made.as_ref())),
+            admit(&segment.guard, member)
+        )?;
         let bindings = match (&request.kind, &address) {
             (NetworkKind::Bridge { ports }, Some(address)) => self.publish(id, address.address, ports).await?,
             _ => Vec::new(),
         };
         drop(turn);
-        Ok(Attached { namespace: self.site.namespace(id), address: address.map(|a| a.address), bindings })
+        Ok(Attached { namespace: segment.site.namespace(id), address: address.map(|a| a.address), bindings })
     }
 
     async fn detach_inner(&self, task: TaskId) -> Result<()> {
         let turn = self.turn(task).await;
         self.withdraw(task).await?;
-        let site = self.site.clone();
+        let segment = self.segment_of(task);
+        let site = segment.site.clone();
         let remove = move || {
             let found = endpoint::list(&site)?;
             let mut ids = found.into_iter().map(|found| found.id).filter(|id| id.task == task);
             ids.try_for_each(|id| endpoint::remove(&site, id))
         };
         let turn = self.work(turn, remove).await?;
-        self.guard.change(Change::Expel(task)).await?;
+        segment.guard.change(Change::Expel(task)).await?;
         self.ledger().free_addresses(task);
+        let home = self.homes().remove(&task);
         drop(turn);
+        if home.is_some() {
+            let _turn = self.telling.lock().await;
+            self.retire().await?;
+        }
         Ok(())
     }
 
     async fn list_inner(&self) -> Result<Vec<TaskId>> {
-        let site = self.site.clone();
+        let site = self.built_in.site.clone();
         let found = on_thread(move || endpoint::list(&site)).await?;
-        let ledger = self.ledger();
-        let tasks: BTreeSet<TaskId> = found.iter().map(|found| found.id.task).chain(ledger.tasks()).collect();
+        let (ledger, homes) = (self.ledger(), self.homes());
+        let tasks = found.iter().map(|found| found.id.task).chain(ledger.tasks()).chain(homes.keys().copied());
+        let tasks: BTreeSet<TaskId> = tasks.collect();
         Ok(tasks.into_iter().collect())
-    }
-
-    fn address_of(&self, spec: &InterfaceSpec) -> Result<Address> {
-        let ours = self.config.subnets.iter().any(|subnet| {
-            let fits = subnet.contains(&spec.address) && subnet.prefix_len() == spec.subnet_prefix_length;
-            fits && gateway(*subnet) == spec.gateway
-        });
-        if !ours {
-            return Err(Error::ForeignSubnet(spec.address));
-        }
-        Ok(Address {
-            address: spec.address,
-            prefix_length: spec.subnet_prefix_length,
-            gateway: spec.gateway,
-            mac: parse_mac(&spec.mac)?,
-            reflected: false,
-            groups: Some(spec.security_groups.clone()),
-        })
-    }
-
-    async fn admit(&self, member: Option<Member>) -> Result<()> {
-        match member {
-            Some(member) => self.guard.change(Change::Admit(member)).await,
-            None => Ok(()),
-        }
     }
 
     /// Publishes all ports of the endpoint in one batch, those again that are there already, and answers the bindings
@@ -249,7 +375,7 @@ impl Linux {
         let start = SmallRng::from_os_rng().random_range(self.dynamic_ports.clone());
         let published = self.ledger().reserve(id, address, ports, &self.dynamic_ports, start)?;
         if !published.is_empty() {
-            Nft.apply(&firewall::publish(&self.config.tag, &published)).await?;
+            Nft::here().apply(&firewall::publish(&self.config.tag, &published)).await?;
             forget_flows(&published).await?;
         }
         Ok(published.iter().map(ledger::binding).collect())
@@ -260,7 +386,7 @@ impl Linux {
         if published.is_empty() {
             return Ok(());
         }
-        Nft.apply(&firewall::withdraw(&self.config.tag, &published)).await?;
+        Nft::here().apply(&firewall::withdraw(&self.config.tag, &published)).await?;
         forget_flows(&published).await?;
         self.ledger().free_ports(task);
         Ok(())
@@ -305,18 +431,23 @@ impl driver::Network for Linux {
     }
 
     async fn protect(&self, firewall: &Firewall) -> driver::Result<()> {
-        Ok(self.guard.change(Change::Protect(firewall.clone())).await?)
+        Ok(self.protect_inner(firewall).await?)
     }
 
-    fn dns_servers(&self) -> Vec<IpAddr> {
-        vec![resolver::RESOLVER.into()]
+    fn dns_servers(&self, interface: Option<&InterfaceSpec>) -> Vec<IpAddr> {
+        let Some(interface) = interface.filter(|interface| interface.own_network) else {
+            return vec![resolver::RESOLVER.into()];
+        };
+        let vpcs = self.own();
+        let told = vpcs.get(&interface.vpc_id).and_then(|own| own.told.as_ref());
+        vec![told.map_or(resolver::LINK_LOCAL, |told| resolver_of(told.range)).into()]
     }
 }
 
 /// The firewall of what an earlier agent was told and of the endpoints that are there, with the text that makes it.
-fn rebuild(config: &Config, site: &Site, endpoints: &[Found]) -> (Wall, String) {
-    let mut wall = Wall::new(&config.tag);
-    let mut text = wall.change(Change::Protect(guard::kept(&config.directory)));
+fn rebuild(rules: Rules, site: &Site, endpoints: &[Found]) -> (Wall, String) {
+    let mut wall = Wall::new(&site.tag);
+    let mut text = wall.change(Change::Protect(rules));
     for found in endpoints {
         let Some(address) = found.address else { continue };
         let Ok(mac) = parse_mac(&model::network::mac_of(address)) else { continue };
@@ -325,6 +456,32 @@ fn rebuild(config: &Config, site: &Site, endpoints: &[Found]) -> (Wall, String) 
         text += &wall.change(Change::Admit(member));
     }
     (wall, text)
+}
+
+/// An address in one of the segment's subnets.
+fn address_of(spec: &InterfaceSpec, subnets: &[Ipv4Net]) -> Result<Address> {
+    let fits = subnets.iter().any(|subnet| {
+        let fits = subnet.contains(&spec.address) && subnet.prefix_len() == spec.subnet_prefix_length;
+        fits && gateway(*subnet) == spec.gateway
+    });
+    if !fits {
+        return Err(Error::ForeignSubnet(spec.address));
+    }
+    Ok(Address {
+        address: spec.address,
+        prefix_length: spec.subnet_prefix_length,
+        gateway: spec.gateway,
+        mac: parse_mac(&spec.mac)?,
+        reflected: false,
+        groups: Some(spec.security_groups.clone()),
+    })
+}
+
+async fn admit(guard: &Guard, member: Option<Member>) -> Result<()> {
+    match member {
+        Some(member) => guard.change(Change::Admit(member)).await,
+        None => Ok(()),
+    }
 }
 
 fn access(groups: Option<&Vec<String>>) -> Access {
@@ -345,7 +502,7 @@ fn member(site: &Site, id: EndpointId, address: &Address) -> Member {
 /// When the bridge is not there, or the kernel refuses.
 pub async fn hold(config: &Config, addresses: BTreeSet<Ipv4Addr>) -> driver::Result<()> {
     // Published ports must not take an address's connections for a moment either.
-    Nft.apply(&firewall::hold(&config.tag, &addresses)).await?;
+    Nft::here().apply(&firewall::hold(&config.tag, &addresses)).await?;
     let config = config.clone();
     Ok(on_thread(move || bridge::hold(&config, &addresses)).await?)
 }
@@ -389,31 +546,38 @@ async fn forget_flows(published: &[Published]) -> Result<()> {
 }
 
 /// Another tool's forward chain may drop what it does not know: our traffic gets a rule at its head.
-async fn pass_foreign(tag: &str) -> Result<()> {
+async fn pass_foreign(config: &Config) -> Result<()> {
     let legacy = std::fs::read_to_string(LEGACY_TABLES).unwrap_or_default();
     if legacy.lines().any(|table| table == "filter") {
         tracing::warn!(
             "rules of the legacy iptables are in force; where they drop forwarded packets, tasks are cut off"
         );
     }
-    let Some((chain, handles)) = foreign_rules(tag).await? else { return Ok(()) };
+    let Some((chain, handles)) = foreign_rules(config).await? else { return Ok(()) };
     if !handles.is_empty() {
         return Ok(());
     }
     tracing::info!(chain, "letting our traffic pass a forward chain of iptables");
-    Nft.apply(&firewall::pass_foreign(tag, chain)).await
+    Nft::here().apply(&firewall::pass_foreign(&forwarded_links(config), chain)).await
 }
 
-async fn unpass_foreign(tag: &str) -> Result<()> {
-    match foreign_rules(tag).await? {
-        Some((chain, handles)) if !handles.is_empty() => Nft.apply(&firewall::unpass_foreign(chain, &handles)).await,
+async fn unpass_foreign(config: &Config) -> Result<()> {
+    match foreign_rules(config).await? {
+        Some((chain, handles)) if !handles.is_empty() => {
+            Nft::here().apply(&firewall::unpass_foreign(chain, &handles)).await
+        }
         _ => Ok(()),
     }
 }
 
-async fn foreign_rules(tag: &str) -> Result<Option<(&'static str, Vec<u64>)>> {
-    let chains = Nft.list(&["chains", "ip"]).await?.unwrap_or_default();
+/// As rules name them.
+fn forwarded_links(config: &Config) -> [String; 2] {
+    [config.tag.clone(), format!("{}*", config.transit_links())]
+}
+
+async fn foreign_rules(config: &Config) -> Result<Option<(&'static str, Vec<u64>)>> {
+    let chains = Nft::here().list(&["chains", "ip"]).await?.unwrap_or_default();
     let Some(chain) = firewall::foreign_chain(&chains) else { return Ok(None) };
-    let rules = Nft.list(&["chain", "ip", "filter", chain]).await?.unwrap_or_default();
-    Ok(Some((chain, firewall::foreign_handles(&rules, tag))))
+    let rules = Nft::here().list(&["chain", "ip", "filter", chain]).await?.unwrap_or_default();
+    Ok(Some((chain, firewall::foreign_handles(&rules, &forwarded_links(config)))))
 }

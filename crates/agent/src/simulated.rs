@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::firewall::Firewall;
+use model::link::InterfaceSpec;
 use model::task::NetworkBinding;
 use model::{TaskId, Timestamp};
 use tokio::sync::{Notify, mpsc};
@@ -453,7 +454,7 @@ impl Network for World {
         Ok(tasks.into_iter().collect())
     }
 
-    fn dns_servers(&self) -> Vec<IpAddr> {
+    fn dns_servers(&self, _: Option<&InterfaceSpec>) -> Vec<IpAddr> {
         vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]
     }
 }

@@ -63,7 +63,9 @@ fn dns(
 ) -> io::Result<Dns> {
     let vpc = Ipv4Net::new(VPC_NETWORK, VPC_PREFIX_LENGTH).expect("a prefix length");
     let loopback: IpNet = "127.0.0.0/8".parse().expect("a network");
-    let tasks = network.into_iter().flat_map(network::Config::ranges).map(IpNet::from);
+    // Tasks in VPCs of the caller's own ask by the address of their VPC's link to the host.
+    let ranges = network.into_iter().flat_map(|network| network.ranges().chain([network.transit_range]));
+    let tasks = ranges.map(IpNet::from);
     let ours = RESOLVERS.map(IpAddr::from).into_iter().chain(listen.iter().map(SocketAddr::ip));
     let config = Config {
         clients: [loopback].into_iter().chain(tasks).collect(),

@@ -1,5 +1,6 @@
 //! The round that removes what has been kept for long enough: stopped tasks, deleted clusters, services and task
-//! definitions, deregistered container instances, used-up client tokens, Cloud Map's record of operations, expired log events.
+//! definitions, deregistered container instances, used-up client tokens, Cloud Map's record of operations, deleted
+//! NAT gateways, expired log events.
 //!
 //! It decides nothing about what is still in use: each noun's own rule does. A round that fails is tried again as the
 //! next one; nothing hangs on when it comes.
@@ -13,6 +14,7 @@ use model::{Task, TaskId, Timestamp};
 use store::{Commit, CommitStream, Next, Txn, WriteError, client_token};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::ec2::nat_gateway;
 use crate::ecs::task::network;
 use crate::ecs::{cluster, container_instance, service, task_definition};
 use crate::servicediscovery::operation;
@@ -79,6 +81,7 @@ fn sweep_rows(txn: &mut Txn, now: Timestamp) -> usize {
         + service::sweep(txn, now)
         + client_token::prune(txn, now, ROWS_PER_COMMIT_MAX)
         + operation::sweep(txn, now)
+        + nat_gateway::sweep(txn, now)
 }
 
 fn sweep_tasks(txn: &mut Txn, now: Timestamp) -> usize {

@@ -360,7 +360,7 @@ fn algorithm(name: &str) -> Algorithm {
 
 /// Of the subnet that the address is in.
 fn zone_of(vpc: &Vpc, address: Ipv4Addr) -> Option<String> {
-    vpc.subnets.iter().find(|subnet| subnet.contains(address)).map(|subnet| subnet.zone.clone())
+    vpc.subnet_of(address).map(|subnet| subnet.zone.clone())
 }
 
 fn number(group: &TargetGroup, key: &str) -> u32 {

@@ -10,13 +10,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::security_group::Traffic;
 
-/// Of all VPCs in the node's account and region.
+/// Of the built-in VPC in the node's account and region, and of the caller's own beside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Firewall {
     /// By id.
     pub groups: Vec<Group>,
     /// By address.
     pub load_balancers: Vec<LoadBalancerAddress>,
+    /// By id. Each has a network of its own on the node: their ranges may overlap.
+    #[serde(default)]
+    pub vpcs: Vec<VpcNetwork>,
+}
+
+/// A VPC of the caller's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VpcNetwork {
+    /// `vpc-` and 17 hex digits.
+    pub id: String,
+    pub range: Ipv4Net,
+    /// By network.
+    pub subnets: Vec<SubnetNetwork>,
+    /// By id.
+    pub groups: Vec<Group>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubnetNetwork {
+    pub network: Ipv4Net,
+    /// Where its route table leads beyond the VPC; everything else out there is out of its reach. None is part of
+    /// another one.
+    pub outside: Vec<Ipv4Net>,
 }
 
 /// A security group, its references resolved as far as the node cannot do it.

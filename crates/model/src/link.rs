@@ -171,6 +171,10 @@ pub struct InterfaceSpec {
     /// Ids of its security groups, which never change.
     #[serde(default)]
     pub security_groups: Vec<String>,
+    /// Its VPC is the caller's own, and so in a network of its own on the node
+    /// ([`VpcNetwork`](crate::firewall::VpcNetwork)).
+    #[serde(default)]
+    pub own_network: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

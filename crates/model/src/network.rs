@@ -1,9 +1,14 @@
-//! The built-in VPC, its subnets, and the interfaces that awsvpc tasks get (EC2 Describe*; ecs-semantics §1.6).
+//! VPCs, the built-in one and the caller's own, their subnets, and the interfaces that awsvpc tasks get (EC2;
+//! ecs-semantics §1.6).
+//!
+//! Invariant: the subnets of a VPC lie in its range and do not overlap, and each is led by a route table of the VPC.
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use crate::route_table::{RouteTable, RouteTableAssociation};
 use crate::{Scope, TaskId, Timestamp};
 
 /// 172.31.0.0/16, as AWS's default VPC.
@@ -11,7 +16,7 @@ pub const VPC_NETWORK: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 0);
 pub const VPC_PREFIX_LENGTH: u8 = 16;
 pub const SUBNET_PREFIX_LENGTH: u8 = 20;
 
-/// A /20 of the VPC in one zone. The first four addresses and the last are AWS's, not the tasks'.
+/// A part of its VPC in one zone. The first four addresses and the last are AWS's, not the tasks'.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
     pub scope: Scope,
@@ -22,9 +27,17 @@ pub struct Subnet {
     pub zone: String,
     pub network: Ipv4Addr,
     pub prefix_length: u8,
+    /// What EC2 instances would get; tasks ask for a public address themselves (`assignPublicIp`).
+    pub map_public_ip_on_launch: bool,
+    /// `None`: the VPC's main route table leads it.
+    pub route_table: Option<RouteTableAssociation>,
 }
 
 impl Subnet {
+    pub fn range(&self) -> Ipv4Net {
+        Ipv4Net::new_assert(self.network, self.prefix_length)
+    }
+
     pub fn gateway(&self) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.network) + 1)
     }
@@ -56,6 +69,9 @@ pub struct NetworkInterface {
     /// Whose it is, when a load balancer's: its ARN.
     #[serde(default)]
     pub load_balancer: Option<String>,
+    /// Whose it is, when a NAT gateway's: its id.
+    #[serde(default)]
+    pub nat_gateway: Option<String>,
     pub subnet_id: String,
     pub vpc_id: String,
     pub zone: String,
@@ -83,44 +99,59 @@ pub fn private_domain(region: &str) -> String {
     if region == "us-east-1" { "ec2.internal".to_owned() } else { format!("{region}.compute.internal") }
 }
 
-/// The built-in VPC of one account and region. Its ids are derived from the scope, so they are the same after every
-/// restart and need no rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A VPC with all that lies in it. The built-in one of an account and region has no row: its ids are derived from the
+/// scope, so they are the same after every restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vpc {
     pub scope: Scope,
     /// `vpc-` and 17 hex digits.
     pub id: String,
+    /// From /16 to /28. VPCs may overlap.
+    pub range: Ipv4Net,
+    /// The built-in one, which the node's own network is made for and nobody can change.
+    pub is_default: bool,
     pub dhcp_options_id: String,
     pub cidr_association_id: String,
-    pub route_table_id: String,
-    /// Of the route table as the VPC's main one.
-    pub route_table_association_id: String,
-    pub internet_gateway_id: String,
     pub network_acl_id: String,
     /// The default security group, `sg-…`.
     pub security_group_id: String,
-    /// One in each of the zones, in the zones' order.
-    pub subnets: [Subnet; 3],
+    pub dns_hostnames: bool,
+    /// In the order in which they were made: of the built-in one, one in each of the zones, in the zones' order.
+    pub subnets: Vec<Subnet>,
+    /// The main one among them.
+    pub route_tables: Vec<RouteTable>,
+    /// Which of the route tables is the main one.
+    pub main_route_table: RouteTableAssociation,
+    /// The gateway that came with the built-in VPC. Others are rows of their own.
+    pub built_in_internet_gateway: Option<String>,
 }
 
 /// The letters that follow a region's name in its zones' names.
 pub const ZONE_LETTERS: [char; 3] = ['a', 'b', 'c'];
 
 impl Vpc {
+    /// The built-in VPC.
     pub fn default_of(scope: &Scope) -> Self {
         let id = resource_id("vpc", scope, "default");
-        let subnets = [0, 1, 2].map(|index| default_subnet(scope, &id, index));
+        let route_table = RouteTable::default_of(scope);
+        let range = Ipv4Net::new_assert(VPC_NETWORK, VPC_PREFIX_LENGTH);
         Self {
-            scope: scope.clone(),
-            dhcp_options_id: resource_id("dopt", scope, "default"),
+            range,
+            is_default: true,
+            dhcp_options_id: dhcp_options_id(scope),
             cidr_association_id: resource_id("vpc-cidr-assoc", scope, "default"),
-            route_table_id: resource_id("rtb", scope, "default"),
-            route_table_association_id: resource_id("rtbassoc", scope, "default"),
-            internet_gateway_id: resource_id("igw", scope, "default"),
             network_acl_id: resource_id("acl", scope, "default"),
             security_group_id: resource_id("sg", scope, "default"),
+            dns_hostnames: true,
+            subnets: [0, 1, 2].map(|index| default_subnet(scope, &id, index)).into(),
+            main_route_table: RouteTableAssociation {
+                id: resource_id("rtbassoc", scope, "default"),
+                route_table_id: route_table.id.clone(),
+            },
+            route_tables: vec![route_table],
+            built_in_internet_gateway: Some(built_in_internet_gateway_id(scope)),
+            scope: scope.clone(),
             id,
-            subnets,
         }
     }
 
@@ -128,9 +159,42 @@ impl Vpc {
         self.subnets.iter().find(|subnet| subnet.id == id)
     }
 
-    pub fn cidr(&self) -> String {
-        format!("{VPC_NETWORK}/{VPC_PREFIX_LENGTH}")
+    /// The subnet that the address is in.
+    pub fn subnet_of(&self, address: Ipv4Addr) -> Option<&Subnet> {
+        self.subnets.iter().find(|subnet| subnet.contains(address))
     }
+
+    pub fn route_table(&self, id: &str) -> Option<&RouteTable> {
+        self.route_tables.iter().find(|table| table.id == id)
+    }
+
+    /// The one that leads the subnet: its own, else the main one.
+    ///
+    /// # Panics
+    /// If the VPC breaks its invariant.
+    pub fn route_table_of(&self, subnet: &Subnet) -> &RouteTable {
+        let association = subnet.route_table.as_ref().unwrap_or(&self.main_route_table);
+        self.route_table(&association.route_table_id).expect("an association names a table of the VPC")
+    }
+
+    /// Where the name server is: the VPC's network plus two, as Amazon's.
+    pub fn resolver(&self) -> Ipv4Addr {
+        resolver_of(self.range)
+    }
+}
+
+/// The address of the name server in a VPC of this range.
+pub fn resolver_of(range: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(range.network()) + 2)
+}
+
+/// The one set of DHCP options that an account has in a region.
+pub fn dhcp_options_id(scope: &Scope) -> String {
+    resource_id("dopt", scope, "default")
+}
+
+pub(crate) fn built_in_internet_gateway_id(scope: &Scope) -> String {
+    resource_id("igw", scope, "default")
 }
 
 fn default_subnet(scope: &Scope, vpc_id: &str, index: u8) -> Subnet {
@@ -143,11 +207,13 @@ fn default_subnet(scope: &Scope, vpc_id: &str, index: u8) -> Subnet {
         zone,
         network: Ipv4Addr::from(u32::from(VPC_NETWORK) + offset),
         prefix_length: SUBNET_PREFIX_LENGTH,
+        map_public_ip_on_launch: false,
+        route_table: None,
     }
 }
 
 /// `<prefix>-` and 17 hex digits that depend on nothing but the arguments.
-fn resource_id(prefix: &str, scope: &Scope, name: &str) -> String {
+pub(crate) fn resource_id(prefix: &str, scope: &Scope, name: &str) -> String {
     let text = format!("{prefix}|{scope}|{name}");
     let hash = fnv1a(text.as_bytes());
     format!("{prefix}-{:017x}", (hash ^ (hash >> 68)) & ((1 << 68) - 1))
@@ -202,7 +268,8 @@ mod tests {
     #[test]
     fn subnets_split_the_vpc_as_aws_does() {
         let vpc = Vpc::default_of(&Scope::new("000000000000", "us-east-1"));
-        let shown = vpc.subnets.map(|subnet| format!("{} {}/{}", subnet.zone, subnet.network, subnet.prefix_length));
+        let shown = vpc.subnets.iter().map(|subnet| format!("{} {}", subnet.zone, subnet.range()));
+        let shown: Vec<String> = shown.collect();
         assert_eq!(shown, ["us-east-1a 172.31.0.0/20", "us-east-1b 172.31.16.0/20", "us-east-1c 172.31.32.0/20"]);
     }
 

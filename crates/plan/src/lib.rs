@@ -6,6 +6,7 @@ pub mod dns;
 pub mod firewall;
 pub mod node;
 pub mod place;
+pub mod route;
 pub mod service;
 pub mod task_definition;
 pub mod task_registration;

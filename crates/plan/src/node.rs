@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use model::link::{ContainerSpec, InterfaceSpec, TaskSpec};
-use model::network::{Vpc, private_dns_name};
+use model::network::private_dns_name;
 use model::task::{Container, ContainerOverride};
-use model::{Arn, ContainerDefinition, NetworkInterface, Resources, Task, TaskDefinition};
+use model::{Arn, ContainerDefinition, NetworkInterface, Resources, Task, TaskDefinition, Vpc};
 
 /// The log option that a task's account setting stands in for.
 const LOG_MODE_OPTION: &str = "mode";
@@ -20,8 +20,8 @@ const LOG_MODE_OPTION: &str = "mode";
 pub struct TaskRows<'a> {
     pub task: &'a Task,
     pub definition: &'a TaskDefinition,
-    /// For awsvpc.
-    pub interface: Option<&'a NetworkInterface>,
+    /// For awsvpc, with the VPC that it lies in.
+    pub interface: Option<(&'a NetworkInterface, &'a Vpc)>,
 }
 
 /// What is free on a node with these tasks. Tasks that are STOPPED hold nothing and must not be among them.
@@ -52,14 +52,13 @@ pub fn spec(TaskRows { task, definition, interface }: TaskRows) -> TaskSpec {
         cpu: task.cpu,
         memory: task.memory,
         network_mode: definition.network_mode,
-        interface: interface.map(interface_spec),
+        interface: interface.map(|(interface, vpc)| interface_spec(interface, vpc)),
         containers: task.containers.iter().filter_map(|row| container_spec(task, row, definition)).collect(),
         volumes: definition.volumes.clone(),
     }
 }
 
-fn interface_spec(interface: &NetworkInterface) -> InterfaceSpec {
-    let vpc = Vpc::default_of(&interface.scope);
+fn interface_spec(interface: &NetworkInterface, vpc: &Vpc) -> InterfaceSpec {
     let subnet = vpc.subnet(&interface.subnet_id).expect("an interface lies in one of the VPC's subnets");
     InterfaceSpec {
         attachment_id: interface.attachment_id.clone(),
@@ -72,6 +71,7 @@ fn interface_spec(interface: &NetworkInterface) -> InterfaceSpec {
         vpc_id: interface.vpc_id.clone(),
         private_dns_name: private_dns_name(interface.address, &interface.scope.region),
         security_groups: interface.security_groups.clone(),
+        own_network: !vpc.is_default,
     }
 }
 

@@ -216,6 +216,7 @@ fn a_node_learns_names_and_addresses_in_full() {
         attachment_id: "a-1".to_owned(),
         task: Some(TaskId(1)),
         load_balancer: None,
+        nat_gateway: None,
         subnet_id: vpc.subnets[1].id.clone(),
         vpc_id: vpc.id.clone(),
         zone: vpc.subnets[1].zone.clone(),
@@ -224,7 +225,7 @@ fn a_node_learns_names_and_addresses_in_full() {
         security_groups: Vec::new(),
         created_at: Timestamp(0),
     };
-    let rows = TaskRows { task: &task(1), definition: &definition(), interface: Some(&interface) };
+    let rows = TaskRows { task: &task(1), definition: &definition(), interface: Some((&interface, &vpc)) };
     let spec = spec(rows);
     let id = "00000000000000000000000000000001";
     assert_eq!(spec.arn, format!("arn:aws:ecs:us-east-1:000000000000:task/default/{id}"));

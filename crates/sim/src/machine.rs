@@ -84,7 +84,7 @@ impl Machine {
         let memory = MemoryMib(TASKS_MAX * shape::TASK_MEMORY);
         let mut host = Host::simulated(&format!("node-{}", self.number), cpu, memory);
         host.boot_id = format!("boot-{}", self.state().boots);
-        let zones = Vpc::default_of(&scope()).subnets.map(|subnet| subnet.zone);
+        let zones: Vec<String> = Vpc::default_of(&scope()).subnets.into_iter().map(|subnet| subnet.zone).collect();
         let zone = Some(zones[self.number % zones.len()].clone());
         host.attributes.push(Attribute { name: "ecs.availability-zone".to_owned(), value: zone });
         let pool = Some(POOL.to_owned());

@@ -18,9 +18,9 @@ use model::service_revision::ServiceRevisionKey;
 use model::setting::AccountSetting;
 use model::tag::ResourceTags;
 use model::{
-    CapacityProvider, Certificate, Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, InstanceStatus,
-    NetworkInterface, Node, NodeId, Scope, SecurityGroup, ServiceDeployment, ServiceEvent, ServiceRevision, Task,
-    TaskDefinition, TaskId, TaskStatus, Timestamp,
+    CapacityProvider, Certificate, Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, ElasticAddress,
+    InstanceStatus, InternetGateway, NatGateway, NetworkInterface, Node, NodeId, PrefixList, Scope, SecurityGroup,
+    ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId, TaskStatus, Timestamp, Vpc,
 };
 use serde::{Deserialize, Serialize};
 
@@ -257,6 +257,61 @@ impl Index<NetworkInterface> for InterfaceIndex {
         self.by_scope.replace(before.map(scope), after.map(scope));
         replace_in(&mut self.by_subnet, before.map(subnet), after.map(subnet));
         self.by_task.replace(before.and_then(task), after.and_then(task));
+    }
+}
+
+impl Row for Vpc {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "vpcs";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.id.clone())
+    }
+}
+
+impl Row for InternetGateway {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "internet_gateways";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.id.clone())
+    }
+}
+
+impl Row for NatGateway {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "nat_gateways";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.id.clone())
+    }
+}
+
+impl Row for ElasticAddress {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "elastic_addresses";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.id.clone())
+    }
+}
+
+impl Row for PrefixList {
+    type Key = (Scope, String);
+    type Index = ();
+    const TABLE: &'static str = "prefix_lists";
+    const VERSION: u16 = 1;
+
+    fn key(&self) -> Self::Key {
+        (self.scope.clone(), self.id.clone())
     }
 }
 

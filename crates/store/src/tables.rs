@@ -17,9 +17,9 @@ use model::service::{Service, ServiceKey};
 use model::setting::AccountSetting;
 use model::tag::ResourceTags;
 use model::{
-    CapacityProvider, Certificate, Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, NetworkInterface,
-    Node, NodeId, Scope, SecurityGroup, ServiceDeployment, ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId,
-    Timestamp,
+    CapacityProvider, Certificate, Cluster, ContainerInstance, ContainerInstanceId, DesiredStatus, ElasticAddress,
+    InternetGateway, NatGateway, NetworkInterface, Node, NodeId, PrefixList, Scope, SecurityGroup, ServiceDeployment,
+    ServiceEvent, ServiceRevision, Task, TaskDefinition, TaskId, Timestamp, Vpc,
 };
 
 use crate::changes::{RowChange, TableChanges};
@@ -128,6 +128,11 @@ tables! {
     nodes: Node,
     container_instances: ContainerInstance,
     interfaces: NetworkInterface,
+    vpcs: Vpc,
+    internet_gateways: InternetGateway,
+    nat_gateways: NatGateway,
+    elastic_addresses: ElasticAddress,
+    prefix_lists: PrefixList,
     security_groups: SecurityGroup,
     resource_tags: ResourceTags,
     load_balancers: LoadBalancer,
@@ -325,6 +330,32 @@ impl Tables {
 
     pub fn interface_of_task(&self, task: TaskId) -> Option<&Arc<NetworkInterface>> {
         self.interfaces.get(self.interfaces.index().by_task.of(&task).next()?)
+    }
+
+    /// The VPCs of the caller's own, by id: the built-in one has no row.
+    pub fn vpcs_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<Vpc>> {
+        self.vpcs.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    /// By id, but for the built-in VPC's.
+    pub fn internet_gateways_in_scope<'a>(
+        &'a self,
+        scope: &'a Scope,
+    ) -> impl Iterator<Item = &'a Arc<InternetGateway>> {
+        self.internet_gateways.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    /// By id, deleted ones too.
+    pub fn nat_gateways_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<NatGateway>> {
+        self.nat_gateways.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    pub fn elastic_addresses_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<ElasticAddress>> {
+        self.elastic_addresses.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
+    }
+
+    pub fn prefix_lists_in_scope<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a Arc<PrefixList>> {
+        self.prefix_lists.range((scope.clone(), String::new())..).take_while(move |row| row.scope == *scope)
     }
 
     /// The security groups that have a row, by id: all but built-in ones that nobody has changed.

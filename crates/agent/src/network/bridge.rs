@@ -26,8 +26,7 @@ pub struct Bridge {
 /// Makes the bridge, or what it lacks: its addresses are exactly the gateways, [`TASK_ENDPOINT`] and the resolver's.
 pub fn ensure(config: &Config) -> Result<Bridge> {
     let mut netlink = Netlink::open().map_err(kernel("open a netlink socket"))?;
-    let uplink = netlink.uplink().map_err(kernel("find the way out"))?;
-    let mtu = uplink.map_or(MTU_DEFAULT, |link| link.mtu);
+    let mtu = mtu(&mut netlink)?;
     let neighbours = find_neighbours(&mut netlink, config)?;
     let link = find_or_create(&mut netlink, &config.tag, mtu)?;
     set_addresses(&mut netlink, link.index, &config.bridge_addresses())
@@ -42,6 +41,12 @@ pub fn ensure(config: &Config) -> Result<Bridge> {
         prefer(&mut netlink, link.index, config).map_err(kernel("route to the bridge"))?;
     }
     Ok(Bridge { index: link.index, mtu })
+}
+
+/// What the machine's way out takes.
+pub fn mtu(netlink: &mut Netlink) -> Result<u32> {
+    let uplink = netlink.uplink().map_err(kernel("find the way out"))?;
+    Ok(uplink.map_or(MTU_DEFAULT, |link| link.mtu))
 }
 
 /// The other instances of the machine that have some of our addresses, by their bridges.
@@ -93,7 +98,7 @@ pub fn mac(name: &str) -> Mac {
     [0x02, hash[0], hash[1], hash[2], hash[3], hash[4]]
 }
 
-fn find_or_create(netlink: &mut Netlink, name: &str, mtu: u32) -> Result<Link> {
+pub fn find_or_create(netlink: &mut Netlink, name: &str, mtu: u32) -> Result<Link> {
     if let Some(link) = netlink.link_by_name(name).map_err(kernel("look for the bridge"))? {
         netlink.set_mtu(link.index, mtu).map_err(kernel("set the bridge's MTU"))?;
         return Ok(link);
@@ -103,7 +108,7 @@ fn find_or_create(netlink: &mut Netlink, name: &str, mtu: u32) -> Result<Link> {
     link.ok_or_else(|| Error::Vanished(name.to_owned()))
 }
 
-fn set_addresses(netlink: &mut Netlink, index: u32, wanted: &[(Ipv4Addr, u8)]) -> io::Result<()> {
+pub fn set_addresses(netlink: &mut Netlink, index: u32, wanted: &[(Ipv4Addr, u8)]) -> io::Result<()> {
     let here = netlink.addresses()?.into_iter().filter(|(link, ..)| *link == index);
     for (_, address, prefix_length) in here {
         if !wanted.contains(&(address, prefix_length)) {

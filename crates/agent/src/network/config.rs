@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
+use sha2::{Digest, Sha256};
 
 use super::bridge::TASK_ENDPOINT;
 use super::resolver::RESOLVER;
@@ -23,6 +24,8 @@ pub struct Config {
     pub subnets: Vec<Ipv4Net>,
     /// Where bridge-mode containers get their addresses. The first one is the gateway.
     pub bridge_range: Ipv4Net,
+    /// Where the links between the host and VPCs of the caller's own get their addresses, four for each.
+    pub transit_range: Ipv4Net,
     /// Where the server of the metadata and credentials endpoints listens, on the bridge range's gateway; tasks reach
     /// it as 169.254.170.2:80.
     pub endpoint_port: u16,
@@ -41,6 +44,8 @@ impl Config {
             directory,
             subnets: subnets.take(3).collect(),
             bridge_range: Ipv4Net::new(Ipv4Addr::new(172, 30, 0, 0), 16).expect("a prefix length"),
+            // Link-local, so that no network that the machine reaches can be of it.
+            transit_range: Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 64, 0), 18),
             endpoint_port: 51679,
             dns_port: 51653,
         }
@@ -58,6 +63,11 @@ impl Config {
 
     pub fn ranges(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
         self.subnets.iter().copied().chain([self.bridge_range])
+    }
+
+    /// What the names of the host's ends of the links to VPCs begin with.
+    pub(super) fn transit_links(&self) -> String {
+        format!("gv{}", &hex::encode(Sha256::digest(&self.tag))[..5])
     }
 
     /// The bridge's own addresses with their prefix lengths.

@@ -1,7 +1,7 @@
 //! A namespace with its link to the node's bridge: how it is named, made and removed.
 //!
 //! ```text
-//! task's namespace                 host
+//! task's namespace                 host, or the VPC's namespace
 //!   lo
 //!   eth0 (address, mac) ───────── gt<hash> ─── port of the bridge
 //! ```
@@ -61,17 +61,27 @@ impl FromStr for EndpointId {
     }
 }
 
-/// Where an instance of the node keeps its endpoints.
+/// Where an instance of the node keeps the endpoints of one network.
 #[derive(Clone, Debug)]
 pub struct Site {
     pub tag: String,
     pub directory: PathBuf,
+    /// The namespace that the bridge is in; `None`: the host's.
+    pub ground: Option<PathBuf>,
     /// Index of the bridge.
     pub bridge: u32,
     pub mtu: u32,
 }
 
 impl Site {
+    /// Moves the calling thread to where the bridge is, for good.
+    pub fn enter(&self) -> Result<()> {
+        match &self.ground {
+            Some(path) => namespace::enter(path).map_err(kernel("enter a VPC's network namespace")),
+            None => Ok(()),
+        }
+    }
+
     pub fn namespace(&self, id: EndpointId) -> PathBuf {
         self.directory.join(id.to_string())
     }
@@ -115,6 +125,7 @@ pub struct Found {
 
 /// Makes the endpoint, or what it lacks. Changes the calling thread's namespace.
 pub fn make(site: &Site, id: EndpointId, address: Option<&Address>) -> Result<()> {
+    site.enter()?;
     let path = site.namespace(id);
     let kept = namespace::is_kept(&path).map_err(kernel("look for a network namespace"))?;
     let mut host = Netlink::open().map_err(kernel("open a netlink socket"))?;
@@ -191,15 +202,18 @@ fn is_wired(host: &mut Netlink, site: &Site, id: EndpointId, address: Option<&Ad
     Ok(link.is_some_and(|link| link.bridge == Some(site.bridge) && link.alias.as_deref() == Some(&wanted)))
 }
 
-/// Removes all that there is of the endpoint; what is gone is no error.
+/// Removes all that there is of the endpoint; what is gone is no error. Changes the calling thread's namespace.
 pub fn remove(site: &Site, id: EndpointId) -> Result<()> {
+    site.enter()?;
     let mut host = Netlink::open().map_err(kernel("open a netlink socket"))?;
     host.delete_link(&site.link_name(id)).map_err(kernel("remove a link"))?;
     namespace::release(&site.namespace(id)).map_err(kernel("release a network namespace"))
 }
 
-/// The endpoints of which anything is there, with the address of those that have one.
+/// The endpoints of which anything is there, with the address of those that have one. Changes the calling thread's
+/// namespace.
 pub fn list(site: &Site) -> Result<Vec<Found>> {
+    site.enter()?;
     let mut host = Netlink::open().map_err(kernel("open a netlink socket"))?;
     let links = host.links_of_bridge(site.bridge).map_err(kernel("list the bridge's ports"))?;
     let mut found: Vec<Found> = links.iter().filter_map(|link| parse_alias(link.alias.as_deref()?)).collect();
@@ -285,7 +299,7 @@ mod tests {
 
     #[test]
     fn link_names_fit_and_differ_by_instance_and_container() {
-        let site = |tag: &str| Site { tag: tag.into(), directory: PathBuf::new(), bridge: 1, mtu: 1500 };
+        let site = |tag: &str| Site { tag: tag.into(), directory: PathBuf::new(), ground: None, bridge: 1, mtu: 1500 };
         let id = |container| EndpointId { task: TaskId(7), container };
         let names = [
             site("a").link_name(id(None)),

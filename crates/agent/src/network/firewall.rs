@@ -23,6 +23,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ use super::bridge::TASK_ENDPOINT;
 use super::endpoint::EndpointId;
 use super::resolver::{RESOLVER, RESOLVERS};
 use super::wall::show_mac;
-use super::{Config, Error, Result};
+use super::{Config, Error, Result, kernel, namespace};
 
 /// How long one run of `nft` may take; a few milliseconds are usual.
 const RUN_LIMIT: Duration = Duration::from_secs(10);
@@ -63,11 +64,12 @@ impl Published {
 /// The whole table, in place of the one that is there.
 pub fn table(config: &Config, published: &[Published]) -> String {
     let bridge = &config.tag;
-    let bridge_mac = show_mac(super::bridge::mac(bridge));
     let (containers, endpoint, dns) = (config.bridge_range, config.endpoint_address(), config.dns_address());
     let (endpoint_address, endpoint_port, dns_port) = (endpoint.ip(), endpoint.port(), dns.port());
     let resolvers = RESOLVERS.map(|address| address.to_string()).join(", ");
-    let ranges = config.ranges().map(|range| range.to_string()).collect::<Vec<_>>().join(", ");
+    let (transit, transit_range) = (config.transit_links(), config.transit_range);
+    let ranges = config.ranges().chain([transit_range]);
+    let ranges = ranges.map(|range| range.to_string()).collect::<Vec<_>>().join(", ");
     let elements = match published {
         [] => String::new(),
         some => format!("elements = {{ {} }}", join_elements(some)),
@@ -97,6 +99,8 @@ table ip {bridge} {{
     type nat hook prerouting priority dstnat
     iifname "{bridge}" ip daddr {TASK_ENDPOINT} tcp dport 80 dnat to {endpoint}
     iifname "{bridge}" ip daddr {{ {resolvers} }} meta l4proto {{ tcp, udp }} th dport 53 dnat to {dns}
+    iifname "{transit}*" ip daddr {transit_range} tcp dport {endpoint_port} dnat to {endpoint}
+    iifname "{transit}*" ip daddr {transit_range} meta l4proto {{ tcp, udp }} th dport {dns_port} dnat to {dns}
     ip daddr @load_balancers accept
     fib daddr type local dnat to meta l4proto . th dport map @published
   }}
@@ -117,9 +121,13 @@ table ip {bridge} {{
     type filter hook input priority filter
     ct state established,related accept
     iifname "lo" accept
+    iifname "{transit}*" goto services
     iifname != "{bridge}" ip daddr @load_balancers ip daddr vmap @ingress
     iifname != "{bridge}" accept
     ip daddr @load_balancers goto departure
+    goto services
+  }}
+  chain services {{
     ip daddr {endpoint_address} tcp dport {endpoint_port} accept
     ip daddr {endpoint_address} meta l4proto {{ tcp, udp }} th dport {dns_port} accept
     drop
@@ -132,8 +140,9 @@ table ip {bridge} {{
   }}
   chain forward {{
     type filter hook forward priority filter
-    iifname != "{bridge}" oifname != "{bridge}" accept
     ct state established,related accept
+    oifname "{transit}*" drop
+    iifname != "{bridge}" oifname != "{bridge}" accept
     iifname != "{bridge}" ct status dnat accept
     iifname != "{bridge}" drop
     goto departure
@@ -153,7 +162,84 @@ table ip {bridge} {{
     accept
   }}
 }}
-add table bridge {bridge}
+"#
+    ) + &bridge_table(bridge)
+}
+
+/// The tables of a VPC of the caller's own, in its namespace. `host` is the host's end of the link between them, by which
+/// everything leaves that a route leads out.
+pub fn vpc_table(config: &Config, host: Ipv4Addr, resolvers: &[Ipv4Addr]) -> String {
+    let (bridge, uplink) = (&config.tag, super::vpc::UPLINK);
+    let (endpoint_port, dns_port) = (config.endpoint_port, config.dns_port);
+    let resolvers = resolvers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!(
+        r#"add table ip {bridge}
+delete table ip {bridge}
+table ip {bridge} {{
+  set load_balancers {{
+    type ipv4_addr
+  }}
+  map ingress {{
+    type ipv4_addr : verdict
+  }}
+  map egress {{
+    type ipv4_addr : verdict
+  }}
+  chain guard {{
+    type filter hook prerouting priority raw
+    iifname "{bridge}" ip daddr 127.0.0.0/8 drop
+  }}
+  chain prerouting {{
+    type nat hook prerouting priority dstnat
+    iifname "{bridge}" ip daddr {TASK_ENDPOINT} tcp dport 80 dnat to {host}:{endpoint_port}
+    iifname "{bridge}" ip daddr {{ {resolvers} }} meta l4proto {{ tcp, udp }} th dport 53 dnat to {host}:{dns_port}
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat
+    oifname "{uplink}" masquerade
+  }}
+  chain input {{
+    type filter hook input priority filter
+    ct state established,related accept
+    iifname "lo" accept
+    drop
+  }}
+  chain sent {{
+    type filter hook output priority filter
+    oifname "{bridge}" icmp type redirect drop
+  }}
+  chain forward {{
+    type filter hook forward priority filter
+    iifname "{bridge}" ct status dnat accept
+    iifname "{bridge}" oifname "{uplink}" jump leaving
+    ct state established,related accept
+    iifname != "{bridge}" drop
+    goto departure
+  }}
+  chain leaving {{
+    drop
+  }}
+  chain departure {{
+    ip saddr vmap @egress
+    drop
+  }}
+  chain arrival {{
+    ip daddr vmap @ingress
+    oifname "{bridge}" drop
+    fib daddr type local drop
+    ip daddr 169.254.0.0/16 drop
+    accept
+  }}
+}}
+"#
+    ) + &bridge_table(bridge)
+}
+
+/// What the links of tasks may send.
+fn bridge_table(bridge: &str) -> String {
+    let bridge_mac = show_mac(super::bridge::mac(bridge));
+    format!(
+        r#"add table bridge {bridge}
 delete table bridge {bridge}
 table bridge {bridge} {{
   set ports {{
@@ -242,22 +328,27 @@ pub fn foreign_chain(chains: &Value) -> Option<&'static str> {
     filter.any(|chain| chain["name"] == FORWARD_CHAIN && drops(chain)).then_some(FORWARD_CHAIN)
 }
 
-/// The handles of our rules in a foreign chain: those that name our bridge.
-pub fn foreign_handles(listing: &Value, tag: &str) -> Vec<u64> {
+/// The handles of our rules in a foreign chain: those that name our links.
+pub fn foreign_handles(listing: &Value, links: &[String]) -> Vec<u64> {
     let rules = listing["nftables"].as_array().into_iter().flatten().map(|object| &object["rule"]);
     let ours = rules.filter(|rule| {
         let matches = rule["expr"].as_array().into_iter().flatten().map(|expression| &expression["match"]);
-        matches.into_iter().any(|part| part["left"]["meta"]["key"].is_string() && part["right"] == tag)
+        matches
+            .into_iter()
+            .any(|part| part["left"]["meta"]["key"].is_string() && links.iter().any(|link| part["right"] == *link))
     });
     ours.filter_map(|rule| rule["handle"].as_u64()).collect()
 }
 
 /// What passes our own forward chain passes the foreign one.
-pub fn pass_foreign(tag: &str, chain: &str) -> String {
-    format!(
-        "insert rule ip filter {chain} iifname \"{tag}\" counter accept\n\
-         insert rule ip filter {chain} oifname \"{tag}\" counter accept\n"
-    )
+pub fn pass_foreign(links: &[String], chain: &str) -> String {
+    let rules = links.iter().map(|link| {
+        format!(
+            "insert rule ip filter {chain} iifname \"{link}\" counter accept\n\
+             insert rule ip filter {chain} oifname \"{link}\" counter accept\n"
+        )
+    });
+    rules.collect()
 }
 
 pub fn unpass_foreign(chain: &str, handles: &[u64]) -> String {
@@ -268,16 +359,40 @@ pub fn unpass_foreign(chain: &str, handles: &[u64]) -> String {
 }
 
 /// The `nft` tool. One batch is one transaction: all of it takes effect, or none.
-#[derive(Clone, Copy, Debug)]
-pub struct Nft;
+#[derive(Clone, Debug, Default)]
+pub struct Nft {
+    /// Where its rules are; `None`: in the namespace of the thread that runs it.
+    namespace: Option<PathBuf>,
+}
 
 impl Nft {
-    pub async fn apply(self, script: &str) -> Result<()> {
-        self.run(&["-f", "-"], script).await.map(drop)
+    pub fn here() -> Self {
+        Self::default()
+    }
+
+    /// In the namespace that is kept at `path`.
+    pub fn within(path: PathBuf) -> Self {
+        Self { namespace: Some(path) }
+    }
+
+    pub async fn apply(&self, script: &str) -> Result<()> {
+        let Some(path) = self.namespace.clone() else { return Self::here().run(&["-f", "-"], script).await.map(drop) };
+        let script = script.to_owned();
+        super::on_thread(move || {
+            namespace::enter(&path).map_err(kernel("enter a VPC's network namespace"))?;
+            Self::apply_blocking(&script)
+        })
+        .await
+    }
+
+    /// In the calling thread's namespace, where the tool is started by this thread.
+    pub fn apply_blocking(script: &str) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(kernel("start a thread"))?.block_on(Self::here().run(&["-f", "-"], script)).map(drop)
     }
 
     /// `None`: there is no such object.
-    pub async fn list(self, what: &[&str]) -> Result<Option<Value>> {
+    pub async fn list(&self, what: &[&str]) -> Result<Option<Value>> {
         let arguments = [&["-j", "list"], what].concat();
         match self.run(&arguments, "").await {
             Ok(output) => serde_json::from_slice(&output).map(Some).map_err(|error| Error::Nft(error.to_string())),
@@ -286,7 +401,7 @@ impl Nft {
         }
     }
 
-    async fn run(self, arguments: &[&str], input: &str) -> Result<Vec<u8>> {
+    async fn run(&self, arguments: &[&str], input: &str) -> Result<Vec<u8>> {
         let mut command = Command::new("nft");
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| Error::Nft(format!("cannot run nft: {error}")))?;
@@ -355,6 +470,6 @@ mod tests {
             ]}})
         };
         let rules = [rule(4, "iifname", "gantry0"), rule(5, "oifname", "gantry0"), rule(6, "iifname", "docker0")];
-        assert_eq!(foreign_handles(&json!({"nftables": rules}), "gantry0"), [4, 5]);
+        assert_eq!(foreign_handles(&json!({"nftables": rules}), &["gantry0".to_owned()]), [4, 5]);
     }
 }

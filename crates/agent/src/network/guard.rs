@@ -1,9 +1,10 @@
 //! Keeps the kernel's firewall as the [`Wall`] has it. Changes that come at the same time go together, as one batch.
 //!
-//! Invariant: what is told last is on the disk before it holds, so that the next agent begins with nothing older.
+//! What is told last is kept on the disk ([`keep`]) before any guard is told, so that the next agent begins with nothing
+//! older.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use model::firewall::Firewall;
 use tokio::sync::{mpsc, oneshot};
@@ -28,9 +29,9 @@ pub struct Guard {
 
 impl Guard {
     /// Of the firewall that the wall says, which the kernel has.
-    pub fn start(wall: Wall, directory: &Path) -> Self {
+    pub fn start(wall: Wall, nft: Nft) -> Self {
         let (changes, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(run(wall, directory.to_owned(), waiting));
+        tokio::spawn(run(wall, nft, waiting));
         Self { changes }
     }
 
@@ -46,12 +47,12 @@ fn gone() -> Error {
     Error::Nft("the firewall's loop has ended".to_owned())
 }
 
-async fn run(mut wall: Wall, directory: PathBuf, mut waiting: mpsc::Receiver<Waiting>) {
+async fn run(mut wall: Wall, nft: Nft, mut waiting: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let mut changed = wall.clone();
         let (changes, callers): (Vec<Change>, Vec<_>) = batch.drain(..).unzip();
-        let applied = apply(&mut changed, changes, &directory).await;
+        let applied = apply(&mut changed, changes, &nft).await;
         if applied.is_ok() {
             wall = changed;
         }
@@ -62,25 +63,18 @@ async fn run(mut wall: Wall, directory: PathBuf, mut waiting: mpsc::Receiver<Wai
     }
 }
 
-async fn apply(wall: &mut Wall, changes: Vec<Change>, directory: &Path) -> std::result::Result<(), String> {
-    let told = changes.iter().rev().find_map(|change| match change {
-        Change::Protect(firewall) => Some(firewall.clone()),
-        _ => None,
-    });
-    if let Some(told) = told {
-        keep(directory, &told).map_err(|error| format!("cannot keep the firewall: {error}"))?;
-    }
+async fn apply(wall: &mut Wall, changes: Vec<Change>, nft: &Nft) -> std::result::Result<(), String> {
     let script: String = changes.into_iter().map(|change| wall.change(change)).collect();
     if script.is_empty() {
         return Ok(());
     }
-    Nft.apply(&script).await.map_err(|error| match error {
+    nft.apply(&script).await.map_err(|error| match error {
         Error::Nft(text) => text,
         other => other.to_string(),
     })
 }
 
-fn keep(directory: &Path, firewall: &Firewall) -> io::Result<()> {
+pub fn keep(directory: &Path, firewall: &Firewall) -> io::Result<()> {
     let (file, new) = (directory.join(FILE), directory.join("firewall.new"));
     std::fs::write(&new, serde_json::to_vec(firewall)?)?;
     std::fs::rename(new, file)

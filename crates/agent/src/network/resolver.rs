@@ -14,6 +14,6 @@ pub const RESOLVER: Ipv4Addr = {
     Ipv4Addr::new(a, b, c, d + 2)
 };
 /// Where programs expect it on every EC2 machine.
-const LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+pub const LINK_LOCAL: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// All addresses that lead to it.
 pub const RESOLVERS: [Ipv4Addr; 2] = [RESOLVER, LINK_LOCAL];

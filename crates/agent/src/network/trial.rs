@@ -26,9 +26,7 @@ fn attempt(config: &Config) -> Result<()> {
     namespace::enter_new().map_err(kernel("make a network namespace"))?;
     bridge::ensure(config)?;
     make_links()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    // The tool is started by this thread, and so in its namespace.
-    runtime.map_err(kernel("start a thread"))?.block_on(Nft.apply(&firewall::table(config, &[])))
+    Nft::apply_blocking(&firewall::table(config, &[]))
 }
 
 fn make_links() -> Result<()> {

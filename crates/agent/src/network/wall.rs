@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use model::firewall::{Firewall, Group, Peer, Rule};
+use model::firewall::{Firewall, Group, LoadBalancerAddress, Peer, Rule, SubnetNetwork, VpcNetwork};
 use model::security_group::{IcmpKind, Ports, Traffic};
 
 use super::endpoint::EndpointId;
@@ -50,9 +50,31 @@ pub struct Origin {
     pub mac: Mac,
 }
 
+/// What one network is told of the firewall.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    pub groups: Vec<Group>,
+    pub load_balancers: Vec<LoadBalancerAddress>,
+    /// Of a VPC of the caller's own: what leaves one of its subnets is led by that alone.
+    pub subnets: Vec<SubnetNetwork>,
+}
+
+impl From<&Firewall> for Rules {
+    /// Of the built-in VPC.
+    fn from(told: &Firewall) -> Self {
+        Self { groups: told.groups.clone(), load_balancers: told.load_balancers.clone(), subnets: Vec::new() }
+    }
+}
+
+impl From<&VpcNetwork> for Rules {
+    fn from(told: &VpcNetwork) -> Self {
+        Self { groups: told.groups.clone(), load_balancers: Vec::new(), subnets: told.subnets.clone() }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum Change {
-    Protect(Firewall),
+    Protect(Rules),
     Admit(Member),
     /// Everything of this task.
     Expel(model::TaskId),
@@ -61,7 +83,7 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub struct Wall {
     tag: String,
-    firewall: Firewall,
+    rules: Rules,
     members: BTreeMap<Ipv4Addr, Member>,
     /// The groups that have chains and a set.
     groups: BTreeSet<String>,
@@ -74,7 +96,7 @@ impl Wall {
     pub fn new(tag: &str) -> Self {
         Self {
             tag: tag.to_owned(),
-            firewall: Firewall::default(),
+            rules: Rules::default(),
             members: BTreeMap::new(),
             groups: BTreeSet::new(),
             lists: BTreeSet::new(),
@@ -85,7 +107,7 @@ impl Wall {
     pub fn change(&mut self, change: Change) -> String {
         let mut text = Text::new(&self.tag);
         match change {
-            Change::Protect(firewall) => self.protect(firewall, &mut text),
+            Change::Protect(rules) => self.protect(rules, &mut text),
             Change::Admit(member) => self.admit(member, &mut text),
             Change::Expel(task) => {
                 let is_of = |member: &&Member| member.origin.as_ref().is_some_and(|o| o.endpoint.task == task);
@@ -96,10 +118,13 @@ impl Wall {
         text.script
     }
 
-    fn protect(&mut self, firewall: Firewall, text: &mut Text) {
-        let before = std::mem::replace(&mut self.firewall, firewall);
+    fn protect(&mut self, rules: Rules, text: &mut Text) {
+        let before = std::mem::replace(&mut self.rules, rules);
+        if before.subnets != self.rules.subnets {
+            text.ways(&self.rules.subnets);
+        }
         let told: BTreeMap<String, Group> =
-            self.firewall.groups.iter().map(|group| (group.id.clone(), group.clone())).collect();
+            self.rules.groups.iter().map(|group| (group.id.clone(), group.clone())).collect();
         let old: BTreeMap<String, Group> = before.groups.into_iter().map(|group| (group.id.clone(), group)).collect();
         let gone: Vec<&String> = old.keys().filter(|id| !told.contains_key(*id)).collect();
         let made: BTreeSet<String> = told.keys().filter(|id| self.groups.insert((*id).clone())).cloned().collect();
@@ -124,7 +149,7 @@ impl Wall {
 
     /// The addresses of load balancers are exactly those that were told.
     fn hold_load_balancers(&mut self, text: &mut Text) {
-        let wanted: Vec<Member> = self.firewall.load_balancers.iter().map(load_balancer).collect();
+        let wanted: Vec<Member> = self.rules.load_balancers.iter().map(load_balancer).collect();
         let is_gone =
             |member: &&Member| member.origin.is_none() && !wanted.iter().any(|wanted| wanted.address == member.address);
         let gone: Vec<Ipv4Addr> = self.members.values().filter(is_gone).map(|member| member.address).collect();
@@ -144,7 +169,7 @@ impl Wall {
 
     /// A group that was not told and that no list needs.
     fn drop_group(&mut self, id: &String, text: &mut Text) {
-        let is_told = self.firewall.groups.iter().any(|group| group.id == *id);
+        let is_told = self.rules.groups.iter().any(|group| group.id == *id);
         let is_needed = self.lists.iter().flatten().any(|used| used == id);
         if !is_told && !is_needed && self.groups.remove(id) {
             text.drop_group(id);
@@ -214,6 +239,20 @@ impl Text {
     fn drop_group(&mut self, id: &str) {
         DIRECTIONS.iter().for_each(|direction| self.line("delete chain", format_args!("{id}.{direction}")));
         self.line("delete set", format_args!("{id}"));
+    }
+
+    /// Where packets may leave the VPC to, subnet by subnet.
+    fn ways(&mut self, subnets: &[SubnetNetwork]) {
+        self.line("flush chain", format_args!("leaving"));
+        for SubnetNetwork { network, outside } in subnets {
+            // Without overlaps, as sets of ranges have to be.
+            let outside: Vec<String> = outside.iter().map(ToString::to_string).collect();
+            if !outside.is_empty() {
+                let outside = outside.join(", ");
+                self.line("add rule", format_args!("leaving ip saddr {network} ip daddr {{ {outside} }} return"));
+            }
+        }
+        self.line("add rule", format_args!("leaving drop"));
     }
 
     /// The group's rules in place of those that it had. A rule that names a group that is not there allows nothing.
@@ -327,7 +366,6 @@ pub fn show_mac(mac: Mac) -> String {
 #[cfg(test)]
 mod tests {
     use model::TaskId;
-    use model::firewall::LoadBalancerAddress;
 
     use super::*;
 
@@ -341,7 +379,7 @@ mod tests {
     }
 
     fn firewall(groups: Vec<Group>) -> Change {
-        Change::Protect(Firewall { groups, load_balancers: Vec::new() })
+        Change::Protect(Rules { groups, ..Rules::default() })
     }
 
     fn task(number: u8, groups: &[&str]) -> Member {
@@ -467,7 +505,8 @@ mod tests {
         let told = |groups: &[&str]| {
             let groups = groups.iter().map(|&id| id.to_owned()).collect();
             let load_balancers = vec![LoadBalancerAddress { address, groups }];
-            Change::Protect(Firewall { groups: vec![group("sg-a", &[]), group("sg-b", &[])], load_balancers })
+            let groups = vec![group("sg-a", &[]), group("sg-b", &[])];
+            Change::Protect(Rules { groups, load_balancers, ..Rules::default() })
         };
         assert!(wall.change(told(&["sg-a"])).contains("add element ip t0 ingress { 172.31.0.9 : goto in.sg-a }"));
         let other = wall.change(told(&["sg-b"]));
@@ -492,5 +531,20 @@ mod tests {
         check(Traffic::Icmp(IcmpKind::Type(8)), "icmp type 8 ");
         check(Traffic::Icmp(IcmpKind::TypeAndCode(3, 4)), "icmp type 3 icmp code 4 ");
         check(Traffic::Protocol(50), "meta l4proto 50 ");
+    }
+
+    #[test]
+    fn where_subnets_lead_is_told_when_it_changes() {
+        let mut wall = Wall::new("t0");
+        let told = |outside: &[&str]| {
+            let outside = outside.iter().map(|net| net.parse().unwrap()).collect();
+            let subnet = SubnetNetwork { network: "10.0.1.0/24".parse().unwrap(), outside };
+            Change::Protect(Rules { subnets: vec![subnet], ..Rules::default() })
+        };
+        let open = told(&["0.0.0.0/5", "11.0.0.0/8"]);
+        let way = "add rule ip t0 leaving ip saddr 10.0.1.0/24 ip daddr { 0.0.0.0/5, 11.0.0.0/8 } return";
+        check(&mut wall, open.clone(), &["flush chain ip t0 leaving", way, "add rule ip t0 leaving drop"]);
+        check(&mut wall, open, &[]);
+        check(&mut wall, told(&[]), &["flush chain ip t0 leaving", "add rule ip t0 leaving drop"]);
     }
 }

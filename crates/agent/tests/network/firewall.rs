@@ -34,7 +34,7 @@ fn from_group(id: &str) -> Peer {
 }
 
 fn rules(groups: Vec<Group>) -> Firewall {
-    Firewall { groups, load_balancers: Vec::new() }
+    Firewall { groups, ..Firewall::default() }
 }
 
 #[test]
@@ -227,6 +227,7 @@ fn a_load_balancer_reaches_a_target_only_as_the_groups_of_both_let_it() {
         let told = |web: Group, lb: Group, groups: &[&str]| Firewall {
             groups: vec![web, lb],
             load_balancers: vec![LoadBalancerAddress { address, groups: groups.iter().map(|&id| id.into()).collect() }],
+            ..Firewall::default()
         };
         let lb = group("sg-lb", &[]);
         network.protect(&told(web(from_group("sg-lb")), lb.clone(), &["sg-lb"])).await.unwrap();

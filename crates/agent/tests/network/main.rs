@@ -3,6 +3,7 @@
 
 mod firewall;
 mod node;
+mod vpc;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

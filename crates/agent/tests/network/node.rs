@@ -96,6 +96,7 @@ pub fn awsvpc_in(task: u128, address: [u8; 4], groups: &[&str]) -> NetworkReques
         subnet_prefix_length: 20,
         gateway: Ipv4Addr::new(a, b, c & 0xf0, 1),
         vpc_id: "vpc-1".into(),
+        own_network: false,
         private_dns_name: "ip.internal".into(),
 
         security_groups: groups.iter().map(|&id| id.to_owned()).collect(),

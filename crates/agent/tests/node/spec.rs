@@ -39,6 +39,7 @@ pub fn spec(id: u128, containers: Vec<ContainerDefinition>) -> TaskSpec {
             subnet_prefix_length: 20,
             gateway: [172, 31, 0, 1].into(),
             vpc_id: "vpc-1".into(),
+            own_network: false,
             private_dns_name: "ip-172-31-0-10.ec2.internal".into(),
             security_groups: Vec::new(),
         }),

@@ -112,6 +112,13 @@ pub(super) fn cidr(text: &str) -> Result<Ipv4Net, Error> {
     net.map(|net| net.trunc()).map_err(|_| invalid(format!("CIDR block {text} is malformed")))
 }
 
+/// The range of something that is to be made. Bits beyond the prefix are dropped, as AWS does.
+pub(super) fn cidr_block(text: &str) -> Result<Ipv4Net, Error> {
+    let malformed =
+        |_| invalid(format!("Value ({text}) for parameter cidrBlock is invalid. This is not a valid CIDR block."));
+    text.parse::<Ipv4Net>().map(|net| net.trunc()).map_err(malformed)
+}
+
 pub(super) fn cidr6(text: &str) -> Result<Ipv6Net, Error> {
     let net = text.parse::<Ipv6Net>();
     net.map(|net| net.trunc()).map_err(|_| invalid(format!("CIDR block {text} is malformed")))

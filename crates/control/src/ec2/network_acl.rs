@@ -1,13 +1,13 @@
-//! DescribeNetworkAcls: the built-in VPC's default one, which lets everything pass. Others cannot be made.
+//! DescribeNetworkAcls: the default one of each VPC, which lets everything pass. Others cannot be made.
 
-use model::network::Vpc;
+use model::Vpc;
 use wire::ec2::{
     self, DescribeNetworkAclsRequest, DescribeNetworkAclsResult, Error, NetworkAclAssociation, NetworkAclEntry,
     RuleAction,
 };
 
 use super::select::{Noun, Selection, flag, one, select};
-use super::tag;
+use super::{tag, vpc};
 use crate::Cx;
 
 const NOUN: Noun<ec2::NetworkAcl> = Noun {
@@ -43,7 +43,8 @@ pub(super) fn describe_network_acls(
         max_results: request.max_results,
         next_token: request.next_token.as_deref(),
     };
-    let (network_acls, next_token) = select(&NOUN, &selection, vec![show(cx, &Vpc::default_of(cx.scope()))])?;
+    let shown = vpc::all(cx.txn, cx.scope()).iter().map(|vpc| show(cx, vpc)).collect();
+    let (network_acls, next_token) = select(&NOUN, &selection, shown)?;
     Ok(DescribeNetworkAclsResult { network_acls: Some(network_acls), next_token })
 }
 

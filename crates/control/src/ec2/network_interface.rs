@@ -1,7 +1,7 @@
-//! DescribeNetworkInterfaces: the interfaces that awsvpc tasks have now.
+//! DescribeNetworkInterfaces: the interfaces that tasks, load balancers and NAT gateways have now.
 
 use model::Scope;
-use model::network::{ZONE_LETTERS, private_dns_name, zone_id};
+use model::network::private_dns_name;
 use store::Tables;
 use wire::ec2::{
     self, AttachmentStatus, DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, Error, GroupIdentifier,
@@ -10,6 +10,7 @@ use wire::ec2::{
 use wire::value::Timestamp;
 
 use super::select::{Noun, Selection, flag, one, select};
+use super::subnet::zone_id_of;
 use super::{refuse, security_group, tag};
 use crate::Cx;
 
@@ -105,7 +106,7 @@ fn show(tables: &Tables, interface: &model::NetworkInterface) -> ec2::NetworkInt
         groups: Some(
             interface.security_groups.iter().map(|group| show_group(tables, &interface.scope, group)).collect(),
         ),
-        interface_type: Some(NetworkInterfaceType::Interface),
+        interface_type: Some(kind(interface)),
         ipv6_addresses: Some(Vec::new()),
         mac_address: Some(interface.mac.clone()),
         network_interface_id: Some(interface.id.clone()),
@@ -129,9 +130,16 @@ fn show(tables: &Tables, interface: &model::NetworkInterface) -> ec2::NetworkInt
     }
 }
 
+fn kind(interface: &model::NetworkInterface) -> NetworkInterfaceType {
+    if interface.nat_gateway.is_some() { NetworkInterfaceType::NatGateway } else { NetworkInterfaceType::Interface }
+}
+
 /// As AWS describes what it made: for a task its attachment, for a load balancer `ELB app/<name>/<id>`.
 fn description(interface: &model::NetworkInterface) -> String {
     let Scope { account, region } = &interface.scope;
+    if let Some(gateway) = &interface.nat_gateway {
+        return format!("Interface for NAT Gateway {gateway}");
+    }
     match interface.load_balancer.as_deref().and_then(|arn| arn.split_once(":loadbalancer/")) {
         Some((_, name)) => format!("ELB {name}"),
         None => format!("arn:aws:ecs:{region}:{account}:attachment/{}", interface.attachment_id),
@@ -141,12 +149,6 @@ fn description(interface: &model::NetworkInterface) -> String {
 fn show_group(tables: &Tables, scope: &Scope, id: &str) -> GroupIdentifier {
     let name = security_group::find(tables, scope, id).map(|group| group.name.clone());
     GroupIdentifier { group_id: Some(id.to_owned()), group_name: name }
-}
-
-fn zone_id_of(region: &str, zone: &str) -> Option<String> {
-    let letter = zone.strip_prefix(region)?;
-    let index = ZONE_LETTERS.iter().position(|known| letter == known.to_string())?;
-    Some(zone_id(region, index))
 }
 
 fn values(interface: &ec2::NetworkInterface, filter: &str) -> Vec<String> {
@@ -164,7 +166,7 @@ fn values(interface: &ec2::NetworkInterface, filter: &str) -> Vec<String> {
         "description" => one(interface.description.as_deref()),
         "group-id" => groups().filter_map(|group| group.group_id.clone()).collect(),
         "group-name" => groups().filter_map(|group| group.group_name.clone()).collect(),
-        "interface-type" => one(Some("interface")),
+        "interface-type" => one(interface.interface_type.as_ref().map(NetworkInterfaceType::as_str)),
         "mac-address" => one(interface.mac_address.as_deref()),
         "network-interface-id" => one(interface.network_interface_id.as_deref()),
         "operator.managed" => flag(Some(false)),

@@ -13,7 +13,7 @@ use wire::ec2::{
 
 use super::convert::{is_plain, permissions};
 use super::select::{Noun, Selection, one, refuse_dry_run, select};
-use super::{refuse, resource, tag};
+use super::{refuse, resource, tag, vpc};
 use crate::Cx;
 
 /// In an account and region, as AWS has it.
@@ -116,11 +116,8 @@ pub(super) fn create_security_group(
     check_name(&request.group_name)?;
     check_description(&request.description)?;
     let tags = tag::from_specifications(request.tag_specifications, &ResourceType::SecurityGroup)?;
-    let default = Vpc::default_of(cx.scope());
-    let vpc_id = request.vpc_id.unwrap_or_else(|| default.id.clone());
-    if vpc_id != default.id {
-        return Err(refuse("InvalidVpcID.NotFound", format!("The vpc ID '{vpc_id}' does not exist")));
-    }
+    let vpc_id = request.vpc_id.unwrap_or_else(|| Vpc::default_of(cx.scope()).id);
+    let vpc_id = vpc::locate(cx, &vpc_id)?.id.clone();
     let name = request.group_name;
     if by_name(cx, &vpc_id, &name).is_some() {
         let text = format!("The security group '{name}' already exists for VPC '{vpc_id}'");
@@ -192,12 +189,17 @@ pub(super) fn delete_security_group(
         return Err(refuse("DependencyViolation", format!("resource {id} has a dependent object")));
     }
     refuse_dry_run(request.dry_run)?;
+    remove(cx, &group);
+    Ok(DeleteSecurityGroupResult { group_id: Some(id.clone()), r#return: Some(true) })
+}
+
+/// With the tags of it and of its rules.
+pub(super) fn remove(cx: &mut Cx<'_>, group: &SecurityGroup) {
     for rule in &group.rules {
         tag::remove(cx, &rule.id);
     }
-    tag::remove(cx, id);
-    cx.txn.remove::<SecurityGroup>(&(group.scope.clone(), id.clone()));
-    Ok(DeleteSecurityGroupResult { group_id: Some(id.clone()), r#return: Some(true) })
+    tag::remove(cx, &group.id);
+    cx.txn.remove::<SecurityGroup>(&(group.scope.clone(), group.id.clone()));
 }
 
 /// The security groups of the caller's account and region.

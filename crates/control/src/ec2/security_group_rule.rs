@@ -20,7 +20,7 @@ use wire::ec2::{
 use super::convert::{self, Draft, PeerDraft, drafts, traffic_to_wire};
 use super::security_group::{all, locate, unknown};
 use super::select::{Noun, Selection, flag, one, refuse_dry_run, select};
-use super::{refuse, resource, tag};
+use super::{prefix_list, refuse, resource, tag};
 use crate::Cx;
 
 /// Of one group and direction.
@@ -89,9 +89,7 @@ fn peer(cx: &Cx<'_>, group: &SecurityGroup, draft: PeerDraft) -> Result<Peer, Er
     match draft {
         PeerDraft::Cidr(net) => Ok(Peer::Cidr(net)),
         PeerDraft::Cidr6(net) => Ok(Peer::Cidr6(net)),
-        PeerDraft::PrefixList(id) => {
-            Err(refuse("InvalidPrefixListID.NotFound", format!("The prefix list ID '{id}' does not exist")))
-        }
+        PeerDraft::PrefixList(id) => prefix_list::locate(cx, &id).map(|list| Peer::PrefixList(list.id.clone())),
         PeerDraft::Group(pair) => other_group(cx, group, &pair).map(Peer::Group),
     }
 }

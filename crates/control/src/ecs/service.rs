@@ -307,8 +307,10 @@ impl Asked<'_> {
             )));
         }
         let platform_version = run::platform_version(launch_type, version)?;
-        network::resolve(cx, definition.network_mode, launch_type, network.as_ref().map(convert::network_to_wire))?;
+        let asked = network.as_ref().map(convert::network_to_wire);
+        let resolved = network::resolve(cx, definition.network_mode, launch_type, asked)?;
         load_balancer::check(cx, definition, &load_balancers)?;
+        load_balancer::check_vpc(cx, resolved.as_ref(), &load_balancers)?;
         service_registry::check(cx, definition, &registries)?;
         let id = format!("ecs-svc/{}", service_revision::new_number(cx));
         let revision = (definition.family.clone(), definition.revision);

@@ -46,7 +46,7 @@ pub fn set_subnets(cx: &mut Cx<'_>, request: SetSubnetsInput) -> Result<SetSubne
         return Err(unbuilt("IPv6 addresses of load balancers are"));
     }
     let mut row = identifier::load_balancer(cx.txn, cx.scope(), &request.load_balancer_arn)?.as_ref().clone();
-    let wanted = subnets(&Vpc::default_of(cx.scope()), row.kind, request.subnets, request.subnet_mappings)?;
+    let wanted = subnets(cx, row.kind, request.subnets, request.subnet_mappings)?;
     let stays = |id: &str| wanted.iter().any(|subnet| subnet.id == id);
     for interface in interfaces(cx, &row).iter().filter(|interface| !stays(&interface.subnet_id)) {
         cx.txn.remove::<NetworkInterface>(&interface.id);

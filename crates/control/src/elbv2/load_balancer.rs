@@ -18,7 +18,7 @@ use wire::elbv2::{
 use wire::value::Timestamp;
 
 use super::{attachment, attribute, identifier, invalid, new_id, tag, unbuilt};
-use crate::ec2::security_group;
+use crate::ec2::{security_group, subnet};
 use crate::serve::front::DNS_SUFFIX;
 use crate::{Cx, page};
 
@@ -37,7 +37,7 @@ pub fn create_load_balancer(
     check_name(&request.name)?;
     let vpc = Vpc::default_of(cx.scope());
     let kind = kind(request.r#type.as_ref())?;
-    let subnets = subnets(&vpc, kind, request.subnets, request.subnet_mappings)?;
+    let subnets = subnets(cx, kind, request.subnets, request.subnet_mappings)?;
     let security_groups = match request.security_groups.unwrap_or_default() {
         // A network load balancer without groups takes everybody.
         ids if ids.is_empty() && kind == LoadBalancerKind::Network => Vec::new(),
@@ -130,7 +130,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 pub(super) fn subnets(
-    vpc: &Vpc,
+    cx: &Cx<'_>,
     kind: LoadBalancerKind,
     ids: Option<Vec<String>>,
     mappings: Option<Vec<elbv2::SubnetMapping>>,
@@ -142,14 +142,18 @@ pub(super) fn subnets(
     let mapped = mappings.into_iter().filter_map(|mapping| mapping.subnet_id);
     let mut subnets: Vec<Subnet> = Vec::new();
     for id in ids.unwrap_or_default().into_iter().chain(mapped) {
-        let subnet = vpc.subnet(&id);
-        let subnet = subnet.ok_or_else(|| Error::subnet_not_found(format!("The subnet ID '{id}' does not exist")))?;
+        let found = subnet::find(cx.txn, cx.scope(), &id);
+        let unknown = || Error::subnet_not_found(format!("The subnet ID '{id}' does not exist"));
+        let (vpc, subnet) = found.ok_or_else(unknown)?;
+        if !vpc.is_default {
+            return Err(unbuilt("Load balancers in VPCs other than the built-in one are"));
+        }
         if subnets.iter().any(|other| other.zone == subnet.zone) {
             return Err(Error::invalid_configuration_request(
                 "A load balancer cannot be attached to multiple subnets in the same Availability Zone",
             ));
         }
-        subnets.push(subnet.clone());
+        subnets.push(subnet);
     }
     match kind {
         LoadBalancerKind::Application if subnets.len() < 2 => {

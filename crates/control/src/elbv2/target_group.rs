@@ -17,6 +17,7 @@ use wire::elbv2::{
 };
 
 use super::{attribute, convert, identifier, invalid, new_id, tag, unbuilt};
+use crate::ec2::vpc as ec2_vpc;
 use crate::{Cx, page};
 
 const NAME_LENGTH_MAX: usize = 32;
@@ -35,6 +36,9 @@ pub fn create_target_group(cx: &mut Cx<'_>, request: CreateTargetGroupInput) -> 
     let vpc = Vpc::default_of(cx.scope());
     match request.vpc_id.as_deref() {
         Some(id) if id == vpc.id => {}
+        Some(id) if ec2_vpc::find(cx.txn, cx.scope(), id).is_some() => {
+            return Err(unbuilt("Target groups in VPCs other than the built-in one are"));
+        }
         Some(id) => return Err(invalid(format!("The VPC ID '{id}' is not found"))),
         None => return Err(invalid("A VPC ID must be specified")),
     }

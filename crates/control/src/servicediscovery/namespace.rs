@@ -14,8 +14,9 @@ use wire::servicediscovery::{
 
 use super::filter::Filter;
 use super::operation::{self, Targets};
-use super::{convert, identifier, invalid, letters, new_id, page, request_id, tag};
+use super::{convert, identifier, invalid, letters, new_id, page, request_id, tag, unbuilt};
 use crate::Cx;
+use crate::ec2::vpc as ec2_vpc;
 
 /// Per region, as AWS has it.
 const NAMESPACES_MAX: usize = 50;
@@ -49,6 +50,9 @@ pub fn create_private_dns_namespace(
 ) -> Result<CreatePrivateDnsNamespaceResponse, Error> {
     check_dns_name(&request.name)?;
     let vpc = Vpc::default_of(cx.scope());
+    if request.vpc != vpc.id && ec2_vpc::find(cx.txn, cx.scope(), &request.vpc).is_some() {
+        return Err(unbuilt("Namespaces of VPCs other than the built-in one are"));
+    }
     if request.vpc != vpc.id {
         return Err(invalid(format!("The VPC ID '{}' is not found.", request.vpc)));
     }

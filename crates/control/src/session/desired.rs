@@ -18,6 +18,7 @@ use store::Tables;
 use tokio::time::Instant;
 
 use super::firewall;
+use crate::ec2::vpc;
 
 /// Pause after a telling, per task that it named.
 const PAUSE_PER_TASK: Duration = Duration::from_micros(100);
@@ -94,6 +95,10 @@ fn spec(tables: &Tables, id: TaskId) -> TaskSpec {
     let task = tables.tasks.get(&id).expect("what a node is to do is told of tasks that are there");
     let key = (task.scope.clone(), task.family.clone(), task.revision);
     let definition = tables.task_definitions.get(&key).expect("a definition outlives its tasks");
-    let interface = tables.interface_of_task(task.id).map(|interface| &**interface);
+    let interface = tables.interface_of_task(task.id);
+    let vpc = interface.map(|interface| {
+        vpc::find(tables, &interface.scope, &interface.vpc_id).expect("a VPC outlives its interfaces")
+    });
+    let interface = interface.zip(vpc.as_ref()).map(|(interface, vpc)| (&**interface, &**vpc));
     plan::node::spec(TaskRows { task, definition, interface })
 }

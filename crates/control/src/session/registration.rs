@@ -110,7 +110,7 @@ fn put_node(txn: &mut Txn, hello: &Hello, scope: &Scope, zone: &str, instance: C
 }
 
 fn zone_of(hello: &Hello, scope: &Scope) -> String {
-    let zones = Vpc::default_of(scope).subnets.map(|subnet| subnet.zone);
+    let zones: Vec<String> = Vpc::default_of(scope).subnets.into_iter().map(|subnet| subnet.zone).collect();
     let named = hello.attributes.iter().find(|attribute| attribute.name == ZONE_ATTRIBUTE);
     let named = named.and_then(|attribute| attribute.value.as_ref()).filter(|zone| zones.contains(zone));
     named.unwrap_or(&zones[0]).clone()

@@ -88,6 +88,7 @@ fn interface_of(task: &Task) -> NetworkInterface {
         attachment_id: String::new(),
         task: Some(task.id),
         load_balancer: None,
+        nat_gateway: None,
         subnet_id: subnet.id,
         vpc_id: subnet.vpc_id,
         zone: subnet.zone,

@@ -129,6 +129,7 @@ pub fn place(txn: &mut Txn, id: TaskId, node: NodeId) {
         attachment_id: format!("attachment-{id}"),
         task: Some(id),
         load_balancer: None,
+        nat_gateway: None,
         subnet_id: subnet.id,
         vpc_id: subnet.vpc_id,
         zone: subnet.zone,

@@ -8,6 +8,7 @@ use model::{NetworkMode, ServiceLoadBalancer, TaskDefinition};
 use wire::ecs::Error;
 
 use crate::Cx;
+use crate::ecs::task::network::Network;
 use crate::elbv2::identifier::{self, FoundRule};
 
 /// Whether tasks of the definition can be registered as asked.
@@ -21,6 +22,22 @@ pub(super) fn check(cx: &Cx<'_>, definition: &TaskDefinition, asked: &[ServiceLo
         if let Some(advanced) = &row.advanced {
             check_group(cx, definition.network_mode, &advanced.alternate_target_group)?;
             check_rules(cx, &row.target_group, advanced)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the tasks' addresses are where the target groups look for them.
+///
+/// # Errors
+/// `InvalidParameterException`.
+pub(super) fn check_vpc(cx: &Cx<'_>, network: Option<&Network>, asked: &[ServiceLoadBalancer]) -> Result<(), Error> {
+    let Some(subnet) = network.and_then(|network| network.subnets.first()) else { return Ok(()) };
+    for row in asked {
+        let group = identifier::target_group(cx.txn, cx.scope(), &row.target_group);
+        if group.is_ok_and(|group| group.vpc_id != subnet.vpc_id) {
+            let text = format!("The target group {} is not in the VPC of subnet {}.", row.target_group, subnet.id);
+            return Err(Error::invalid_parameter(text));
         }
     }
     Ok(())

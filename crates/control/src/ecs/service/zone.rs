@@ -2,27 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use model::network::Vpc;
+use model::network::ZONE_LETTERS;
 use model::service::Rebalancing;
 use model::{LaunchType, Service, Task};
 use plan::place::Target;
 use plan::service::{ServicePlan, event};
 
 use crate::Cx;
+use crate::ec2::subnet;
 use crate::ecs::task::run::{Manner, Part, Run};
 
 /// The zones where tasks could be, of a service that is to be balanced over them: those of its subnets, and for launch
 /// types with container instances those of them that take tasks.
 pub(super) fn possible(cx: &Cx<'_>, service: &Service) -> Vec<String> {
     let Some(primary) = service.primary().filter(|_| service.availability_zone_rebalancing) else { return Vec::new() };
-    let vpc = Vpc::default_of(&service.scope);
     let subnets = primary.network.as_ref().map(|network| &network.subnets);
-    let subnets = subnets.map(|ids| ids.iter().filter_map(|id| vpc.subnet(id)).map(|subnet| subnet.zone.clone()));
+    let zone_of = |id: &String| subnet::find(cx.txn, &service.scope, id).map(|(_, subnet)| subnet.zone);
+    let subnets = subnets.map(|ids| ids.iter().filter_map(zone_of));
     let subnets: Option<BTreeSet<String>> = subnets.map(Iterator::collect);
     if service.capacity_of(primary).launch_type == LaunchType::Fargate {
         return subnets.unwrap_or_default().into_iter().collect();
     }
-    let zones = cx.ledger.zones(cx.txn, cx.scope(), &Target::Cluster(service.cluster.clone()), vpc.subnets.len());
+    let zones = cx.ledger.zones(cx.txn, cx.scope(), &Target::Cluster(service.cluster.clone()), ZONE_LETTERS.len());
     zones.into_iter().filter(|zone| subnets.as_ref().is_none_or(|subnets| subnets.contains(zone))).collect()
 }
 

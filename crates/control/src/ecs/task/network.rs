@@ -1,11 +1,12 @@
 //! The network of an awsvpc task: which subnets and security groups, and its interface.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
-use model::network::{Vpc, mac_of, private_dns_name};
+use model::network::{mac_of, private_dns_name};
 use model::security_group::GROUPS_PER_INTERFACE_MAX;
 use model::task::{Attachment, AttachmentStatus};
-use model::{LaunchType, NetworkInterface, NetworkMode, Subnet, TaskId};
+use model::{LaunchType, NetworkInterface, NetworkMode, Subnet, TaskId, Vpc};
 use rand::RngCore;
 use store::{Tables, Txn};
 use wire::ecs;
@@ -13,7 +14,7 @@ use wire::ecs::Error;
 
 use super::run::{random_u128, random_uuid};
 use crate::Cx;
-use crate::ec2::security_group;
+use crate::ec2::{security_group, subnet};
 
 /// Of one configuration (ecs-semantics §4.4).
 const SUBNETS_MAX: usize = 16;
@@ -65,16 +66,26 @@ fn judged(cx: &Cx<'_>, launch_type: LaunchType, given: ecs::AwsVpcConfiguration)
     if subnet_ids.len() > SUBNETS_MAX {
         return Err(Error::invalid_parameter(format!("subnets can have at most {SUBNETS_MAX} items.")));
     }
-    let vpc = Vpc::default_of(cx.scope());
-    let mut subnets: Vec<Subnet> = Vec::new();
-    for id in &subnet_ids {
-        let subnet = vpc.subnet(id).ok_or_else(|| unknown_subnet(id))?;
-        if !subnets.contains(subnet) {
-            subnets.push(subnet.clone());
-        }
-    }
+    let (vpc, subnets) = judged_subnets(cx, &subnet_ids)?;
     let security_groups = judged_security_groups(cx, &vpc, security_groups.unwrap_or_default())?;
     Ok(Network { subnets, security_groups })
+}
+
+/// All in one VPC.
+fn judged_subnets(cx: &Cx<'_>, ids: &[String]) -> Result<(Arc<Vpc>, Vec<Subnet>), Error> {
+    let mut found = ids.iter().map(|id| subnet::find(cx.txn, cx.scope(), id).ok_or_else(|| unknown_subnet(id)));
+    let (vpc, first) = found.next().expect("at least one was asked for")?;
+    let mut subnets = vec![first];
+    for other in found {
+        let (other_vpc, subnet) = other?;
+        if other_vpc.id != vpc.id {
+            return Err(Error::invalid_parameter("The provided subnets are not in the same VPC."));
+        }
+        if !subnets.contains(&subnet) {
+            subnets.push(subnet);
+        }
+    }
+    Ok((vpc, subnets))
 }
 
 fn unknown_subnet(id: &str) -> Error {
@@ -160,6 +171,7 @@ pub fn new_interface(cx: &mut Cx<'_>, subnet: &Subnet, address: Ipv4Addr) -> Net
         attachment_id,
         task: None,
         load_balancer: None,
+        nat_gateway: None,
         subnet_id: subnet.id.clone(),
         vpc_id: subnet.vpc_id.clone(),
         zone: subnet.zone.clone(),
