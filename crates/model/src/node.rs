@@ -2,6 +2,7 @@
 //! and may offer its capacity to FARGATE tasks of every cluster; there is one ledger for both.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,8 @@ pub struct Node {
     pub total: Resources,
     /// What is not taken by any task, of either kind.
     pub free: Resources,
-    pub attributes: Vec<Attribute>,
+    /// As its agent says. Shared by the row's states, since each task that comes or goes makes another one.
+    pub attributes: Arc<[Attribute]>,
     pub agent_version: String,
     /// Where the ports are that its tasks publish on it. `None`: nobody can reach them.
     #[serde(default)]

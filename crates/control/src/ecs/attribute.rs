@@ -29,7 +29,7 @@ pub fn attributes_of(node: &Node, instance: Option<&ContainerInstance>) -> Vec<A
 }
 
 fn own_attributes(node: &Node) -> Vec<Attribute> {
-    let mut attributes = node.attributes.clone();
+    let mut attributes = node.attributes.to_vec();
     let mut add = |name: &str, value: &str| {
         if !attributes.iter().any(|attribute| attribute.name == name) {
             attributes.push(Attribute { name: name.to_owned(), value: Some(value.to_owned()) });

@@ -21,7 +21,7 @@ pub(super) fn unsettled(commit: &Commit) -> BTreeSet<NodeId> {
 }
 
 fn presence(node: Option<&Node>) -> Option<(Option<Timestamp>, &str, &[Attribute])> {
-    node.map(|node| (node.disconnected_at, node.zone.as_str(), node.attributes.as_slice()))
+    node.map(|node| (node.disconnected_at, node.zone.as_str(), &*node.attributes))
 }
 
 fn standing(instance: Option<&ContainerInstance>) -> Option<(InstanceStatus, &[Attribute])> {

@@ -89,7 +89,7 @@ fn put_node(txn: &mut Txn, hello: &Hello, scope: &Scope, zone: &str, instance: C
         offers_fargate: true,
         total: hello.total.clone(),
         free: plan::node::free(&hello.total, reservations),
-        attributes: hello.attributes.clone(),
+        attributes: hello.attributes.as_slice().into(),
         agent_version: hello.agent_version.clone(),
         address: hello.address,
         runtime_version: hello.runtime_version.clone(),

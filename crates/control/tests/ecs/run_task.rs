@@ -158,7 +158,7 @@ fn failures_have_the_reasons_of_aws() {
     check(|node| node.free.memory.0 = 127, job.clone(), "RESOURCE:MEMORY");
     check(|node| node.connected = false, job, "AGENT");
     let awsvpc = json!({"taskDefinition": "web", "networkConfiguration": in_zone_a()});
-    check(|node| node.attributes.clear(), awsvpc.clone(), "ATTRIBUTE");
+    check(|node| node.attributes = [].into(), awsvpc.clone(), "ATTRIBUTE");
     check(|node| node.zone = "us-east-1b".to_owned(), awsvpc, "LOCATION");
     let member = json!([{"type": "memberOf", "expression": "attribute:rack == a"}]);
     let member = json!({"taskDefinition": "job", "placementConstraints": member});

@@ -1,6 +1,6 @@
 //! Where the tasks of a service are: the facts of their nodes, each looked up once.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use model::{NodeId, Service, Task};
@@ -15,13 +15,13 @@ pub(super) struct Sites<'a> {
     node_lost_after: Duration,
     /// Those that tasks know only from their nodes.
     spread_attributes: Vec<&'a str>,
-    known: BTreeMap<NodeId, Site>,
+    known: HashMap<NodeId, Site>,
 }
 
 impl<'a> Sites<'a> {
     pub fn of(tables: &'a Tables, service: &'a Service, node_lost_after: Duration) -> Self {
         let spread_attributes = service.placement_strategies.iter().filter_map(spread_attribute).collect();
-        Self { tables, node_lost_after, spread_attributes, known: BTreeMap::new() }
+        Self { tables, node_lost_after, spread_attributes, known: HashMap::new() }
     }
 
     pub fn site(&mut self, task: &Task) -> Site {
