@@ -508,21 +508,25 @@ fn churn() {
     runtime.block_on(async {
         let network = open(config(&directory)).await;
         for round in 0.. {
+            // A VPC of the caller's own comes and goes.
+            network.protect(&vpc::told(&[vpc::vpc(vpc::ONE, &[])])).await.unwrap();
             let tasks = (1..=4_u8).map(|n| {
                 let network = &network;
                 async move {
-                    let request = match n % 2 {
-                        0 => awsvpc(n.into(), [172, 31, 0, 10 + n]),
+                    let request = match n % 4 {
+                        0 => vpc::task(n.into(), vpc::ONE, vpc::A),
+                        2 => awsvpc(n.into(), [172, 31, 0, 10 + n]),
                         _ => bridge(n.into(), 0, &[(80, 0, Protocol::Tcp), (81, 8000 + u16::from(n), Protocol::Tcp)]),
                     };
                     network.attach(&request).await.unwrap();
-                    // Some stay over the rounds.
-                    if !(round + u32::from(n)).is_multiple_of(3) {
+                    // Some stay over the rounds, but not in the VPC, which would stay with them.
+                    if n == 4 || !(round + u32::from(n)).is_multiple_of(3) {
                         network.detach(request.task).await.unwrap();
                     }
                 }
             });
             futures_util::future::join_all(tasks).await;
+            network.protect(&open_firewall()).await.unwrap();
         }
     });
 }

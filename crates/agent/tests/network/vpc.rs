@@ -16,15 +16,15 @@ use crate::node::{
 };
 
 const PATIENCE: Duration = Duration::from_millis(300);
-const ONE: &str = "vpc-00000000000000001";
+pub const ONE: &str = "vpc-00000000000000001";
 const TWO: &str = "vpc-00000000000000002";
 /// In the only subnet of each.
-const A: [u8; 4] = [10, 0, 1, 10];
+pub const A: [u8; 4] = [10, 0, 1, 10];
 const B: [u8; 4] = [10, 0, 1, 11];
 const WORLD: [u8; 4] = [198, 51, 100, 2];
 
 /// 10.0.0.0/16 with a subnet of 256 addresses, which leads to these networks.
-fn vpc(id: &str, outside: &[&str]) -> VpcNetwork {
+pub fn vpc(id: &str, outside: &[&str]) -> VpcNetwork {
     VpcNetwork {
         id: id.to_owned(),
         range: "10.0.0.0/16".parse().unwrap(),
@@ -36,11 +36,11 @@ fn vpc(id: &str, outside: &[&str]) -> VpcNetwork {
     }
 }
 
-fn told(vpcs: &[VpcNetwork]) -> Firewall {
+pub fn told(vpcs: &[VpcNetwork]) -> Firewall {
     Firewall { vpcs: vpcs.to_vec(), ..open_firewall() }
 }
 
-fn task(number: u128, vpc: &str, address: [u8; 4]) -> NetworkRequest {
+pub fn task(number: u128, vpc: &str, address: [u8; 4]) -> NetworkRequest {
     let mut request = awsvpc(number, address);
     let NetworkKind::Awsvpc(spec) = &mut request.kind else { unreachable!() };
     spec.vpc_id = vpc.to_owned();
