@@ -59,10 +59,11 @@ const NOUN: Noun<ec2::Subnet> = Noun {
 
 /// The subnet of this id, with its VPC.
 pub(crate) fn find(tables: &Tables, scope: &Scope, id: &str) -> Option<(Arc<Vpc>, Subnet)> {
-    vpc::all(tables, scope)
-        .into_iter()
-        .find_map(|vpc| Some((vpc.subnet(id)?.clone(), vpc)))
-        .map(|(one, vpc)| (vpc, one))
+    let of_vpc = |vpc: Arc<Vpc>| {
+        let subnet = vpc.subnet(id)?.clone();
+        Some((vpc, subnet))
+    };
+    vpc::all(tables, scope).into_iter().find_map(of_vpc)
 }
 
 /// # Errors
