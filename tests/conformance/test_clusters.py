@@ -49,7 +49,6 @@ def test_what_is_not_there(ecs, unique):
 @pytest.mark.parametrize(
     "arguments, text",
     [
-        ({"serviceConnectDefaults": {"namespace": "n"}}, "'serviceConnectDefaults'"),
         ({"configuration": {"executeCommandConfiguration": {"logging": "DEFAULT"}}}, "'configuration.execute"),
         ({"settings": [{"name": "containerInsights", "value": "enabled"}]}, "'containerInsights'"),
     ],

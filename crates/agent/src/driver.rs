@@ -163,6 +163,8 @@ pub struct NetworkRequest {
     /// `None`: the task's. `Some(n)`: of its n-th container.
     pub container: Option<usize>,
     pub kind: NetworkKind,
+    /// Where what the namespace sends to the virtual network of Service Connect is taken.
+    pub proxy_port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -105,6 +105,10 @@ fn hosts(
         let short = short.map_or(String::new(), |(first, _)| format!(" {first}"));
         writeln!(text, "{address}\t{hostname}{short}").expect("writing to a string");
     }
+    for (name, address) in spec.connect.iter().flat_map(|connect| &connect.hosts) {
+        check_name(name)?;
+        writeln!(text, "{address}\t{name}").expect("writing to a string");
+    }
     for (name, address) in &spec.containers[container].definition.extra_hosts {
         let address: IpAddr = address.parse().map_err(|_| Error::ExtraHost(address.clone()))?;
         check_name(name)?;
@@ -274,6 +278,16 @@ mod tests {
         spec.network_mode = NetworkMode::None;
         let names = of(&spec, None).unwrap();
         assert_eq!(names.hosts, format!("{LOCAL_HOSTS}10.1.2.3\tdb\n"));
+    }
+
+    #[test]
+    fn what_a_task_can_call_by_service_connect_has_a_name() {
+        let mut spec = spec(r#"{"extra_hosts": [["db", "10.1.2.3"]]}"#);
+        let hosts =
+            vec![("api.shop".into(), Ipv4Addr::new(127, 255, 0, 1)), ("db".into(), Ipv4Addr::new(127, 255, 0, 2))];
+        spec.connect = Some(model::link::ConnectSpec { proxy_port: 15_001, hosts });
+        let names = of(&spec, None).unwrap();
+        assert!(names.hosts.ends_with("\n127.255.0.1\tapi.shop\n127.255.0.2\tdb\n10.1.2.3\tdb\n"), "{}", names.hosts);
     }
 
     #[test]

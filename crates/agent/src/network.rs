@@ -27,7 +27,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use model::firewall::{Firewall, VpcNetwork};
 use model::link::InterfaceSpec;
-use model::network::resolver_of;
+use model::network::{EndpointId, resolver_of};
 use model::task::NetworkBinding;
 use model::task_definition::PortMapping;
 use model::{Port, Protocol, TaskId};
@@ -48,6 +48,7 @@ mod ledger;
 mod namespace;
 mod netlink;
 mod port;
+mod proxy;
 mod resolver;
 pub mod trial;
 mod vpc;
@@ -55,7 +56,7 @@ mod wall;
 
 pub use config::Config;
 use config::gateway;
-use endpoint::{Address, EndpointId, Found, Site, parse_mac};
+use endpoint::{Address, Found, Site, parse_mac};
 use firewall::{Nft, Published};
 use guard::Guard;
 use ledger::Ledger;
@@ -330,6 +331,13 @@ impl Linux {
             self.work(turn, move || endpoint::make(&site, id, made.as_ref())),
             admit(&segment.guard, member)
         )?;
+        let turn = match request.proxy_port {
+            Some(port) => {
+                let namespace = segment.site.namespace(id);
+                self.work(turn, move || proxy::redirect(&namespace, port)).await?
+            }
+            None => turn,
+        };
         let bindings = match (&request.kind, &address) {
             (NetworkKind::Bridge { ports }, Some(address)) => self.publish(id, address.address, ports).await?,
             _ => Vec::new(),

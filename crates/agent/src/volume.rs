@@ -216,6 +216,7 @@ mod tests {
             interface: None,
             containers: containers.iter().map(|(name, points, from)| container(name, points, from)).collect(),
             volumes: vec![volume("data", None), volume("cache", None), volume("host", Some("/srv//x/../y"))],
+            connect: None,
         }
     }
 

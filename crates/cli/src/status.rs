@@ -1,7 +1,8 @@
-//! `gantry status`: whether gantry runs, what it has, what runs on it.
+//! `gantry status`: whether gantry runs, what it has, what runs on it, what its services call.
 
 use std::process::ExitCode;
 
+use control::traffic::MESH_PATH;
 use serde_json::{Value, json};
 
 use crate::args::Output;
@@ -28,9 +29,15 @@ pub async fn run(home: &Home, format: Output) -> Result<ExitCode, Failure> {
     let client = Client::new(home, &running)?;
     let instances = all(&client, ["ListContainerInstances", "containerInstanceArns"], DESCRIBE_INSTANCES).await?;
     let tasks = all(&client, ["ListTasks", "taskArns"], ["DescribeTasks", "tasks"]).await?;
-    let answer =
-        json!({"running": true, "gantry": running, "health": health, "containerInstances": instances, "tasks": tasks});
-    output::print(format, &answer, || render(&running, &health, &instances, &tasks));
+    let calls = client.call_own(MESH_PATH).await?;
+    let answer = json!({
+        "running": true, "gantry": running, "health": health, "containerInstances": instances, "tasks": tasks,
+        "serviceConnect": calls,
+    });
+    output::print(format, &answer, || {
+        render(&running, &health, &instances, &tasks)
+            + &calls.as_array().map_or_else(String::new, |calls| render_calls(calls))
+    });
     Ok(ExitCode::SUCCESS)
 }
 
@@ -85,6 +92,32 @@ fn render(running: &Running, health: &Value, instances: &[Value], tasks: &[Value
         output::table(&["TASK", "TASK DEFINITION", "STATUS", "HEALTH", "ADDRESS", "LAUNCH TYPE"], task_rows)
     );
     text
+}
+
+/// What services with Service Connect have called since the data path began; nothing when there are none.
+fn render_calls(calls: &[Value]) -> String {
+    if calls.is_empty() {
+        return String::new();
+    }
+    let rows = calls.iter().map(|call| {
+        let count = |name: &str| call[name].as_u64().unwrap_or_default();
+        let failed = count("HTTPCode_Target_5XX_Count");
+        let millis = match count("TargetResponseCount") {
+            0 => "-".to_owned(),
+            answers => format!("{:.1}", count("TargetResponseMicros") as f64 / answers as f64 / 1000.0),
+        };
+        vec![
+            string(&call["DiscoveryName"]),
+            format!("{}/{}", string(&call["ClusterName"]), string(&call["ServiceName"])),
+            format!("{} of {}", count("ActiveConnectionCount"), count("NewConnectionCount")),
+            count("RequestCount").to_string(),
+            failed.to_string(),
+            millis,
+            count("ProcessedBytes").to_string(),
+        ]
+    });
+    let columns = ["SERVICE CONNECT", "CALLED BY", "CONNECTIONS", "REQUESTS", "5XX", "MS", "BYTES"];
+    format!("\n{}\n", output::table(&columns, rows))
 }
 
 fn string(value: &Value) -> String {

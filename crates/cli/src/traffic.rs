@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent::network;
 use control::Control;
@@ -25,12 +26,14 @@ use crate::failure::{Context, Failure};
 
 /// Where a listener is reached by its load balancer's name through the API's own listener.
 const NAMED_PORT: u16 = 80;
+/// Between two looks at what is counted of Service Connect.
+const COUNT_PAUSE: Duration = Duration::from_secs(1);
 const UNKNOWN_NAME: &str = "No load balancer of this name listens on port 80.\n";
 
 /// The running data path, and what keeps it up to date.
 pub struct Traffic {
     edge: Arc<Edge>,
-    loops: [JoinHandle<()>; 2],
+    loops: [JoinHandle<()>; 3],
 }
 
 /// Begins to serve. Without a network of this machine's the nodes are simulated, and load balancers are reached by their
@@ -38,13 +41,15 @@ pub struct Traffic {
 pub fn start(control: &Arc<Control>, network: Option<network::Config>) -> Result<Traffic, Failure> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let cookie_key = CookieKey(cookie_key(&control.root_key.secret_access_key));
-    let edge = Edge::start(&edge::Config { workers, cookie_key });
+    let namespaces = network.as_ref().map(|network| network.directory.clone());
+    let edge = Edge::start(&edge::Config { workers, cookie_key, namespaces });
     let edge = Arc::new(edge.context(|| "the load balancers' data path could not be started".to_owned())?);
     // Only ever set here.
     let _ = control.front.set(front(edge.clone()));
     let loops = [
         tokio::spawn(serve(control.clone(), edge.clone(), network)),
         tokio::spawn(tell(control.clone(), edge.clone())),
+        tokio::spawn(count(control.clone(), edge.clone())),
     ];
     Ok(Traffic { edge, loops })
 }
@@ -100,6 +105,15 @@ async fn hold(network: &network::Config, snapshot: &Snapshot, held: &mut BTreeSe
 async fn tell(control: Arc<Control>, edge: Arc<Edge>) {
     loop {
         edge.health_changes().await.into_iter().for_each(|fact| control.traffic.tell(fact));
+    }
+}
+
+/// Counts are looked at now and then; nobody waits for them.
+async fn count(control: Arc<Control>, edge: Arc<Edge>) {
+    let mut pause = tokio::time::interval(COUNT_PAUSE);
+    loop {
+        pause.tick().await;
+        control.traffic.count(edge.mesh_counts());
     }
 }
 

@@ -114,6 +114,9 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         Request::UpdateService(request) => service::update_service(cx, request).map(Response::UpdateService),
         Request::DescribeServices(request) => service::describe_services(cx, request).map(Response::DescribeServices),
         Request::ListServices(request) => service::list_services(cx, request).map(Response::ListServices),
+        Request::ListServicesByNamespace(request) => {
+            service::service_connect::list_services_by_namespace(cx, request).map(Response::ListServicesByNamespace)
+        }
         Request::DeleteService(request) => service::delete_service(cx, request).map(Response::DeleteService),
         Request::UpdateTaskProtection(request) => {
             task_protection::update_task_protection(cx, request).map(Response::UpdateTaskProtection)
@@ -168,7 +171,6 @@ pub fn dispatch(cx: &mut Cx<'_>, request: Request) -> Result<Response, Error> {
         | Request::ListGatewayClusterAssociations(_)
         | Request::ListGatewayRoutes(_)
         | Request::ListGateways(_)
-        | Request::ListServicesByNamespace(_)
         | Request::RegisterContainerInstance(_)
         | Request::RegisterDaemonTaskDefinition(_)
         | Request::SubmitAttachmentStateChanges(_)

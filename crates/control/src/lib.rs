@@ -29,6 +29,7 @@ pub mod event;
 pub mod health;
 pub mod ledger;
 pub mod logs;
+mod mesh;
 pub mod node_key;
 pub mod not_built;
 pub mod page;

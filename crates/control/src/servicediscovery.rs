@@ -11,7 +11,7 @@ mod discover;
 mod filter;
 mod identifier;
 pub(crate) mod instance;
-mod namespace;
+pub(crate) mod namespace;
 pub(crate) mod operation;
 pub(crate) mod service;
 mod tag;

@@ -23,15 +23,15 @@ use model::network::Vpc;
 use model::service::ServiceKey;
 use model::service_registry::registry_key;
 use model::task_target::{Place, TaskTarget};
-use model::{LaunchType, Service, Subnet, Task, TaskId, TaskRegistration};
+use model::{LaunchType, Service, Subnet, Task, TaskId, TaskRegistration, Timestamp};
 use plan::service::event::{self, Event};
 use plan::task_registration::{self, NodeFacts, RegistrySight, RegistryStep};
-use plan::task_target::{Move, Sight, Step, TargetSight, advance, is_open};
+use plan::task_target::{Move, Sight, Step, TargetSight, advance, is_open, wake_at};
 use store::{Commit, CommitStream, Next, RowChange, Tables, WriteError, service_of};
 
 use crate::ecs::service::event::tell;
 use crate::servicediscovery::instance;
-use crate::traffic::{News, TargetName};
+use crate::traffic::{News, TargetName, Traffic};
 use crate::{Caller, Clock, Control, Cx};
 
 /// Services whose tasks are looked at with one fsync.
@@ -53,7 +53,11 @@ pub(crate) fn start(control: &Arc<Control>) {
 
 /// The tasks to look at.
 #[derive(Default)]
-struct Due(BTreeMap<ServiceKey, BTreeSet<TaskId>>);
+struct Due {
+    now: BTreeMap<ServiceKey, BTreeSet<TaskId>>,
+    /// Those that wait for a time.
+    later: BTreeSet<(Timestamp, ServiceKey, TaskId)>,
+}
 
 impl Due {
     fn add_all(&mut self, tables: &Tables) {
@@ -62,7 +66,7 @@ impl Due {
 
     fn add(&mut self, task: &Task) {
         if let Some(service) = service_of(task) {
-            self.0.entry(service).or_default().insert(task.id);
+            self.now.entry(service).or_default().insert(task.id);
         }
     }
 
@@ -83,21 +87,22 @@ impl Due {
         }
     }
 
-    fn note_news(&mut self, names: &BTreeSet<TargetName>, tables: &Tables) {
+    fn note_news(&mut self, names: &BTreeSet<TargetName>, tables: &Tables, traffic: &Traffic) {
         for name in names {
-            self.add_id(tables, target_of(tables, name).and_then(|target| target.task));
+            let task = target_of(tables, name).and_then(|target| target.task);
+            self.add_id(tables, task.or_else(|| traffic.task_called_at(name)));
         }
     }
 
     fn take(&mut self) -> Vec<(ServiceKey, Vec<TaskId>)> {
         let mut taken = Vec::new();
         while taken.len() < SERVICES_AT_ONCE
-            && let Some((service, mut tasks)) = self.0.pop_first()
+            && let Some((service, mut tasks)) = self.now.pop_first()
         {
             let some: Vec<TaskId> = std::iter::from_fn(|| tasks.pop_first()).take(TASKS_AT_ONCE).collect();
             taken.push((service.clone(), some));
             if !tasks.is_empty() {
-                self.0.insert(service, tasks);
+                self.now.insert(service, tasks);
                 break;
             }
         }
@@ -105,7 +110,21 @@ impl Due {
     }
 
     fn put_back(&mut self, service: ServiceKey, tasks: Vec<TaskId>) {
-        self.0.entry(service).or_default().extend(tasks);
+        self.now.entry(service).or_default().extend(tasks);
+    }
+
+    /// Has the tasks looked at again when that is due though nothing tells of it.
+    fn note_times(&mut self, service: &ServiceKey, tasks: &[TaskId], tables: &Tables) {
+        let rows = tasks.iter().filter_map(|id| tables.tasks.get(id));
+        self.later.extend(rows.filter_map(|task| Some((wake_at(task)?, service.clone(), task.id))));
+    }
+
+    fn ripen(&mut self, now: Timestamp) {
+        while self.later.first().is_some_and(|(at, ..)| *at <= now)
+            && let Some((_, service, task)) = self.later.pop_first()
+        {
+            self.now.entry(service).or_default().insert(task);
+        }
     }
 }
 
@@ -130,19 +149,21 @@ fn target_of<'a>(tables: &'a Tables, (group, address): &TargetName) -> Option<&'
 enum Woken {
     Commit(Next),
     News(BTreeSet<TargetName>),
+    Time,
 }
 
 async fn run(control: Weak<Control>, clock: Clock, news: Arc<News>, mut commits: CommitStream, mut due: Due) {
     loop {
-        let woken = match due.0.is_empty() {
-            true => Some(wait(&news, &mut commits).await),
+        due.ripen(clock.now());
+        let woken = match due.now.is_empty() {
+            true => Some(wait(&news, &mut commits, &clock, &due).await),
             false => None,
         };
         let Some(control) = control.upgrade() else { return };
         let (mut next, names) = match woken {
             Some(Woken::Commit(next)) => (Some(next), news.next().now_or_never()),
             Some(Woken::News(names)) => (None, Some(names)),
-            None => (None, news.next().now_or_never()),
+            Some(Woken::Time) | None => (None, news.next().now_or_never()),
         };
         for _ in 0..COMMITS_AT_ONCE {
             match next.take().or_else(|| commits.next().now_or_never()) {
@@ -152,8 +173,12 @@ async fn run(control: Weak<Control>, clock: Clock, news: Arc<News>, mut commits:
                 Some(Next::Closed) => return,
             }
         }
-        due.note_news(&names.unwrap_or_default(), &control.store.view());
-        let served = join_all(due.take().into_iter().map(|due| serve(&control, due))).await;
+        due.note_news(&names.unwrap_or_default(), &control.store.view(), &control.traffic);
+        due.ripen(clock.now());
+        let taken = due.take();
+        let served = join_all(taken.iter().cloned().map(|due| serve(&control, due))).await;
+        let view = control.store.view();
+        taken.iter().for_each(|(service, tasks)| due.note_times(service, tasks, &view));
         // Waiting must not keep the control plane alive.
         drop(control);
         let unwritten: Vec<_> = served.into_iter().flatten().collect();
@@ -164,11 +189,18 @@ async fn run(control: Weak<Control>, clock: Clock, news: Arc<News>, mut commits:
     }
 }
 
-async fn wait(news: &News, commits: &mut CommitStream) -> Woken {
+async fn wait(news: &News, commits: &mut CommitStream, clock: &Clock, due: &Due) -> Woken {
+    let ripe = async {
+        match due.later.first() {
+            Some((at, ..)) => clock.until(*at).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
         next = commits.next() => Woken::Commit(next),
         names = news.next() => Woken::News(names),
+        () = ripe => Woken::Time,
     }
 }
 
@@ -247,16 +279,25 @@ fn group_of(cx: &Cx<'_>, arn: &str) -> Option<TargetGroupKey> {
 }
 
 fn registry_sight(cx: &Cx<'_>, task: &Task, place: &TaskRegistration) -> RegistrySight {
+    // Of Service Connect; its Cloud Map service may be gone already.
+    let is_drained = place.is_draining() && is_drained(cx, task, place);
     let key = registry_key(&place.registry.registry);
     let Some(service) = key.and_then(|key| cx.txn.discovery_services.get(&key)) else {
-        return RegistrySight::default();
+        return RegistrySight { is_drained, ..RegistrySight::default() };
     };
     let key = (service.scope.clone(), service.id.clone(), task.id.to_string());
     RegistrySight {
         has_service: true,
         has_health: service.custom_health.is_some(),
         instance: cx.txn.discovery_instances.get(&key).map(|row| row.is_healthy),
+        is_drained,
     }
+}
+
+fn is_drained(cx: &Cx<'_>, task: &Task, place: &TaskRegistration) -> bool {
+    let address = task_registration::place(task, place, Some(gateway_of(task))).map(SocketAddr::V4);
+    let health = address.and_then(|address| cx.traffic.health(&place.registry.registry, address));
+    health.is_some_and(|health| health.drained)
 }
 
 fn apply(cx: &mut Cx<'_>, task: &Task, step: Step) {
@@ -285,15 +326,19 @@ fn apply_registry(cx: &mut Cx<'_>, task: &Task, place: &TaskRegistration, step: 
     }
 }
 
-/// Ports that are published on a node are reached at its end of the network, which is the gateway of its zone's subnet.
-fn node_facts(cx: &Cx<'_>, task: &Task) -> NodeFacts {
+/// Where the ports are reached that a task publishes on its node: at the node's end of the network, which is the gateway
+/// of its zone's subnet.
+pub(crate) fn gateway_of(task: &Task) -> Ipv4Addr {
     let vpc = Vpc::default_of(&task.scope);
     let in_zone = |subnet: &&Subnet| Some(&subnet.zone) == task.availability_zone.as_ref();
-    let subnet = vpc.subnets.iter().find(in_zone).unwrap_or(&vpc.subnets[0]);
+    vpc.subnets.iter().find(in_zone).unwrap_or(&vpc.subnets[0]).gateway()
+}
+
+fn node_facts(cx: &Cx<'_>, task: &Task) -> NodeFacts {
     let instance = task.container_instance.and_then(|id| cx.txn.container_instances.get(&id));
     let is_ec2 = task.launch_type == LaunchType::Ec2;
     NodeFacts {
-        address: Some(subnet.gateway()),
+        address: Some(gateway_of(task)),
         ec2_instance_id: instance.filter(|_| is_ec2).map(|instance| instance.ec2_instance_id.clone()),
     }
 }

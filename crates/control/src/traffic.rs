@@ -22,8 +22,9 @@ use model::edge::{
 use model::load_balancer::{
     Listener, ListenerSecurity, LoadBalancer, LoadBalancerKind, Target, TargetGroup, TargetKey,
 };
+use model::mesh::MeshCount;
 use model::network::Vpc;
-use model::{Certificate, Timestamp};
+use model::{Certificate, TaskId, Timestamp};
 use store::{Commit, CommitStream, Next, Tables};
 use tokio::sync::{Notify, watch};
 
@@ -31,10 +32,13 @@ use crate::elbv2::{
     LOAD_BALANCER, NETWORK_LISTENER, NETWORK_LOAD_BALANCER, all, alpn, in_order, table_of_group, table_of_listener,
     value,
 };
-use crate::{Clock, Control, acm};
+use crate::{Clock, Control, acm, mesh};
 
 /// Before a removal that could not be written is tried again.
 const REMOVE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where Gantry's command line asks for what was counted of Service Connect.
+pub const MESH_PATH: &str = "/gantry/mesh";
 
 /// Target group's ARN and address.
 pub type TargetName = (String, SocketAddr);
@@ -71,6 +75,7 @@ pub struct Traffic {
     health: Mutex<BTreeMap<(String, SocketAddr), TargetHealth>>,
     drained: Arc<Notify>,
     news: Arc<News>,
+    counts: Mutex<Vec<MeshCount>>,
 }
 
 impl Traffic {
@@ -101,17 +106,41 @@ impl Traffic {
         self.news.clone()
     }
 
+    /// The task that answers at this address of an endpoint of Service Connect.
+    pub(crate) fn task_called_at(&self, (endpoint, address): &TargetName) -> Option<TaskId> {
+        let snapshot = self.snapshot.borrow().clone();
+        let endpoints = &snapshot.mesh.endpoints;
+        let index = endpoints.binary_search_by(|row| row.arn.as_str().cmp(endpoint)).ok()?;
+        endpoints[index].targets.iter().find(|target| target.address == *address).map(|target| target.task)
+    }
+
+    /// What was counted of Service Connect, newest.
+    pub fn count(&self, counts: Vec<MeshCount>) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+
+    pub fn counts(&self) -> Vec<MeshCount> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn facts(&self) -> MutexGuard<'_, BTreeMap<(String, SocketAddr), TargetHealth>> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is no target any more has no health.
     fn publish(&self, snapshot: Snapshot) {
-        let groups: BTreeMap<&str, &[TargetSpec]> =
-            snapshot.target_groups.iter().map(|group| (group.arn.as_str(), group.targets.as_slice())).collect();
-        self.facts().retain(|(group, address), _| {
-            groups.get(group.as_str()).is_some_and(|targets| targets.iter().any(|target| target.address == *address))
+        let groups = snapshot.target_groups.iter().map(|group| {
+            let addresses: BTreeSet<SocketAddr> = group.targets.iter().map(|target| target.address).collect();
+            (group.arn.as_str(), addresses)
         });
+        // A target that takes calls again has none of what was said of it when it drained.
+        let endpoints = snapshot.mesh.endpoints.iter().map(|endpoint| {
+            let draining = endpoint.targets.iter().filter(|target| target.draining_since.is_some());
+            (endpoint.arn.as_str(), draining.map(|target| target.address).collect())
+        });
+        let groups: BTreeMap<&str, BTreeSet<SocketAddr>> = groups.chain(endpoints).collect();
+        self.facts()
+            .retain(|(group, address), _| groups.get(group.as_str()).is_some_and(|targets| targets.contains(address)));
         self.snapshot.send_replace(Arc::new(snapshot));
     }
 }
@@ -172,6 +201,7 @@ fn is_about_traffic(commit: &Commit) -> bool {
         && changes.target_groups.is_empty()
         && changes.targets.is_empty()
         && changes.certificates.is_empty())
+        || mesh::is_changed_by(commit)
 }
 
 /// When a target that is deregistered goes.
@@ -211,6 +241,7 @@ pub fn snapshot(tables: &Tables) -> Snapshot {
         revision: tables.revision(),
         load_balancers: tables.load_balancers.iter().map(|row| load_balancer(tables, row)).collect(),
         target_groups: tables.target_groups.iter().map(|row| target_group(tables, row)).collect(),
+        mesh: mesh::spec(tables),
     }
 }
 

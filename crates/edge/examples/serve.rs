@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listen: SocketAddrV4 = arguments.next().ok_or(usage)?.parse()?;
     let workers = arguments.next().ok_or(usage)?.parse()?;
     let targets = arguments.map(|target| target.parse()).collect::<Result<Vec<SocketAddr>, _>>()?;
-    let edge = Edge::start(&Config { workers, cookie_key: CookieKey([0; 32]) })?;
+    let edge = Edge::start(&Config { workers, cookie_key: CookieKey([0; 32]), namespaces: None })?;
     edge.apply(snapshot(listen, targets)).await?;
     loop {
         for health in edge.health_changes().await {
@@ -67,5 +67,5 @@ fn snapshot(listen: SocketAddrV4, targets: Vec<SocketAddr>) -> Snapshot {
         },
         targets: targets.into_iter().map(|address| TargetSpec { address, zone: None, draining_since: None }).collect(),
     };
-    Snapshot { revision: 1, load_balancers: vec![load_balancer], target_groups: vec![group] }
+    Snapshot { revision: 1, load_balancers: vec![load_balancer], target_groups: vec![group], ..Snapshot::default() }
 }

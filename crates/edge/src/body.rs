@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::activity::Activity;
 use crate::target::{Outstanding, Stream, Target};
@@ -16,6 +17,15 @@ use crate::target::{Outstanding, Stream, Target};
 /// The body of an answer.
 #[derive(Debug)]
 pub struct Body(Kind);
+
+/// Why an answer breaks off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("the target broke off: {0}")]
+    Broken(#[from] hyper::Error),
+    #[error("the answer took too long")]
+    Late,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -29,6 +39,7 @@ struct Relayed {
     incoming: Incoming,
     ended: bool,
     lease: Option<Lease>,
+    limit: Option<Pin<Box<Sleep>>>,
 }
 
 /// What an answer holds of its target until it is through.
@@ -59,7 +70,15 @@ impl Body {
     }
 
     pub(crate) fn relayed(incoming: Incoming, lease: Lease) -> Self {
-        Self(Kind::Relayed(Box::new(Relayed { incoming, ended: false, lease: Some(lease) })))
+        Self(Kind::Relayed(Box::new(Relayed { incoming, ended: false, lease: Some(lease), limit: None })))
+    }
+
+    /// Breaks off at that time.
+    pub(crate) fn until(mut self, end: Instant) -> Self {
+        if let Kind::Relayed(relayed) = &mut self.0 {
+            relayed.limit = Some(Box::pin(sleep_until(end)));
+        }
+        self
     }
 }
 
@@ -86,18 +105,22 @@ impl Drop for Relayed {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.0 {
             Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Relayed(relayed) => {
-                let frame = ready!(Pin::new(&mut relayed.incoming).poll_frame(cx));
+                let Poll::Ready(frame) = Pin::new(&mut relayed.incoming).poll_frame(cx) else {
+                    let limit = relayed.limit.as_mut();
+                    let is_late = limit.is_some_and(|limit| limit.as_mut().poll(cx).is_ready());
+                    return if is_late { Poll::Ready(Some(Err(BodyError::Late))) } else { Poll::Pending };
+                };
                 if frame.is_none() {
                     relayed.ended = true;
                     relayed.release();
                 }
-                Poll::Ready(frame)
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
         }
     }

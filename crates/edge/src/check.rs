@@ -29,7 +29,7 @@ pub async fn run(target: SocketAddr, check: &HealthCheckSpec, way: Way) -> Outco
 }
 
 async fn ask(address: SocketAddr, check: &HealthCheckSpec, way: Way) -> Outcome {
-    let Ok(stream) = dial::connect(address, way.source).await else { return Outcome::Refused };
+    let Ok(stream) = dial::connect(address, &way.source).await else { return Outcome::Refused };
     let Some(request) = request(address, check, way.version) else { return Outcome::Broken };
     let answered = match check.protocol {
         CheckProtocol::Tcp => return Outcome::Passed,

@@ -19,6 +19,7 @@ use tracing::debug;
 use crate::activity::{Activity, Metered};
 use crate::limits::{HEAD_BYTES_MAX, RESET_STREAMS_MAX, STREAMS_MAX, TICK};
 use crate::listener::Listener;
+use crate::meter::Counted;
 use crate::proxy::{self, Origin};
 use crate::stream::Caller;
 use crate::tls::{self, Agreed};
@@ -56,8 +57,13 @@ pub async fn serve(builder: &Builder, worker: usize, client: Client, shutdown: &
     };
     let served = listener.served();
     let Some(acceptor) = &served.tls else {
+        let meter = served.call.as_ref().map(|call| call.meter.clone());
+        drop(served);
         let serving = Serving { worker, listener, address, permit, agreed: None };
-        return serving.run(builder, stream, local, shutdown).await;
+        return match meter {
+            Some(meter) => serving.run(builder, Counted::new(stream, meter), local, shutdown).await,
+            None => serving.run(builder, stream, local, shutdown).await,
+        };
     };
     match tls::accept(acceptor, stream).await {
         Ok(stream) => {

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use crate::activity::Activity;
+use crate::dial::Source;
 use crate::flow;
 use crate::group::Members;
 use crate::limits::{ACCEPT_PAUSE, DATAGRAM_BYTES_MAX, FLOW_IDLE_LIMIT, FLOWS_MAX};
@@ -84,7 +85,7 @@ impl Datagrams {
 
     fn choose(&self, client: SocketAddr) -> Option<(Arc<Target>, Arc<Flow>)> {
         let served = self.listener.served();
-        let (members, local) = (served.members()?, self.near.local_addr().ok()?);
+        let (members, local) = (served.group()?.members(), self.near.local_addr().ok()?);
         let zone = served.zones.get(&local.ip()).map(String::as_str);
         let target = members.of_flow(flow::key(client, local, members.is_sticky_by_source()), zone, &[])?;
         let far = match connect(&target, &members) {
@@ -124,7 +125,10 @@ impl Datagrams {
 }
 
 fn connect(target: &Target, members: &Members) -> io::Result<UdpSocket> {
-    let source = members.source.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let source = match members.source {
+        Source::Address(address) => address,
+        Source::Machine | Source::Namespace(_) => Ipv4Addr::UNSPECIFIED,
+    };
     let socket = std::net::UdpSocket::bind((source, 0))?;
     socket.set_nonblocking(true)?;
     socket.connect(target.address)?;

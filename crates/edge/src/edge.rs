@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use model::edge::{Snapshot, TargetHealth};
+use model::mesh::MeshCount;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::body::Body;
@@ -20,6 +22,8 @@ use crate::front::{self, Command, Doors};
 use crate::header;
 use crate::limits::COMMAND_QUEUE;
 use crate::listener::Listener;
+use crate::mesh::Mesh;
+use crate::meter::Meters;
 use crate::page::page;
 use crate::table::Table;
 use crate::worker::{Work, Worker};
@@ -29,6 +33,9 @@ pub struct Config {
     /// Threads that serve; the front is one more, with little to do.
     pub workers: usize,
     pub cookie_key: CookieKey,
+    /// Where the node keeps its tasks' network namespaces, by the names of their endpoints. Without it Service Connect is
+    /// not served.
+    pub namespaces: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +50,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Shared {
     pub facts: Arc<Facts>,
+    pub meters: Meters,
     /// By name and port.
     pub by_name: ArcSwap<BTreeMap<(String, u16), Arc<Listener>>>,
     /// By the listener's ARN: address as asked for, address as it is (they differ for port 0).
@@ -69,13 +77,24 @@ impl Edge {
         let (work, mut threads): (Vec<_>, Vec<_>) =
             started?.into_iter().map(|worker| (worker.work, worker.thread)).unzip();
         let work: Arc<[_]> = work.into();
-        let shared =
-            Arc::new(Shared { facts: Arc::default(), by_name: ArcSwap::default(), bound: watch::Sender::default() });
+        let shared = Arc::new(Shared {
+            facts: Arc::default(),
+            meters: Meters::default(),
+            by_name: ArcSwap::default(),
+            bound: watch::Sender::default(),
+        });
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
         let doors = Doors::new(work.clone(), shared.clone());
+        let calls = doors.clone();
         let table = Table::new(config.cookie_key, count, shared.clone(), doors);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let run = move || runtime.block_on(front::run(table, receiver));
+        let (key, namespaces, shared_too) = (config.cookie_key, config.namespaces.clone(), shared.clone());
+        let run = move || {
+            runtime.block_on(async {
+                let mesh = Mesh::start(namespaces, key, count, shared_too, calls);
+                front::run(table, mesh, receiver).await;
+            });
+        };
         threads.push(std::thread::Builder::new().name("edge-front".to_owned()).spawn(run)?);
         Ok(Self { shared, commands, work, next: AtomicUsize::new(0), shutdown, threads })
     }
@@ -90,6 +109,11 @@ impl Edge {
     /// What has changed of targets since the last call; waits until something has. For one caller at a time.
     pub async fn health_changes(&self) -> Vec<TargetHealth> {
         self.shared.facts.next().await
+    }
+
+    /// What was counted of Service Connect.
+    pub fn mesh_counts(&self) -> Vec<MeshCount> {
+        self.shared.meters.counts()
     }
 
     /// Where each listener listens, by its ARN: what was asked for and what it got.

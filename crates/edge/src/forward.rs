@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use model::edge::{ProtocolVersion, Stickiness};
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use crate::activity::Activity;
@@ -23,7 +24,7 @@ use crate::cookie;
 use crate::group::{Group, Members};
 use crate::header;
 use crate::limits::ATTEMPTS_MAX;
-use crate::listener::{Choice, Forwarding};
+use crate::listener::{Call, Choice, Forwarding};
 use crate::page::page;
 use crate::target::Target;
 use crate::tunnel;
@@ -50,10 +51,14 @@ impl Forward<'_> {
             return page(StatusCode::SERVICE_UNAVAILABLE);
         };
         let members = choice.group.members();
-        if !is_compatible(members.spec.protocol_version, &request) {
+        if self.served.call.is_none() && !is_compatible(members.spec.protocol_version, &request) {
             return page(StatusCode::from_u16(INCOMPATIBLE).expect("three digits"));
         }
-        let (mut response, target) = match self.exchange(&choice.group, &members, request).await {
+        let answered = match self.served.call.as_ref() {
+            Some(call) => self.call(call, &choice.group, &members, request).await,
+            None => self.exchange(&choice.group, &members, request).await,
+        };
+        let (mut response, target) = match answered {
             Ok(answered) => answered,
             Err(status) => return page(status),
         };
@@ -62,6 +67,29 @@ impl Forward<'_> {
             cookie::set(response.headers_mut(), cookie::GROUP, &choice.tag, seconds, clock::now());
         }
         response
+    }
+
+    /// Counted, and with the limit of the call's time: what it leaves is the answer's body's.
+    async fn call(
+        self,
+        call: &Call,
+        group: &Group,
+        members: &Members,
+        request: Request<RequestBody>,
+    ) -> Result<(Response<Body>, Arc<Target>), StatusCode> {
+        let begun = Instant::now();
+        call.meter.request(is_grpc(request.headers()));
+        let Some(limit) = call.request_limit else {
+            let (response, target) = self.exchange(group, members, request).await?;
+            call.meter.answer(response.status(), begun.elapsed());
+            return Ok((response, target));
+        };
+        let exchanged = timeout_at(begun + limit, self.exchange(group, members, request)).await;
+        let (response, target) = exchanged.map_err(|_| StatusCode::GATEWAY_TIMEOUT)??;
+        call.meter.answer(response.status(), begun.elapsed());
+        let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let response = if is_tunnel { response } else { response.map(|body| body.until(begun + limit)) };
+        Ok((response, target))
     }
 
     /// The answer and the target that gave it, or the status that says why there is none.
@@ -81,7 +109,7 @@ impl Forward<'_> {
         for _ in 0..ATTEMPTS_MAX {
             let chosen = preferred.take().or_else(|| group.choose(members, &tried, random::next(), clock::now));
             let Some(target) = chosen else { break };
-            let lost = match self.attempt(&target, way, request, may_reuse).await {
+            let lost = match self.attempt(&target, &way, request, may_reuse).await {
                 Attempt::Answered(response, lease) => return Ok((self.answer(response, &target, lease), target)),
                 Attempt::TimedOut(status) => return Err(status),
                 Attempt::Lost(lost) => lost,
@@ -99,7 +127,13 @@ impl Forward<'_> {
         Err(failure)
     }
 
-    async fn attempt(&self, target: &Arc<Target>, way: Way, request: Request<RequestBody>, may_reuse: bool) -> Attempt {
+    async fn attempt(
+        &self,
+        target: &Arc<Target>,
+        way: &Way,
+        request: Request<RequestBody>,
+        may_reuse: bool,
+    ) -> Attempt {
         let outstanding = target.begin();
         let reused = if may_reuse { Link::reuse(target, way.version, self.worker) } else { None };
         let was_reused = reused.is_some();
@@ -112,6 +146,9 @@ impl Forward<'_> {
             Ok(link) => link,
             Err(error) => {
                 debug!(target = %target.address, %error, "no connection");
+                if self.served.call.is_some() {
+                    target.fail(clock::now());
+                }
                 let status = status_of(&error);
                 return Attempt::Lost(Failed { status, unsent: Some(request), was_reused });
             }

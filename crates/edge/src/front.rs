@@ -2,11 +2,12 @@
 //! targets be checked.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::edge::Snapshot;
+use nix::sys::socket::{getsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -16,6 +17,8 @@ use tracing::{debug, warn};
 use crate::edge::Shared;
 use crate::limits::{ACCEPT_PAUSE, BACKLOG, CONNECTIONS_MAX, LISTEN_PAUSE};
 use crate::listener::Listener;
+use crate::mesh::{Mesh, Routes};
+use crate::namespace::Namespace;
 use crate::table::Table;
 use crate::worker::Work;
 
@@ -23,9 +26,13 @@ use crate::worker::Work;
 pub type Command = (Snapshot, oneshot::Sender<()>);
 
 /// Ends when no more commands can come. Its listeners close with it.
-pub async fn run(mut table: Table, mut commands: mpsc::Receiver<Command>) {
-    while let Some((snapshot, applied)) = commands.recv().await {
-        table.apply(snapshot);
+pub async fn run(mut table: Table, mut mesh: Option<Mesh>, mut commands: mpsc::Receiver<Command>) {
+    while let Some((mut snapshot, applied)) = commands.recv().await {
+        let spec = std::mem::take(&mut snapshot.mesh);
+        let is_newest = table.apply(snapshot);
+        if let Some(mesh) = mesh.as_mut().filter(|_| is_newest) {
+            mesh.apply(spec);
+        }
         // Who asked may have given up.
         let _ = applied.send(());
     }
@@ -75,6 +82,46 @@ impl Doors {
         std::future::pending::<()>().await;
     }
 
+    /// Takes the calls of a namespace once it is there, until what is returned is aborted. `permits` are the calls that it
+    /// may have at a time.
+    pub fn open_proxy(
+        &self,
+        namespace: Namespace,
+        address: SocketAddrV4,
+        routes: Arc<Routes>,
+        permits: Arc<Semaphore>,
+    ) -> AbortHandle {
+        let doors = self.clone();
+        let opened = async move { doors.accept_calls(&namespace, address, &routes, &permits).await };
+        tokio::spawn(opened).abort_handle()
+    }
+
+    async fn accept_calls(
+        &self,
+        namespace: &Namespace,
+        address: SocketAddrV4,
+        routes: &Routes,
+        permits: &Arc<Semaphore>,
+    ) {
+        let socket = namespace.listen(address).await;
+        loop {
+            let Ok(permit) = permits.clone().acquire_owned().await else { return };
+            match socket.accept().await {
+                Ok((stream, client)) => {
+                    // What leads nowhere is closed at once.
+                    let Some(listener) = called(&stream, address).and_then(|at| routes.load().get(&at).cloned()) else {
+                        continue;
+                    };
+                    self.pass(stream, client, listener, permit).await;
+                }
+                Err(error) => {
+                    debug!(endpoint = %namespace.id(), %error, "no call was accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
     async fn accept(&self, arn: String, address: SocketAddr, listener: Arc<Listener>) {
         let socket = until_bound(address, || try_bind(address)).await;
         let _bound = Bound::new(&self.shared, arn, address, socket.local_addr().unwrap_or(address));
@@ -104,6 +151,14 @@ impl Doors {
         // A worker that is gone goes with the whole edge.
         let _ = self.workers[worker].send(work).await;
     }
+}
+
+/// What a task's call was for before it was redirected to `address`; `None` when it came there itself.
+fn called(stream: &TcpStream, address: SocketAddrV4) -> Option<SocketAddrV4> {
+    let original = getsockopt(stream, sockopt::OriginalDst).ok()?;
+    let ip = Ipv4Addr::from(u32::from_be(original.sin_addr.s_addr));
+    let called = SocketAddrV4::new(ip, u16::from_be(original.sin_port));
+    (called != address).then_some(called)
 }
 
 /// Tries until it can be: the address may come to the machine later, and its last user may yet go.

@@ -1,6 +1,5 @@
 //! A target group as requests see it: its settings, its targets, and those of them that take requests now.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use model::edge::{Algorithm, Stickiness, TargetGroupSpec, TargetState};
 use tokio::sync::Notify;
 
 use crate::balance::{self, Candidate};
+use crate::dial::Source;
 use crate::flow;
 use crate::target::Target;
 use crate::upstream::Way;
@@ -29,14 +29,14 @@ pub struct Group {
 pub struct Members {
     pub spec: Arc<TargetGroupSpec>,
     /// What targets see as the other end.
-    pub source: Option<Ipv4Addr>,
+    pub source: Source,
     pub targets: Vec<Arc<Target>>,
     /// The healthy ones; when there is none, the unhealthy ones: better a doubtful answer than none.
     pub serving: Vec<Arc<Target>>,
 }
 
 impl Members {
-    fn new(spec: Arc<TargetGroupSpec>, source: Option<Ipv4Addr>, targets: Vec<Arc<Target>>) -> Self {
+    fn new(spec: Arc<TargetGroupSpec>, source: Source, targets: Vec<Arc<Target>>) -> Self {
         let those = |state| targets.iter().filter(|target| target.is(state)).cloned().collect::<Vec<_>>();
         let mut serving = those(TargetState::Healthy);
         if serving.is_empty() {
@@ -46,7 +46,7 @@ impl Members {
     }
 
     pub fn way(&self) -> Way {
-        Way { protocol: self.spec.protocol, version: self.spec.protocol_version, source: self.source }
+        Way { protocol: self.spec.protocol, version: self.spec.protocol_version, source: self.source.clone() }
     }
 
     pub fn is_sticky_by_source(&self) -> bool {
@@ -70,7 +70,7 @@ impl Members {
 }
 
 impl Group {
-    pub fn new(arn: String, spec: Arc<TargetGroupSpec>, source: Option<Ipv4Addr>) -> Arc<Self> {
+    pub fn new(arn: String, spec: Arc<TargetGroupSpec>, source: Source) -> Arc<Self> {
         let members = ArcSwap::from_pointee(Members::new(spec, source, Vec::new()));
         Arc::new(Self { arn, turn: AtomicUsize::new(0), members, check_changed: Notify::new() })
     }
@@ -80,17 +80,17 @@ impl Group {
     }
 
     /// Only the front changes it.
-    pub fn set(&self, spec: Arc<TargetGroupSpec>, source: Option<Ipv4Addr>, targets: Vec<Arc<Target>>) {
+    pub fn set(&self, spec: Arc<TargetGroupSpec>, source: Source, targets: Vec<Arc<Target>>) {
         self.members.store(Arc::new(Members::new(spec, source, targets)));
     }
 
     /// After a target has turned.
     pub fn refresh(&self) {
         let members = self.members();
-        self.set(members.spec.clone(), members.source, members.targets.clone());
+        self.set(members.spec.clone(), members.source.clone(), members.targets.clone());
     }
 
-    /// A serving target that was not tried yet.
+    /// A serving target that was not tried yet. One that is avoided only when there is no other.
     pub fn choose(
         &self,
         members: &Members,
@@ -102,10 +102,15 @@ impl Group {
         let spec = &members.spec;
         let in_turn = spec.algorithm == Algorithm::RoundRobin && spec.slow_start_seconds == 0;
         if in_turn && tried.is_empty() {
-            return members.serving.get(turn.checked_rem(members.serving.len())?).cloned();
+            let next = members.serving.get(turn.checked_rem(members.serving.len())?)?;
+            if !next.is_avoided(&now) {
+                return Some(next.clone());
+            }
         }
         let is_tried = |target: &Arc<Target>| tried.iter().any(|tried| Arc::ptr_eq(tried, target));
-        let left: Vec<&Arc<Target>> = members.serving.iter().filter(|target| !is_tried(target)).collect();
+        let untried: Vec<&Arc<Target>> = members.serving.iter().filter(|target| !is_tried(target)).collect();
+        let trusted: Vec<&Arc<Target>> = untried.iter().copied().filter(|target| !target.is_avoided(&now)).collect();
+        let left = if trusted.is_empty() { untried } else { trusted };
         let slow_start = Duration::from_secs(spec.slow_start_seconds.into());
         let now = now();
         let candidate = |target: &&Arc<Target>| Candidate {

@@ -67,8 +67,17 @@ pub fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a request's headers those that a target gets. `Host` is [`host`]'s matter.
+/// Makes a request's headers those that a target of a load balancer gets. `Host` is [`host`]'s matter.
 pub fn to_target(headers: &mut HeaderMap, hop: &Hop, upgrade: Option<HeaderValue>) {
+    pass_on(headers, upgrade);
+    if hop.attributes.drop_invalid_header_fields {
+        drop_invalid(headers);
+    }
+    add_forwarded(headers, hop);
+}
+
+/// Makes a request's headers those of the next hop, and adds nothing to them.
+pub fn pass_on(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
     drop_hop_by_hop(headers);
     if headers.keys().any(|name| *name == EXPECT || *name == TE || *name == COOKIE) {
         // The client has been told to continue here.
@@ -76,10 +85,6 @@ pub fn to_target(headers: &mut HeaderMap, hop: &Hop, upgrade: Option<HeaderValue
         keep_only_trailers(headers);
         join_cookies(headers);
     }
-    if hop.attributes.drop_invalid_header_fields {
-        drop_invalid(headers);
-    }
-    add_forwarded(headers, hop);
     if let Some(protocol) = upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);

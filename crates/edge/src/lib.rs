@@ -14,7 +14,9 @@
 //! What it reads of the table is swapped whole: a request sees one state of its listener and one of its group.
 //!
 //! Pure, with time and randomness passed in: `pattern`, `rule`, `redirect`, `balance`, `certificate`, `cookie`, `flow`,
-//! `health`, `framing`, `header`, `proxy_protocol`, `trace_id`. All else does I/O.
+//! `health`, `framing`, `header`, `outlier`, `proxy_protocol`, `trace_id`. All else does I/O.
+//!
+//! Tasks' own calls by Service Connect come in by `mesh`, which listens in their network namespaces, and take the same way.
 //!
 //! The name server of tasks is a part of it too, apart from the rest: see [`dns`].
 //!
@@ -48,6 +50,10 @@ pub mod header;
 pub mod health;
 pub mod limits;
 mod listener;
+mod mesh;
+mod meter;
+mod namespace;
+pub mod outlier;
 mod page;
 pub mod pattern;
 mod proxy;
@@ -66,7 +72,7 @@ mod upstream;
 mod watch;
 mod worker;
 
-pub use body::Body;
+pub use body::{Body, BodyError};
 pub use cookie::CookieKey;
 pub use edge::{Config, Edge, Error};
 pub use listener::Listener;

@@ -4,6 +4,12 @@ use std::time::Duration;
 
 /// Clients' connections, over all listeners. The kernel's queue holds those beyond.
 pub const CONNECTIONS_MAX: usize = 16_384;
+/// Connections that the containers of one namespace have to what they call by Service Connect.
+pub const CALLS_MAX: usize = 1024;
+/// Sockets that are to be made in tasks' namespaces.
+pub const SOCKET_QUEUE: usize = 1024;
+/// To make one of them.
+pub const SOCKET_LIMIT: Duration = Duration::from_secs(5);
 /// Connections that a listener's socket queues in the kernel.
 pub const BACKLOG: u32 = 4096;
 /// Requests on one HTTP/2 connection at a time.
@@ -36,6 +42,8 @@ pub const TICK: Duration = Duration::from_secs(1);
 
 /// To connect to a target, handshake included.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// To connect to a task that is called by Service Connect, which is near: one that has just died answers nothing at all.
+pub const CALL_CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Targets that one request is tried on.
 pub const ATTEMPTS_MAX: usize = 3;
 /// Connections to one target that a worker keeps while they are idle.

@@ -11,8 +11,10 @@ use model::edge::{Action, Forward, ListenerSpec, LoadBalancerAttributes, LoadBal
 use tokio_rustls::TlsAcceptor;
 
 use crate::cookie::CookieKey;
-use crate::group::{Group, Members};
+use crate::dial::Source;
+use crate::group::Group;
 use crate::header::AnswerHeaders;
+use crate::meter::Meter;
 use crate::rule::Rules;
 use crate::{balance, random, tls};
 
@@ -35,6 +37,16 @@ pub struct Served {
     pub rules: Rules,
     /// As many as rules.
     pub routes: Vec<Route>,
+    /// What is different when tasks call by Service Connect.
+    pub call: Option<Call>,
+}
+
+/// A listener of Service Connect: requests go on as they came, failing targets are avoided, and it is counted.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// From a request's end to its answer's.
+    pub request_limit: Option<Duration>,
+    pub meter: Arc<Meter>,
 }
 
 #[derive(Debug)]
@@ -111,6 +123,7 @@ impl Served {
             routes: spec.rules.iter().map(|rule| Route::new(&rule.arn, &rule.action, groups, key)).collect(),
             attributes: load_balancer.attributes.clone(),
             spec: spec.clone(),
+            call: None,
         }
     }
 
@@ -124,10 +137,10 @@ impl Served {
     }
 
     /// Where a connection or a flow goes that begins now: no rule but the default one looks at it.
-    pub fn members(&self) -> Option<Arc<Members>> {
+    pub fn group(&self) -> Option<&Arc<Group>> {
         let Some(Route::Forward(forwarding)) = self.routes.last() else { return None };
         let index = balance::group(forwarding.choices.iter().map(|choice| choice.weight), random::next())?;
-        Some(forwarding.choices[index].group.members())
+        Some(&forwarding.choices[index].group)
     }
 
     pub fn age_limit(&self) -> Duration {
@@ -181,5 +194,5 @@ fn nobody(arn: &str) -> Arc<Group> {
         },
         targets: Vec::new(),
     };
-    Group::new(arn.to_owned(), Arc::new(spec), None)
+    Group::new(arn.to_owned(), Arc::new(spec), Source::Machine)
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::HOST;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 use crate::activity::Activity;
@@ -94,16 +94,25 @@ async fn forward(
     let hop =
         Hop { client: origin.client, port: served.spec.port, agreed: origin.agreed, attributes: &served.attributes };
     let host = header::host(header::authority(&parts.uri, &parts.headers), &hop);
-    header::to_target(&mut parts.headers, &hop, protocol);
+    match served.call {
+        Some(_) => header::pass_on(&mut parts.headers, protocol),
+        None => {
+            header::to_target(&mut parts.headers, &hop, protocol);
+            put_trace_id(&mut parts.headers);
+        }
+    }
     if let Ok(host) = HeaderValue::try_from(host) {
         parts.headers.insert(HOST, host);
     }
-    let brought = parts.headers.get(header::TRACE_ID).and_then(|value| value.to_str().ok());
+    let request = Request::from_parts(parts, RequestBody::new(incoming, &origin.activity));
+    Forward { worker: origin.worker, served, forwarding, activity: &origin.activity, upgrade }.send(request).await
+}
+
+fn put_trace_id(headers: &mut HeaderMap) {
+    let brought = headers.get(header::TRACE_ID).and_then(|value| value.to_str().ok());
     let seconds = u32::try_from(clock::now().as_millis() / 1000).unwrap_or_default();
     let trace_id = trace_id::value(brought, seconds, random::next());
     if let Ok(trace_id) = HeaderValue::try_from(trace_id) {
-        parts.headers.insert(header::TRACE_ID, trace_id);
+        headers.insert(header::TRACE_ID, trace_id);
     }
-    let request = Request::from_parts(parts, RequestBody::new(incoming, &origin.activity));
-    Forward { worker: origin.worker, served, forwarding, activity: &origin.activity, upgrade }.send(request).await
 }

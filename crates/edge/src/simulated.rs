@@ -6,6 +6,7 @@
 use model::edge::{Snapshot, TargetHealth, TargetReason, TargetSpec, TargetState};
 
 use crate::health::explain;
+use crate::mesh;
 use crate::table::groups_in_use;
 
 /// What there is to say of every target of the snapshot.
@@ -15,7 +16,15 @@ pub fn facts(snapshot: &Snapshot) -> Vec<TargetHealth> {
         let is_in_use = in_use.contains_key(&group.arn);
         group.targets.iter().map(move |target| fact(&group.arn, target, is_in_use))
     });
-    facts.collect()
+    facts.chain(drained_calls(snapshot)).collect()
+}
+
+/// What is to stop has no call under way.
+fn drained_calls(snapshot: &Snapshot) -> impl Iterator<Item = TargetHealth> {
+    snapshot.mesh.endpoints.iter().flat_map(|endpoint| {
+        let draining = endpoint.targets.iter().filter(|target| target.draining_since.is_some());
+        draining.map(|target| mesh::drained(endpoint.arn.clone(), target.address))
+    })
 }
 
 fn fact(target_group: &str, target: &TargetSpec, is_in_use: bool) -> TargetHealth {

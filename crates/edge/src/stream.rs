@@ -16,11 +16,11 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use crate::activity::{Activity, Metered};
-use crate::group::Members;
+use crate::group::{Group, Members};
 use crate::limits::{ATTEMPTS_MAX, CONNECT_LIMIT, TICK};
-use crate::listener::Listener;
+use crate::listener::{Listener, Served};
 use crate::target::{Outstanding, Target};
-use crate::{dial, flow, proxy_protocol, tls};
+use crate::{clock, dial, flow, proxy_protocol, random, tls};
 
 /// Who has connected, and where.
 pub struct Caller {
@@ -42,11 +42,13 @@ struct Chosen {
 impl Caller {
     pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let served = self.listener.served();
-        let Some(members) = served.members() else { return };
+        let Some(group) = served.group() else { return };
+        let members = group.members();
         let zone = served.zones.get(&self.local.ip()).map(String::as_str);
-        let Some(chosen) = self.choose(&members, zone).await else { return };
+        let Some(chosen) = self.choose(&served, group, &members, zone).await else { return };
         let idle_limit = served.stream_idle_limit();
-        drop((served, members));
+        drop(members);
+        drop(served);
         if !chosen.is_secured {
             let Chosen { target, outstanding, stream: far, .. } = chosen;
             return self.relay(stream, far, &target, outstanding, idle_limit).await;
@@ -58,18 +60,27 @@ impl Caller {
         }
     }
 
-    async fn choose(&self, members: &Members, zone: Option<&str>) -> Option<Chosen> {
+    /// Those who call by Service Connect see the targets in turn.
+    async fn choose(&self, served: &Served, group: &Group, members: &Members, zone: Option<&str>) -> Option<Chosen> {
         let flow = flow::key(self.client, self.local, members.is_sticky_by_source());
         let mut tried = Vec::new();
         for _ in 0..ATTEMPTS_MAX {
-            let target = members.of_flow(flow, zone, &tried)?;
+            let target = match served.call {
+                Some(_) => group.choose(members, &tried, random::next(), clock::now),
+                None => members.of_flow(flow, zone, &tried),
+            }?;
             let outstanding = target.begin();
             match self.connect(&target, members).await {
                 Ok(stream) => {
                     let is_secured = members.spec.protocol.is_secured();
                     return Some(Chosen { target, outstanding, stream, is_secured });
                 }
-                Err(error) => debug!(target = %target.address, %error, "no connection"),
+                Err(error) => {
+                    debug!(target = %target.address, %error, "no connection");
+                    if served.call.is_some() {
+                        target.fail(clock::now());
+                    }
+                }
             }
             tried.push(target);
         }
@@ -78,13 +89,13 @@ impl Caller {
 
     async fn connect(&self, target: &Target, members: &Members) -> io::Result<TcpStream> {
         let connecting = async {
-            let mut stream = dial::connect(target.address, members.source).await?;
+            let mut stream = dial::connect(target.address, &members.source).await?;
             if members.spec.connections.proxy_protocol_v2 {
                 stream.write_all(&proxy_protocol::header(self.client, self.local)).await?;
             }
             Ok(stream)
         };
-        timeout(CONNECT_LIMIT, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(members.source.limit(), connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     async fn relay(

@@ -12,6 +12,7 @@ use model::edge::{
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cookie::CookieKey;
+use crate::dial::Source;
 use crate::edge::Shared;
 use crate::facts::Facts;
 use crate::front::{Door, Doors};
@@ -67,10 +68,11 @@ impl Table {
         }
     }
 
-    /// Targets come before the listeners that lead to them, and are cut off after.
-    pub fn apply(&mut self, snapshot: Snapshot) {
+    /// Targets come before the listeners that lead to them, and are cut off after. Answers false for an old snapshot,
+    /// which changes nothing.
+    pub fn apply(&mut self, snapshot: Snapshot) -> bool {
         if self.revision.is_some_and(|revision| snapshot.revision < revision) {
-            return;
+            return false;
         }
         self.revision = Some(snapshot.revision);
         let in_use = groups_in_use(&snapshot);
@@ -86,6 +88,7 @@ impl Table {
         }
         self.name(&snapshot.load_balancers);
         while self.watches.try_join_next().is_some() {}
+        true
     }
 
     fn put_group(&mut self, mut spec: TargetGroupSpec, in_use: &InUse) {
@@ -93,7 +96,7 @@ impl Table {
         let source = in_use.get(&spec.arn).copied();
         let spec = Arc::new(spec);
         let entry = self.groups.entry(spec.arn.clone()).or_insert_with(|| GroupEntry {
-            group: Group::new(spec.arn.clone(), spec.clone(), source.flatten()),
+            group: Group::new(spec.arn.clone(), spec.clone(), from(source)),
             spec: spec.clone(),
             targets: BTreeMap::new(),
         });
@@ -115,7 +118,7 @@ impl Table {
             };
             entry.targets.insert(address, put);
         }
-        entry.group.set(spec, source.flatten(), entry.targets.values().map(|entry| entry.target.clone()).collect());
+        entry.group.set(spec, from(source), entry.targets.values().map(|entry| entry.target.clone()).collect());
         let cuts = watch::cuts_deregistered(&entry.spec);
         before.into_values().for_each(|gone| if cuts { gone.end() } else { drop(gone.release()) });
     }
@@ -204,6 +207,10 @@ impl Table {
         });
         self.shared.by_name.store(Arc::new(named.collect()));
     }
+}
+
+fn from(address: Option<Option<Ipv4Addr>>) -> Source {
+    address.flatten().map_or(Source::Machine, Source::Address)
 }
 
 fn role(is_in_use: bool, draining_since: Option<model::Timestamp>) -> Role {

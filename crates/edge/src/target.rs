@@ -14,8 +14,10 @@ use tokio::task::AbortHandle;
 use crate::body::RequestBody;
 use crate::flow;
 use crate::limits::{IDLE_CONNECTION_LIMIT, IDLE_CONNECTIONS_MAX, STREAMS_PER_CONNECTION};
+use crate::outlier::Outlier;
 
 const NOT_WARMING: i64 = i64::MIN;
+const NOT_AVOIDED: i64 = i64::MIN;
 
 #[derive(Debug)]
 pub struct Target {
@@ -27,6 +29,8 @@ pub struct Target {
     pub tag: String,
     state: AtomicU8,
     warming_since: AtomicI64,
+    avoided_until: AtomicI64,
+    outlier: Mutex<Outlier>,
     outstanding: AtomicU32,
     is_draining: AtomicBool,
     is_cut: AtomicBool,
@@ -54,6 +58,8 @@ impl Target {
             tag,
             state: AtomicU8::new(TargetState::Initial as u8),
             warming_since: AtomicI64::new(NOT_WARMING),
+            avoided_until: AtomicI64::new(NOT_AVOIDED),
+            outlier: Mutex::default(),
             outstanding: AtomicU32::new(0),
             is_draining: AtomicBool::new(false),
             is_cut: AtomicBool::new(false),
@@ -76,6 +82,20 @@ impl Target {
     pub fn warming_since(&self) -> Option<Timestamp> {
         let since = self.warming_since.load(Ordering::Relaxed);
         (since != NOT_WARMING).then_some(Timestamp(since))
+    }
+
+    /// A connection to it has failed that outliers are judged by.
+    pub fn fail(&self, now: Timestamp) {
+        let until = self.outlier.lock().unwrap_or_else(PoisonError::into_inner).fail(now);
+        if let Some(until) = until {
+            self.avoided_until.store(until.as_millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// The clock is read for those only that ever were.
+    pub fn is_avoided(&self, now: impl Fn() -> Timestamp) -> bool {
+        let until = self.avoided_until.load(Ordering::Relaxed);
+        until != NOT_AVOIDED && now() < Timestamp(until)
     }
 
     pub fn outstanding(&self) -> u32 {

@@ -1,6 +1,5 @@
 //! Connections to targets: made, used and given back. HTTP/1 ones carry one request at a time, HTTP/2 ones many.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use http::{Request, Response};
@@ -12,17 +11,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::body::{Connection, Progress, RequestBody};
-use crate::limits::{ANSWER_HEAD_BYTES_MAX, CONNECT_LIMIT};
+use crate::dial::{self, Source};
+use crate::limits::ANSWER_HEAD_BYTES_MAX;
 use crate::target::{Stream, Target};
-use crate::{dial, tls};
+use crate::tls;
 
 /// How a group's targets are spoken to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Way {
     pub protocol: TargetProtocol,
     pub version: ProtocolVersion,
-    /// The load balancer's address.
-    pub source: Option<Ipv4Addr>,
+    pub source: Source,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -61,16 +60,16 @@ impl Link {
         }
     }
 
-    pub async fn open(target: &Arc<Target>, way: Way, worker: usize) -> Result<Self, Error> {
+    pub async fn open(target: &Arc<Target>, way: &Way, worker: usize) -> Result<Self, Error> {
         let opening = async {
-            let stream = dial::connect(target.address, way.source).await?;
+            let stream = dial::connect(target.address, &way.source).await?;
             if !way.protocol.is_secured() {
                 return Self::over(target, stream, way.version, worker).await;
             }
             let stream = tls::connect(stream, way.version != ProtocolVersion::Http1).await?;
             Self::over(target, stream, way.version, worker).await
         };
-        timeout(CONNECT_LIMIT, opening).await.map_err(|_| Error::TimedOut)?
+        timeout(way.source.limit(), opening).await.map_err(|_| Error::TimedOut)?
     }
 
     async fn over(

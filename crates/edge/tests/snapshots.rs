@@ -7,11 +7,7 @@ use support::*;
 
 fn with_listeners(revision: u64, arns: &[&str]) -> Snapshot {
     let one = |arn: &&str| listener(arn, vec![rule(vec![], fixed(200, arn))]);
-    Snapshot {
-        revision,
-        load_balancers: vec![load_balancer(arns.iter().map(one).collect())],
-        target_groups: Vec::new(),
-    }
+    Snapshot { revision, load_balancers: vec![load_balancer(arns.iter().map(one).collect())], ..Snapshot::default() }
 }
 
 #[tokio::test]

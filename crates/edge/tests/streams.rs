@@ -43,7 +43,12 @@ fn streams(targets: &[SocketAddr]) -> TargetGroupSpec {
 fn snapshot(revision: u64, protocol: ListenerProtocol, group: TargetGroupSpec) -> Snapshot {
     let mut listener = listener(LISTENER, vec![rule(vec![], to(&[("group/a", 1)]))]);
     listener.protocol = protocol;
-    Snapshot { revision, load_balancers: vec![load_balancer(vec![listener])], target_groups: vec![group] }
+    Snapshot {
+        revision,
+        load_balancers: vec![load_balancer(vec![listener])],
+        target_groups: vec![group],
+        ..Snapshot::default()
+    }
 }
 
 fn tcp(revision: u64, group: TargetGroupSpec) -> Snapshot {

@@ -56,7 +56,7 @@ fn secured(policy: &str, certificates: &[&CertificateSpec], rules: Vec<RuleSpec>
 }
 
 fn snapshot_of(load_balancer: LoadBalancerSpec) -> Snapshot {
-    Snapshot { revision: 1, load_balancers: vec![load_balancer], target_groups: Vec::new() }
+    Snapshot { revision: 1, load_balancers: vec![load_balancer], target_groups: Vec::new(), ..Snapshot::default() }
 }
 
 /// One listener that answers itself.

@@ -36,6 +36,9 @@ pub struct Cluster {
     /// For tasks and services that name neither a launch type nor a strategy.
     #[serde(default)]
     pub default_strategy: Vec<StrategyItem>,
+    /// ARN of the Cloud Map namespace of services that name none (`serviceConnectDefaults`).
+    #[serde(default)]
+    pub connect_namespace: Option<String>,
     pub created_at: Timestamp,
     /// When it became INACTIVE.
     #[serde(default)]

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::certificate::PrivateKey;
+use crate::mesh::MeshSpec;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -26,6 +27,9 @@ pub struct Snapshot {
     pub revision: u64,
     pub load_balancers: Vec<LoadBalancerSpec>,
     pub target_groups: Vec<TargetGroupSpec>,
+    /// What tasks can call by Service Connect.
+    #[serde(default)]
+    pub mesh: MeshSpec,
 }
 
 /// A load balancer.

@@ -144,6 +144,18 @@ pub struct TaskSpec {
     pub containers: Vec<ContainerSpec>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
+    /// Of a task of a service with Service Connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<ConnectSpec>,
+}
+
+/// What a task knows of Service Connect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectSpec {
+    /// Where what the task sends to the virtual network is taken, at [`PROXY_ADDRESS`](crate::service_connect::PROXY_ADDRESS).
+    pub proxy_port: u16,
+    /// Names and their addresses of the virtual network.
+    pub hosts: Vec<(String, Ipv4Addr)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

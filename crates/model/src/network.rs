@@ -3,7 +3,9 @@
 //!
 //! Invariant: the subnets of a VPC lie in its range and do not overlap, and each is led by a route table of the VPC.
 
+use std::fmt;
 use std::net::Ipv4Addr;
+use std::str::FromStr;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,39 @@ impl Subnet {
     pub fn contains(&self, address: Ipv4Addr) -> bool {
         let offset = u32::from(address).wrapping_sub(u32::from(self.network));
         (4..self.size() - 1).contains(&offset)
+    }
+}
+
+/// Whose network namespace it is on a node, which is kept under this name: a task's, or that of one of its containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EndpointId {
+    pub task: TaskId,
+    pub container: Option<usize>,
+}
+
+impl fmt::Display for EndpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.container {
+            None => write!(f, "{}", self.task),
+            Some(container) => write!(f, "{}-{container}", self.task),
+        }
+    }
+}
+
+/// Text that is no endpoint's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an endpoint's name")]
+pub struct InvalidEndpoint;
+
+impl FromStr for EndpointId {
+    type Err = InvalidEndpoint;
+
+    fn from_str(text: &str) -> std::result::Result<Self, InvalidEndpoint> {
+        let (task, container) = match text.split_once('-') {
+            None => (text, None),
+            Some((task, container)) => (task, Some(container.parse().map_err(|_| InvalidEndpoint)?)),
+        };
+        Ok(Self { task: task.parse().map_err(|_| InvalidEndpoint)?, container })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::capacity_provider::Capacity;
 pub use crate::deployment_configuration::{CircuitBreaker, DeploymentConfiguration};
 use crate::service_deployment::Traffic;
 use crate::task_set::{Controller, TaskSet, TaskSetStatus};
-use crate::{LaunchType, Scope, ServiceLoadBalancer, ServiceRegistry, Tag, Timestamp};
+use crate::{LaunchType, Scope, ServiceConnect, ServiceLoadBalancer, ServiceRegistry, Tag, Timestamp};
 
 /// What the group of a service's tasks begins with.
 pub const GROUP_PREFIX: &str = "service:";
@@ -169,6 +169,8 @@ pub struct Deployment {
     pub load_balancers: Vec<ServiceLoadBalancer>,
     #[serde(default)]
     pub registries: Vec<ServiceRegistry>,
+    #[serde(default)]
+    pub connect: Option<ServiceConnect>,
     pub rollout: Rollout,
     pub rollout_reason: String,
     /// Failures in a row that the circuit breaker counts: tasks that never ran, once one has run those that failed

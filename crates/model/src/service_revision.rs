@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity_provider::Capacity;
 use crate::service::ServiceNetwork;
-use crate::{Scope, ServiceLoadBalancer, ServiceRegistry, Task, TaskDefinition, Timestamp};
+use crate::{Scope, ServiceConnect, ServiceLoadBalancer, ServiceRegistry, Task, TaskDefinition, Timestamp};
 
 /// Scope, cluster, service, id.
 pub type ServiceRevisionKey = (Scope, String, String, String);
@@ -27,6 +27,8 @@ pub struct ServiceRevision {
     pub load_balancers: Vec<ServiceLoadBalancer>,
     #[serde(default)]
     pub registries: Vec<ServiceRegistry>,
+    #[serde(default)]
+    pub connect: Option<ServiceConnect>,
     pub images: Vec<RevisionImage>,
     pub created_at: Timestamp,
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::task_target::TaskTargetStatus;
 use crate::{
-    ContainerInstanceId, CpuUnits, MemoryMib, NodeId, Protocol, Resources, Scope, Tag, TaskId, TaskRegistration,
-    TaskTarget, Timestamp, link, service_revision,
+    ContainerInstanceId, CpuUnits, MemoryMib, NodeId, Protocol, Resources, Scope, ServiceConnect, Tag, TaskId,
+    TaskRegistration, TaskTarget, Timestamp, link, service_revision,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -199,6 +199,9 @@ pub struct Task {
     /// Its places in Cloud Map.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub registrations: Vec<TaskRegistration>,
+    /// Of a task of a service with Service Connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<TaskConnect>,
     /// Until then its service may not choose to stop it (UpdateTaskProtection).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_until: Option<Timestamp>,
@@ -295,6 +298,14 @@ pub struct Attachment {
     pub address: std::net::Ipv4Addr,
     pub mac: String,
     pub private_dns_name: String,
+}
+
+/// `attachments[]` of type Service Connect, and what the task knows of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskConnect {
+    /// Dashed UUID.
+    pub attachment_id: String,
+    pub service: ServiceConnect,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

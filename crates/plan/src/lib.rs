@@ -8,6 +8,7 @@ pub mod node;
 pub mod place;
 pub mod route;
 pub mod service;
+pub mod service_connect;
 pub mod task_definition;
 pub mod task_registration;
 pub mod task_target;

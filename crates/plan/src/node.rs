@@ -7,10 +7,12 @@
 
 use std::sync::Arc;
 
-use model::link::{ContainerSpec, InterfaceSpec, TaskSpec};
+use model::link::{ConnectSpec, ContainerSpec, InterfaceSpec, TaskSpec};
 use model::network::private_dns_name;
 use model::task::{Container, ContainerOverride};
 use model::{Arn, ContainerDefinition, NetworkInterface, Resources, Task, TaskDefinition, Vpc};
+
+use crate::service_connect;
 
 /// The log option that a task's account setting stands in for.
 const LOG_MODE_OPTION: &str = "mode";
@@ -55,6 +57,10 @@ pub fn spec(TaskRows { task, definition, interface }: TaskRows) -> TaskSpec {
         interface: interface.map(|(interface, vpc)| interface_spec(interface, vpc)),
         containers: task.containers.iter().filter_map(|row| container_spec(task, row, definition)).collect(),
         volumes: definition.volumes.clone(),
+        connect: task.connect.as_ref().map(|connect| ConnectSpec {
+            proxy_port: connect.service.proxy_port,
+            hosts: service_connect::hosts(&connect.service),
+        }),
     }
 }
 

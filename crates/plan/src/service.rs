@@ -435,6 +435,7 @@ pub fn begin(
         traffic: None,
         load_balancers: Vec::new(),
         registries: Vec::new(),
+        connect: None,
         rollout: Rollout::InProgress,
         failed_tasks: 0,
         has_run: false,

@@ -4,12 +4,15 @@
 //! Pure: a task's row, and what is there, give what is to be there.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
 use model::discovery::{IPV4, PORT};
 use model::service::GROUP_PREFIX;
 use model::task_registration::{TaskRegistration, TaskRegistrationStatus as Status};
-use model::{HealthStatus, Task};
+use model::{HealthStatus, Task, TaskStatus, Timestamp};
+
+use crate::service_connect::HELD_MAX;
 
 /// What there is of the place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct RegistrySight {
     pub has_health: bool,
     /// The instance is there, and as healthy as this.
     pub instance: Option<bool>,
+    /// The data path has nothing under way to it any more.
+    pub is_drained: bool,
 }
 
 /// What is to be done about an instance.
@@ -37,7 +42,11 @@ pub fn advance(
     registration: &mut TaskRegistration,
     sight: RegistrySight,
     serves: bool,
+    now: Timestamp,
 ) -> Option<RegistryStep> {
+    if registration.is_waiting() && serves && is_held(task, registration, now) {
+        return None;
+    }
     let is_healthy = !sight.has_health || is_healthy(task);
     match (registration.status, serves) {
         // Its node has yet to say where the port is published.
@@ -53,12 +62,49 @@ pub fn advance(
         (Status::Registered, true) => {
             sight.instance.filter(|now| *now != is_healthy).map(|_| RegistryStep::Mark { is_healthy })
         }
+        (Status::Draining, _) => {
+            if sight.is_drained
+                || task.last_status > TaskStatus::Deactivating
+                || wake_at(task, registration) <= Some(now)
+            {
+                registration.status = Status::Gone;
+            }
+            None
+        }
         (Status::Registered, false) => {
-            registration.status = Status::Gone;
+            registration.status = match &mut registration.connect {
+                Some(place) if task.last_status == TaskStatus::Deactivating => {
+                    place.since = Some(now);
+                    Status::Draining
+                }
+                _ => Status::Gone,
+            };
             sight.instance.map(|_| RegistryStep::Deregister)
         }
         (Status::Waiting, false) | (Status::Gone, _) => None,
     }
+}
+
+/// Whether a place of Service Connect waits for the task's health, beginning now if it has to.
+fn is_held(task: &Task, registration: &mut TaskRegistration, now: Timestamp) -> bool {
+    let Some(place) = &mut registration.connect else { return false };
+    if is_healthy(task) {
+        return false;
+    }
+    place.since.get_or_insert(now);
+    wake_at(task, registration).is_some_and(|at| now < at)
+}
+
+/// When a place of Service Connect that waits has waited long enough.
+pub fn wake_at(task: &Task, registration: &TaskRegistration) -> Option<Timestamp> {
+    let place = registration.connect.as_ref()?;
+    let limit = match (registration.status, task.health) {
+        (Status::Waiting, HealthStatus::Unhealthy) => HELD_MAX,
+        (Status::Waiting, _) => Duration::from_secs(place.hold_seconds.into()),
+        (Status::Draining, _) => Duration::from_secs(place.drain_seconds.into()),
+        (Status::Registered | Status::Gone, _) => return None,
+    };
+    Some(place.since?.plus(limit))
 }
 
 /// A task whose containers have health checks is healthy once all of them say so.
@@ -91,6 +137,12 @@ pub fn attributes(task: &Task, registration: &TaskRegistration, node: &NodeFacts
         ("EC2_INSTANCE_ID", node.ec2_instance_id.clone()),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+/// Where the task is called by Service Connect: at its own address, or where its node publishes the port.
+pub fn place(task: &Task, registration: &TaskRegistration, node: Option<Ipv4Addr>) -> Option<SocketAddrV4> {
+    let address = task.attachment.as_ref().map(|attachment| attachment.address).or(node)?;
+    Some(SocketAddrV4::new(address, port(task, registration)?))
 }
 
 /// As it is given, the container's own in `awsvpc`, or where that is published.

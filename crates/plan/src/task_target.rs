@@ -69,6 +69,11 @@ pub fn is_open(task: &Task) -> bool {
     is_target_open || task.registrations.iter().any(|place| place.is_in() || (place.is_waiting() && !is_over))
 }
 
+/// When something is to be done about the task's places though nothing tells of it.
+pub fn wake_at(task: &Task) -> Option<Timestamp> {
+    task.registrations.iter().filter_map(|place| task_registration::wake_at(task, place)).min()
+}
+
 /// What is to be done now, one sight for each of the task's target groups and registrations. `None`: nothing. `host` is
 /// the address of the task's node, if others can reach it.
 pub fn advance(
@@ -101,13 +106,14 @@ pub fn advance(
         });
     }
     for (index, (place, sight)) in next.task.registrations.iter_mut().zip(registries).enumerate() {
-        let step = task_registration::advance(task, place, *sight, serves);
+        let step = task_registration::advance(task, place, *sight, serves, now);
         next.steps.extend(step.map(|step| Step::Registry(index, step)));
     }
     let statuses = || next.task.targets.iter().map(|target| target.status);
     let is_waiting = statuses().any(|status| status == Status::Waiting)
         || next.task.registrations.iter().any(TaskRegistration::is_waiting);
-    let is_held = next.task.targets.iter().any(TaskTarget::holds);
+    let is_held = next.task.targets.iter().any(TaskTarget::holds)
+        || next.task.registrations.iter().any(TaskRegistration::is_draining);
     match task.last_status {
         TaskStatus::Activating if serves && !is_waiting => next.task.activate(now),
         TaskStatus::Deactivating if !is_held => next.task.finish_deactivating(),

@@ -120,6 +120,7 @@ fn task(id: u128) -> Task {
         counted: false,
         targets: Vec::new(),
         registrations: Vec::new(),
+        connect: None,
         protected_until: None,
     }
 }

@@ -1,19 +1,20 @@
 //! A task's places in target groups: tables of what is done when.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use model::edge::{TargetHealth, TargetState};
 use model::link::{ReportedStatus, TaskReport};
 use model::resources::{CpuUnits, Resources};
 use model::task::{Attachment, AttachmentStatus, Container, ContainerStatus, NetworkBinding, advance as report};
-use model::task_registration::{TaskRegistration, TaskRegistrationStatus};
+use model::task_registration::{ConnectPlace, TaskRegistration, TaskRegistrationStatus};
 use model::task_target::{Place, TaskTarget, TaskTargetStatus as Status};
 use model::{
     DesiredStatus, HealthStatus, LaunchType, Protocol, Scope, ServiceRegistry, StopCode, Task, TaskId, TaskStatus,
     Timestamp,
 };
 use plan::task_registration::{RegistrySight, RegistryStep};
-use plan::task_target::{Move, Sight, Step, TargetSight, advance, is_open};
+use plan::task_target::{Move, Sight, Step, TargetSight, advance, is_open, wake_at};
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 9);
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -69,6 +70,7 @@ fn task(groups: usize, last_status: TaskStatus) -> Task {
         counted: false,
         targets: (0..groups).map(|number| TaskTarget::waiting(&format!("group-{number}"), "app", 80)).collect(),
         registrations: Vec::new(),
+        connect: None,
         protected_until: None,
     }
 }
@@ -267,7 +269,7 @@ fn published_ports_are_those_of_the_node() {
 fn in_cloud_map(status: TaskRegistrationStatus, last_status: TaskStatus) -> Task {
     let registry =
         ServiceRegistry { registry: "registry".to_owned(), container: None, container_port: None, port: None };
-    Task { registrations: vec![TaskRegistration { registry, status }], ..task(0, last_status) }
+    Task { registrations: vec![TaskRegistration { registry, status, connect: None }], ..task(0, last_status) }
 }
 
 /// What becomes of the task's status and of its registration, and what is to be written.
@@ -324,7 +326,7 @@ fn a_task_is_in_cloud_map_while_it_is_meant_to_run() {
 fn a_task_with_health_checks_is_told_healthy_once_it_is() {
     use TaskRegistrationStatus::{Registered, Waiting};
     use TaskStatus::{Activating, Running};
-    let sight = |instance| RegistrySight { has_service: true, has_health: true, instance };
+    let sight = |instance| RegistrySight { has_service: true, has_health: true, instance, is_drained: false };
     let with_check = |status, last_status, health| {
         let mut task = Task { health, ..in_cloud_map(status, last_status) };
         task.containers[0].has_health_check = true;
@@ -337,6 +339,55 @@ fn a_task_with_health_checks_is_told_healthy_once_it_is() {
     check_registry(&with_check(Registered, Running, HealthStatus::Healthy), sight(Some(false)), mark(true));
     check_registry(&with_check(Registered, Running, HealthStatus::Unhealthy), sight(Some(true)), mark(false));
     check_registry(&with_check(Registered, Running, HealthStatus::Healthy), sight(Some(true)), None);
+}
+
+fn called(status: TaskRegistrationStatus, last_status: TaskStatus, since: Option<Timestamp>) -> Task {
+    let mut task = in_cloud_map(status, last_status);
+    task.registrations[0].connect = Some(ConnectPlace { hold_seconds: 60, drain_seconds: 15, since });
+    task
+}
+
+fn seconds_ago(seconds: u64) -> Option<Timestamp> {
+    Some(Timestamp(NOW.as_millis() - i64::try_from(seconds).unwrap() * 1000))
+}
+
+#[test]
+fn a_task_is_called_once_it_is_healthy_or_has_been_waited_for() {
+    use TaskRegistrationStatus::{Registered, Waiting};
+    use TaskStatus::{Activating, Running};
+    let sight = RegistrySight { has_service: true, ..RegistrySight::default() };
+    let in_now = Some((Running, Registered, Some(RegistryStep::Register { is_healthy: true })));
+    let check = |health, since, expected| {
+        let mut task = Task { health, ..called(Waiting, Activating, since) };
+        task.containers[0].has_health_check = true;
+        check_registry(&task, sight, expected);
+        wake_at(&task)
+    };
+    check_registry(&called(Waiting, Activating, None), sight, in_now);
+    check(HealthStatus::Healthy, None, in_now);
+    assert_eq!(check(HealthStatus::Unknown, None, Some((Activating, Waiting, None))), None);
+    assert_eq!(check(HealthStatus::Unknown, seconds_ago(59), None), Some(NOW.plus(Duration::from_secs(1))));
+    check(HealthStatus::Unknown, seconds_ago(60), in_now);
+    assert_eq!(check(HealthStatus::Unhealthy, seconds_ago(60), None), Some(NOW.plus(Duration::from_secs(420))));
+    check(HealthStatus::Unhealthy, seconds_ago(480), in_now);
+}
+
+#[test]
+fn a_task_that_is_called_runs_on_until_nothing_is_under_way_to_it() {
+    use TaskRegistrationStatus::{Draining, Gone, Registered};
+    use TaskStatus::{Deactivating, Running, Stopped, Stopping};
+    let there = RegistrySight { has_service: true, instance: Some(true), ..RegistrySight::default() };
+    let gone = RegistrySight { instance: None, ..there };
+    let leaving = stopped(called(Registered, Running, None));
+    check_registry(&leaving, there, Some((Deactivating, Draining, Some(RegistryStep::Deregister))));
+    let draining = |since| stopped(called(Draining, Running, seconds_ago(since)));
+    check_registry(&draining(14), gone, None);
+    check_registry(&draining(1), RegistrySight { is_drained: true, ..gone }, Some((Stopping, Gone, None)));
+    check_registry(&draining(15), gone, Some((Stopping, Gone, None)));
+    assert_eq!(wake_at(&draining(14)), Some(NOW.plus(Duration::from_secs(1))));
+    // It is over anyway.
+    check_registry(&called(Registered, Stopped, None), there, Some((Stopped, Gone, Some(RegistryStep::Deregister))));
+    check_registry(&called(Draining, Stopped, seconds_ago(1)), gone, Some((Stopped, Gone, None)));
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn row(writer: u64, number: u64) -> Cluster {
         tags: vec![Tag { key: "filler".to_owned(), value: "x".repeat(ROW_BYTES) }],
         capacity_providers: Vec::new(),
         default_strategy: Vec::new(),
+        connect_namespace: None,
         created_at: Timestamp(0),
         inactive_at: None,
     }

@@ -11,15 +11,13 @@
 //! - A namespace reaches its gateway only, and everything else by it: what it sends passes the firewall.
 //! - The namespace's file goes last when an endpoint is removed: as long as anything is left, [`list`] shows it.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use model::TaskId;
+use model::network::EndpointId;
 use sha2::{Digest, Sha256};
 
 use super::netlink::{self, Mac, Netlink, VethPair};
@@ -27,39 +25,6 @@ use super::{Error, Result, kernel, namespace};
 
 /// The interface inside.
 const INSIDE: &str = "eth0";
-
-/// Whose namespace it is: a task's, or that of one of its containers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EndpointId {
-    pub task: TaskId,
-    pub container: Option<usize>,
-}
-
-impl fmt::Display for EndpointId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.container {
-            None => write!(f, "{}", self.task),
-            Some(container) => write!(f, "{}-{container}", self.task),
-        }
-    }
-}
-
-/// Text that is no endpoint's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an endpoint's name")]
-pub struct InvalidEndpoint;
-
-impl FromStr for EndpointId {
-    type Err = InvalidEndpoint;
-
-    fn from_str(text: &str) -> std::result::Result<Self, InvalidEndpoint> {
-        let (task, container) = match text.split_once('-') {
-            None => (text, None),
-            Some((task, container)) => (task, Some(container.parse().map_err(|_| InvalidEndpoint)?)),
-        };
-        Ok(Self { task: task.parse().map_err(|_| InvalidEndpoint)?, container })
-    }
-}
 
 /// Where an instance of the node keeps the endpoints of one network.
 #[derive(Clone, Debug)]
@@ -262,6 +227,9 @@ pub fn parse_mac(text: &str) -> Result<Mac> {
 
 #[cfg(test)]
 mod tests {
+    use model::TaskId;
+    use model::network::InvalidEndpoint;
+
     use super::*;
 
     #[test]

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use model::network::EndpointId;
 use model::{Port, Protocol};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
@@ -34,7 +35,6 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::bridge::TASK_ENDPOINT;
-use super::endpoint::EndpointId;
 use super::resolver::{RESOLVER, RESOLVERS};
 use super::wall::show_mac;
 use super::{Config, Error, Result, kernel, namespace};

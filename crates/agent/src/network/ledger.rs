@@ -8,12 +8,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
 
 use ipnet::Ipv4Net;
+use model::network::EndpointId;
 use model::task::NetworkBinding;
 use model::task_definition::PortMapping;
 use model::{Port, TaskId};
 
 use super::config::{Config, gateway};
-use super::endpoint::{Address, EndpointId, Found, parse_mac};
+use super::endpoint::{Address, Found, parse_mac};
 use super::firewall::Published;
 use super::{Error, Result, port};
 

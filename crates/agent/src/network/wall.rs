@@ -18,9 +18,9 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use model::firewall::{Firewall, Group, LoadBalancerAddress, Peer, Rule, SubnetNetwork, VpcNetwork};
+use model::network::EndpointId;
 use model::security_group::{IcmpKind, Ports, Traffic};
 
-use super::endpoint::EndpointId;
 use super::netlink::Mac;
 
 /// One that holds an address on the bridge.

@@ -41,7 +41,8 @@ impl Task {
         let Some(kind) = self.network_kind(key) else {
             return self.fail_task(&DriverError::new("ContainerNetworkingError", "the task has no network interface"));
         };
-        let request = NetworkRequest { task: self.spec.id, container: key, kind };
+        let proxy_port = self.spec.connect.as_ref().map(|connect| connect.proxy_port);
+        let request = NetworkRequest { task: self.spec.id, container: key, kind, proxy_port };
         self.begin(Effect::Attach(request), now, effects);
     }
 

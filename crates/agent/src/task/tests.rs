@@ -56,6 +56,7 @@ pub(crate) fn spec(containers: Vec<ContainerDefinition>) -> TaskSpec {
         }),
         containers: containers.into_iter().enumerate().map(container).collect(),
         volumes: Vec::new(),
+        connect: None,
     }
 }
 

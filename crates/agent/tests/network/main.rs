@@ -229,7 +229,7 @@ fn a_host_port_that_is_taken_is_refused_and_nothing_is_held() {
 fn none_has_loopback_only() {
     on_node(|directory| async move {
         let network = open(config(&directory)).await;
-        let request = NetworkRequest { task: TaskId(1), container: Some(0), kind: NetworkKind::None };
+        let request = NetworkRequest { task: TaskId(1), container: Some(0), kind: NetworkKind::None, proxy_port: None };
         let attached = network.attach(&request).await.unwrap();
         assert_eq!((attached.address, &attached.bindings[..]), (None, &[][..]));
         serve(&attached, 80);
@@ -311,7 +311,7 @@ fn a_new_agent_takes_over_what_an_earlier_one_made() {
             awsvpc(1, [172, 31, 0, 10]),
             bridge(2, 0, &[(80, 8080, Protocol::Tcp), (81, 0, Protocol::Tcp), (53, 0, Protocol::Udp)]),
             bridge(2, 1, &[(80, 0, Protocol::Tcp)]),
-            NetworkRequest { task: TaskId(3), container: Some(0), kind: NetworkKind::None },
+            NetworkRequest { task: TaskId(3), container: Some(0), kind: NetworkKind::None, proxy_port: None },
         ];
         let network = open(config(&directory)).await;
         let mut first = Vec::new();

@@ -101,7 +101,7 @@ pub fn awsvpc_in(task: u128, address: [u8; 4], groups: &[&str]) -> NetworkReques
 
         security_groups: groups.iter().map(|&id| id.to_owned()).collect(),
     };
-    NetworkRequest { task: TaskId(task), container: None, kind: NetworkKind::Awsvpc(spec) }
+    NetworkRequest { task: TaskId(task), container: None, kind: NetworkKind::Awsvpc(spec), proxy_port: None }
 }
 
 pub fn bridge(task: u128, container: usize, ports: &[(u16, u16, Protocol)]) -> NetworkRequest {
@@ -113,7 +113,12 @@ pub fn bridge(task: u128, container: usize, ports: &[(u16, u16, Protocol)]) -> N
         app_protocol: None,
     };
     let ports = ports.iter().map(mapping).collect();
-    NetworkRequest { task: TaskId(task), container: Some(container), kind: NetworkKind::Bridge { ports } }
+    NetworkRequest {
+        task: TaskId(task),
+        container: Some(container),
+        kind: NetworkKind::Bridge { ports },
+        proxy_port: None,
+    }
 }
 
 /// Runs something inside a namespace, on a thread that ends with it.

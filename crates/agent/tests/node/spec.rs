@@ -45,6 +45,7 @@ pub fn spec(id: u128, containers: Vec<ContainerDefinition>) -> TaskSpec {
         }),
         containers: containers.into_iter().enumerate().map(container).collect(),
         volumes: Vec::new(),
+        connect: None,
     }
 }
 

@@ -140,7 +140,7 @@ fn figures(sides: &[Side]) -> Vec<Figure> {
 }
 
 async fn start_edge(workers: usize, snapshot: Snapshot, targets: usize) -> Result<Edge, Failure> {
-    let edge = Edge::start(&Config { workers, cookie_key: CookieKey([0; 32]) });
+    let edge = Edge::start(&Config { workers, cookie_key: CookieKey([0; 32]), namespaces: None });
     let edge = edge.context(|| "the load balancer could not be started".to_owned())?;
     edge.apply(snapshot).await.context(|| "the load balancer ended at once".to_owned())?;
     let healthy = async {
@@ -221,6 +221,7 @@ fn snapshot(targets: &[SocketAddr], certificate: &Certificate) -> Result<Snapsho
             balancer(secured),
         ],
         target_groups: vec![group],
+        ..Snapshot::default()
     })
 }
 

@@ -5,7 +5,7 @@
 //!             ▲                                      │
 //!             └────────────── Create ◀───────────────┘
 //! ```
-//! Service Connect defaults, ECS Exec and Container Insights are not built: what asks for them is refused.
+//! ECS Exec and Container Insights are not built: what asks for them is refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use wire::ecs::Error;
 use super::convert::cluster::{self as convert, Detail};
 use super::convert::tag;
 use super::identifier::{is_arn, named_by_arn};
+use super::service::service_connect::default_namespace;
 use super::{capacity_provider, listing};
 use crate::{Cx, page};
 
@@ -74,6 +75,7 @@ pub fn new(scope: &Scope, name: &str, now: Timestamp) -> Cluster {
         tags: vec![],
         capacity_providers: Vec::new(),
         default_strategy: Vec::new(),
+        connect_namespace: None,
         created_at: now,
         inactive_at: None,
     }
@@ -99,11 +101,14 @@ pub fn create_cluster(
             "Invalid cluster name. It must have 1 to 255 letters, digits, underscores or hyphens.",
         ));
     }
-    convert::refuse_unbuilt(configuration.as_ref(), service_connect_defaults.is_some())?;
+    convert::refuse_unbuilt(configuration.as_ref())?;
     let mut cluster = new(cx.scope(), &name, cx.now);
     convert::set(&mut cluster.settings, settings.unwrap_or_default())?;
     cluster.tags = tag::from_wire(tags.unwrap_or_default())?;
     let (providers, strategy) = (capacity_providers.unwrap_or_default(), default_capacity_provider_strategy);
+    if let Some(defaults) = service_connect_defaults {
+        cluster.connect_namespace = default_namespace(cx, &defaults.namespace)?;
+    }
     capacity_provider::associate(cx, &mut cluster, providers, strategy.unwrap_or_default())?;
 
     let present = cx.txn.clusters.get(&(cx.scope().clone(), name)).filter(|row| row.status == Status::Active).cloned();
@@ -123,8 +128,11 @@ pub fn create_cluster(
     Ok(ecs::CreateClusterResponse { cluster: Some(show_whole(cx.txn, &cluster)) })
 }
 
-/// Whether capacity providers are asked for that the present cluster does not have.
+/// Whether capacity providers or a namespace are asked for that the present cluster does not have.
 fn is_other(present: &Cluster, asked: &Cluster) -> bool {
+    if asked.connect_namespace.is_some() && asked.connect_namespace != present.connect_namespace {
+        return true;
+    }
     let providers = |row: &Cluster| (row.capacity_providers.clone(), row.default_strategy.clone());
     !asked.capacity_providers.is_empty() && providers(present) != providers(asked)
 }
@@ -183,7 +191,10 @@ pub fn update_cluster(
 ) -> Result<ecs::UpdateClusterResponse, Error> {
     let ecs::UpdateClusterRequest { cluster, configuration, service_connect_defaults, settings } = request;
     let mut row = Cluster::clone(&*find_named(cx, &cluster)?);
-    convert::refuse_unbuilt(configuration.as_ref(), service_connect_defaults.is_some())?;
+    convert::refuse_unbuilt(configuration.as_ref())?;
+    if let Some(defaults) = service_connect_defaults {
+        row.connect_namespace = default_namespace(cx, &defaults.namespace)?;
+    }
     convert::set(&mut row.settings, settings.unwrap_or_default())?;
     cx.txn.put(row.clone());
     Ok(ecs::UpdateClusterResponse { cluster: Some(show_whole(cx.txn, &row)) })

@@ -7,6 +7,7 @@ pub mod container_instance;
 pub mod deployment_configuration;
 pub mod load_balancer;
 pub mod service;
+pub mod service_connect;
 pub mod service_deployment;
 pub mod service_registry;
 pub mod service_revision;

@@ -4,13 +4,14 @@
 //! something changes (see [`reconcile`](crate::reconcile)).
 //!
 //! A change that needs other tasks begins a service deployment ([`service_deployment`]); with the controller EXTERNAL a
-//! service runs what its task sets say ([`task_set`](super::task_set)). Registries, Service Connect, volumes and CodeDeploy
+//! service runs what its task sets say ([`task_set`](super::task_set)). Volumes and CodeDeploy
 //! are not built: what asks for them is refused.
 
 pub(crate) mod event;
 mod load_balancer;
 pub mod round;
 mod scheduling;
+pub(in crate::ecs) mod service_connect;
 mod service_registry;
 mod shift;
 mod site;
@@ -23,8 +24,8 @@ use model::capacity_provider::Capacity;
 use model::service::{Scheduling, ServiceKey, ServiceNetwork, ServiceStatus};
 use model::task_set::Controller;
 use model::{
-    Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceEvent, ServiceLoadBalancer, ServiceRegistry,
-    TaskDefinition, Timestamp,
+    Arn, Cluster, Deployment, LaunchType, Scope, Service, ServiceConnect, ServiceEvent, ServiceLoadBalancer,
+    ServiceRegistry, TaskDefinition, Timestamp,
 };
 use plan::service::shift::choose_groups;
 use plan::task_definition::is_name;
@@ -35,6 +36,7 @@ use wire::ecs::Error;
 use super::convert::deployment_configuration as configuration;
 use super::convert::load_balancer::from_wire as load_balancers_from_wire;
 use super::convert::service::{self as convert, Unbuilt, is_given, to_wire};
+use super::convert::service_connect::{self as convert_connect, Asked as ConnectAsked, from_wire as connect_from_wire};
 use super::convert::service_registry::from_wire as registries_from_wire;
 use super::convert::tag;
 use super::identifier::{is_arn, named_by_arn};
@@ -124,7 +126,6 @@ pub fn create_service(
         enable_execute_command,
         gateway_connectors: is_given(&gateway_connectors),
         monitoring: monitoring.is_some(),
-        service_connect_configuration: service_connect_configuration.as_ref(),
         volume_configurations: is_given(&volume_configurations),
         vpc_lattice_configurations: is_given(&vpc_lattice_configurations),
     }
@@ -153,8 +154,9 @@ pub fn create_service(
             load_balancer::check_role(role.as_deref(), &load_balancers, definition.network_mode)?;
             let network = convert::network_from_wire(network_configuration)?;
             let registries = registries_from_wire(service_registries.unwrap_or_default())?;
-            let asked = Asked { definition: &definition, network, load_balancers, registries };
-            let deployment = asked.begin(cx, capacity, platform_version)?;
+            let connect = service_connect_configuration.map(connect_from_wire).transpose()?.flatten();
+            let asked = Asked { definition: &definition, network, load_balancers, registries, connect };
+            let deployment = asked.begin(cx, (&cluster, &service_name), capacity, platform_version)?;
             Some((definition, deployment))
         }
         Controller::External if scheduling == Scheduling::Daemon => {
@@ -171,6 +173,7 @@ pub fn create_service(
                 ("networkConfiguration", network_configuration.is_some()),
                 ("platformVersion", platform_version.is_some()),
                 ("role", role.is_some()),
+                ("serviceConnectConfiguration", service_connect_configuration.is_some_and(|given| given.enabled)),
                 ("serviceRegistries", is_given(&service_registries)),
                 ("taskDefinition", task_definition.is_some()),
             ])?;
@@ -250,7 +253,7 @@ fn is_same(present: &Service, new: &Service) -> bool {
         let capacity = service.capacity_of(row);
         let load_balancers: Vec<_> = row.load_balancers.iter().map(ServiceLoadBalancer::asked).collect();
         let runs = (row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone());
-        Some((runs, capacity, load_balancers, row.registries.clone()))
+        Some((runs, capacity, load_balancers, row.registries.clone(), row.connect.as_ref().map(ServiceConnect::asked)))
     };
     let asked = |service: &Service| Service {
         deployments: Vec::new(),
@@ -293,12 +296,19 @@ pub(super) struct Asked<'a> {
     pub network: Option<ServiceNetwork>,
     pub load_balancers: Vec<ServiceLoadBalancer>,
     pub registries: Vec<ServiceRegistry>,
+    pub connect: Option<ConnectAsked>,
 }
 
 impl Asked<'_> {
-    /// A new deployment, once it is sure that tasks can be made from it.
-    pub fn begin(self, cx: &mut Cx<'_>, capacity: Capacity, version: Option<String>) -> Result<Deployment, Error> {
-        let Self { definition, network, load_balancers, registries } = self;
+    /// A new deployment of a service in a cluster, once it is sure that tasks can be made from it.
+    pub fn begin(
+        self,
+        cx: &mut Cx<'_>,
+        (cluster, service): (&Cluster, &str),
+        capacity: Capacity,
+        version: Option<String>,
+    ) -> Result<Deployment, Error> {
+        let Self { definition, network, load_balancers, registries, connect } = self;
         let launch_type = capacity.launch_type;
         if !definition.compatibilities.contains(&launch_type) {
             return Err(Error::invalid_parameter(format!(
@@ -312,10 +322,13 @@ impl Asked<'_> {
         load_balancer::check(cx, definition, &load_balancers)?;
         load_balancer::check_vpc(cx, resolved.as_ref(), &load_balancers)?;
         service_registry::check(cx, definition, &registries)?;
+        let vpc = resolved.as_ref().and_then(|network| Some(network.subnets.first()?.vpc_id.clone()));
+        let owner = service_connect::Owner { cluster, service, definition, launch_type, vpc };
+        let connect = connect.map(|asked| service_connect::resolve(cx, &owner, &asked)).transpose()?;
         let id = format!("ecs-svc/{}", service_revision::new_number(cx));
         let revision = (definition.family.clone(), definition.revision);
         let deployment = plan::service::begin(id, revision, network, platform_version, cx.now);
-        Ok(Deployment { capacity: Some(capacity), load_balancers, registries, ..deployment })
+        Ok(Deployment { capacity: Some(capacity), load_balancers, registries, connect, ..deployment })
     }
 }
 
@@ -376,7 +389,6 @@ pub fn update_service(
         enable_execute_command,
         gateway_connectors: is_given(&gateway_connectors),
         monitoring: monitoring.is_some(),
-        service_connect_configuration: service_connect_configuration.as_ref(),
         volume_configurations: is_given(&volume_configurations),
         vpc_lattice_configurations: is_given(&vpc_lattice_configurations),
     }
@@ -394,6 +406,7 @@ pub fn update_service(
             ("loadBalancers", load_balancers.is_some()),
             ("networkConfiguration", network_configuration.is_some()),
             ("platformVersion", platform_version.is_some()),
+            ("serviceConnectConfiguration", service_connect_configuration.is_some()),
             ("serviceRegistries", service_registries.is_some()),
             ("taskDefinition", task_definition.is_some()),
         ])?;
@@ -428,6 +441,7 @@ pub fn update_service(
         network: convert::network_from_wire(network_configuration)?,
         load_balancers: load_balancers.map(load_balancers_from_wire).transpose()?,
         registries: service_registries.map(registries_from_wire).transpose()?,
+        connect: service_connect_configuration.map(connect_from_wire).transpose()?,
         platform_version,
         capacity: capacity_provider_strategy,
         force: force_new_deployment == Some(true),
@@ -445,6 +459,8 @@ struct Change {
     network: Option<ServiceNetwork>,
     load_balancers: Option<Vec<ServiceLoadBalancer>>,
     registries: Option<Vec<ServiceRegistry>>,
+    /// The inner one is `None` when Service Connect is to end.
+    connect: Option<Option<ConnectAsked>>,
     platform_version: Option<String>,
     capacity: Option<Vec<ecs::CapacityProviderStrategyItem>>,
     force: bool,
@@ -469,13 +485,15 @@ impl Change {
         let load_balancers = self.load_balancers.unwrap_or_else(kept);
         load_balancer::check_strategy(service.configuration.strategy, &load_balancers)?;
         let registries = self.registries.unwrap_or_else(|| present.registries.clone());
-        let asked = Asked { definition: &definition, network, load_balancers, registries };
-        let new = asked.begin(cx, capacity, version)?;
+        let connect = self.connect.unwrap_or_else(|| present.connect.as_ref().map(convert_connect::asked));
+        let asked = Asked { definition: &definition, network, load_balancers, registries, connect };
+        let cluster = cluster::find_active(cx.txn, cx.scope(), Some(&service.cluster))?;
+        let new = asked.begin(cx, (&cluster, &service.name), capacity, version)?;
         let runs = |row: &Deployment| {
             let load_balancers: Vec<_> = row.load_balancers.iter().map(ServiceLoadBalancer::asked).collect();
             let registries = row.registries.clone();
             let runs = (row.family.clone(), row.revision, row.network.clone(), row.platform_version.clone());
-            (runs, load_balancers, registries)
+            (runs, load_balancers, registries, row.connect.as_ref().map(ServiceConnect::asked))
         };
         if self.force || runs(&new) != runs(&present) {
             service.deployments.insert(0, new);

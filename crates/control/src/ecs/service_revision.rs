@@ -38,6 +38,7 @@ pub(super) fn put(cx: &mut Cx<'_>, service: &Service, definition: &TaskDefinitio
         network: newest.and_then(|row| row.network.clone()),
         load_balancers: newest.map(|row| row.load_balancers.clone()).unwrap_or_default(),
         registries: newest.map(|row| row.registries.clone()).unwrap_or_default(),
+        connect: newest.and_then(|row| row.connect.clone()),
         images: service_revision::images_of(definition),
         created_at: cx.now,
     });

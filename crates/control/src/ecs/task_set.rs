@@ -131,8 +131,9 @@ fn begin(
     let scale = convert::scale_from_wire(scale)?;
     let tags = tag::from_wire(tags.unwrap_or_default())?;
     let network = network_from_wire(network_configuration)?;
-    let asked = Asked { definition: &definition, network, load_balancers: Vec::new(), registries: Vec::new() };
-    let deployment = asked.begin(cx, capacity, platform_version)?;
+    let (load_balancers, registries) = (Vec::new(), Vec::new());
+    let asked = Asked { definition: &definition, network, load_balancers, registries, connect: None };
+    let deployment = asked.begin(cx, (cluster, &service.name), capacity, platform_version)?;
     let set = TaskSet {
         id: deployment.id.clone(),
         status: TaskSetStatus::Active,

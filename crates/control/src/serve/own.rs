@@ -12,6 +12,7 @@ use super::Answer;
 use super::events::{self, EVENTS_PATH};
 use crate::Control;
 use crate::shutdown::{STOP_TASKS_PATH, STOP_TASKS_WAIT};
+use crate::traffic::MESH_PATH;
 
 /// What all of them begin with; AWS has nothing below it.
 pub const OWN_PREFIX: &str = "/gantry/";
@@ -35,6 +36,7 @@ async fn operate(control: &Arc<Control>, head: &Parts, body: &[u8]) -> Result<Re
             let stopped = stopped.map_err(|error| Failure::new(500, "ServerException", error.to_string()))?;
             Ok(json(StatusCode::OK, &stopped))
         }
+        (&Method::POST, MESH_PATH) => Ok(json(StatusCode::OK, &control.traffic.counts())),
         (&Method::POST, EVENTS_PATH) => events::answer(control, &caller, body),
         _ => Err(Failure::new(404, "UnknownOperationException", "Gantry has no such path.")),
     }

@@ -44,6 +44,25 @@ pub fn create_http_namespace(
     Ok(CreateHttpNamespaceResponse { operation_id: create(cx, row)? })
 }
 
+/// An HTTP namespace of this name that ECS makes for somebody. There must be none yet.
+///
+/// # Errors
+/// As [`create_http_namespace`].
+pub fn make_http(cx: &mut Cx<'_>, name: &str) -> Result<Namespace, Error> {
+    let row = Namespace {
+        scope: cx.scope().clone(),
+        id: new_id(cx.random, "ns"),
+        name: name.to_owned(),
+        kind: NamespaceKind::Http,
+        description: None,
+        creator_request_id: request_id(cx, None),
+        tags: Vec::new(),
+        created_at: cx.now,
+    };
+    create(cx, row.clone())?;
+    Ok(row)
+}
+
 pub fn create_private_dns_namespace(
     cx: &mut Cx<'_>,
     request: CreatePrivateDnsNamespaceRequest,

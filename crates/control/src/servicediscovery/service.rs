@@ -64,6 +64,26 @@ pub fn create_service(cx: &mut Cx<'_>, request: CreateServiceRequest) -> Result<
     Ok(CreateServiceResponse { service: Some(convert::service(&row, 0)) })
 }
 
+/// A service that is found by calls only, which ECS makes for one of its own.
+pub fn make(cx: &mut Cx<'_>, namespace: &Namespace, name: &str, creator_request_id: String) -> DiscoveryService {
+    let row = DiscoveryService {
+        scope: cx.scope().clone(),
+        id: new_id(cx.random, "srv"),
+        namespace: namespace.id.clone(),
+        dns: None,
+        name: name.to_owned(),
+        description: None,
+        creator_request_id,
+        custom_health: None,
+        attributes: BTreeMap::new(),
+        instances_revision: 1,
+        tags: Vec::new(),
+        created_at: cx.now,
+    };
+    cx.txn.put(row.clone());
+    row
+}
+
 fn repeated(cx: &Cx<'_>, asked: &DiscoveryService, present: &DiscoveryService) -> Result<CreateServiceResponse, Error> {
     let is_same = asked.creator_request_id == present.creator_request_id
         && asked.dns == present.dns

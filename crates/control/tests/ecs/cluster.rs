@@ -65,7 +65,11 @@ fn what_cannot_be_a_cluster_is_refused() {
         &[
             (json!({"clusterName": "a b"}), name),
             (json!({"clusterName": "a".repeat(256)}), name),
-            (json!({"serviceConnectDefaults": {"namespace": "n"}}), &unbuilt("serviceConnectDefaults")),
+            (
+                json!({"serviceConnectDefaults": {"namespace": "arn:aws:servicediscovery:us-east-1:000000000000:namespace/ns-1"}}),
+                "NamespaceNotFoundException: The specified namespace was not found: \
+                 arn:aws:servicediscovery:us-east-1:000000000000:namespace/ns-1",
+            ),
             (
                 json!({"configuration": {"executeCommandConfiguration": {"logging": "DEFAULT"}}}),
                 &unbuilt("configuration.executeCommandConfiguration"),
@@ -277,8 +281,9 @@ fn settings_are_updated() {
     world.check_refusals(
         "UpdateCluster",
         &[(
-            json!({"cluster": "web", "serviceConnectDefaults": {"namespace": "n"}}),
-            "ClientException: The field 'serviceConnectDefaults' of the cluster is not supported by Gantry yet.",
+            json!({"cluster": "web", "configuration": {"executeCommandConfiguration": {"logging": "DEFAULT"}}}),
+            "ClientException: The field 'configuration.executeCommandConfiguration' of the cluster is not supported by \
+             Gantry yet.",
         )],
     );
 }

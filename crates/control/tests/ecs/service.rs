@@ -123,7 +123,6 @@ fn what_cannot_be_created_is_refused() {
         |field: &str| format!("ClientException: The field '{field}' of the service is not supported by Gantry yet.");
     let fields = [
         ("enableExecuteCommand", json!(true)),
-        ("serviceConnectConfiguration", json!({"enabled": true})),
         ("volumeConfigurations", json!([{"name": "v"}])),
         ("vpcLatticeConfigurations", json!([{"roleArn": "a", "targetGroupArn": "b", "portName": "c"}])),
     ];

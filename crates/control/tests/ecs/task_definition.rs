@@ -48,6 +48,7 @@ pub fn put_task(world: &mut World, id: u128, cluster: &str, family: &str, revisi
         counted: false,
         targets: Vec::new(),
         registrations: Vec::new(),
+        connect: None,
         protected_until: None,
     });
     id

@@ -115,6 +115,7 @@ pub fn task(id: TaskId, node: NodeId) -> Task {
         counted: false,
         targets: Vec::new(),
         registrations: Vec::new(),
+        connect: None,
         protected_until: None,
     }
 }

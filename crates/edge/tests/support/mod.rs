@@ -94,7 +94,12 @@ pub fn load_balancer(listeners: Vec<ListenerSpec>) -> LoadBalancerSpec {
 
 /// One listener on one load balancer.
 pub fn snapshot(revision: u64, rules: Vec<RuleSpec>, target_groups: Vec<TargetGroupSpec>) -> Snapshot {
-    Snapshot { revision, load_balancers: vec![load_balancer(vec![listener(LISTENER, rules)])], target_groups }
+    Snapshot {
+        revision,
+        load_balancers: vec![load_balancer(vec![listener(LISTENER, rules)])],
+        target_groups,
+        ..Snapshot::default()
+    }
 }
 
 /// One listener that sends everything to one group.
@@ -109,7 +114,7 @@ pub struct Site {
 
 impl Site {
     pub async fn start(snapshot: Snapshot) -> Self {
-        let config = Config { workers: 2, cookie_key: CookieKey([7; 32]) };
+        let config = Config { workers: 2, cookie_key: CookieKey([7; 32]), namespaces: None };
         let edge = Edge::start(&config).expect("threads");
         edge.apply(snapshot).await.expect("it runs");
         Self { edge, known: Mutex::default() }

@@ -24,6 +24,7 @@ pub fn cluster(name: &str) -> Cluster {
         tags: Vec::new(),
         capacity_providers: Vec::new(),
         default_strategy: Vec::new(),
+        connect_namespace: None,
         created_at: Timestamp(0),
         inactive_at: None,
     }
@@ -71,6 +72,7 @@ pub fn task(id: u128, cluster: &str, node: u128) -> Task {
         counted: false,
         targets: Vec::new(),
         registrations: Vec::new(),
+        connect: None,
         protected_until: None,
     }
 }

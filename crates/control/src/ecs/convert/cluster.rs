@@ -6,7 +6,7 @@ use wire::ecs;
 use wire::ecs::Error;
 
 use super::capacity_provider::strategy_to_wire;
-use super::{signed, tag};
+use super::{service_connect, signed, tag};
 
 const CONTAINER_INSIGHTS: &str = "containerInsights";
 const DISABLED: &str = "disabled";
@@ -65,10 +65,7 @@ impl Detail {
 
 /// # Errors
 /// `ClientException` that names the first part that is given and not built. A configuration of empty parts says nothing.
-pub fn refuse_unbuilt(
-    configuration: Option<&ecs::ClusterConfiguration>,
-    service_connect_defaults: bool,
-) -> Result<(), Error> {
+pub fn refuse_unbuilt(configuration: Option<&ecs::ClusterConfiguration>) -> Result<(), Error> {
     let (execute_command, managed_storage) = match configuration {
         Some(ecs::ClusterConfiguration { execute_command_configuration, managed_storage_configuration }) => {
             (execute_command_configuration.is_some(), managed_storage_configuration.is_some())
@@ -80,7 +77,6 @@ pub fn refuse_unbuilt(
         &[
             ("configuration.executeCommandConfiguration", execute_command),
             ("configuration.managedStorageConfiguration", managed_storage),
-            ("serviceConnectDefaults", service_connect_defaults),
         ],
     )
 }
@@ -139,7 +135,7 @@ pub fn to_wire(cluster: &Cluster, census: &Census, detail: Detail) -> ecs::Clust
         attachments: None,
         attachments_status: None,
         configuration: None,
-        service_connect_defaults: None,
+        service_connect_defaults: service_connect::defaults_to_wire(cluster),
     }
 }
 

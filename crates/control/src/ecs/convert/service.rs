@@ -15,23 +15,22 @@ use wire::ecs::Error;
 use super::capacity_provider::strategy_to_wire;
 use super::task::launch_type_to_wire;
 use super::{
-    deployment_configuration, has_items, is_true, items, load_balancer, non_empty, refuse_unbuilt, service_registry,
-    signed, tag, task_set, time,
+    deployment_configuration, has_items, is_true, items, load_balancer, non_empty, refuse_unbuilt, service_connect,
+    service_registry, signed, tag, task_set, time,
 };
 use crate::ecs::service_deployment;
 
 /// What CreateService and UpdateService have in common and is not built.
 #[derive(Default)]
-pub struct Unbuilt<'a> {
+pub struct Unbuilt {
     pub enable_execute_command: Option<bool>,
     pub gateway_connectors: bool,
     pub monitoring: bool,
-    pub service_connect_configuration: Option<&'a ecs::ServiceConnectConfiguration>,
     pub volume_configurations: bool,
     pub vpc_lattice_configurations: bool,
 }
 
-impl Unbuilt<'_> {
+impl Unbuilt {
     /// # Errors
     /// `ClientException` that names the first field that asks for what is not built.
     pub fn refuse(&self) -> Result<(), Error> {
@@ -41,7 +40,6 @@ impl Unbuilt<'_> {
                 ("enableExecuteCommand", is_true(self.enable_execute_command)),
                 ("gatewayConnectors", self.gateway_connectors),
                 ("monitoring", self.monitoring),
-                ("serviceConnectConfiguration", self.service_connect_configuration.is_some_and(|c| c.enabled)),
                 ("volumeConfigurations", self.volume_configurations),
                 ("vpcLatticeConfigurations", self.vpc_lattice_configurations),
             ],
@@ -327,8 +325,8 @@ fn deployment_to_wire(
         rollout_state: Some(rollout),
         rollout_state_reason: Some(row.rollout_reason.clone()),
         running_count: Some(signed(count.running)),
-        service_connect_configuration: None,
-        service_connect_resources: None,
+        service_connect_configuration: row.connect.as_ref().map(service_connect::to_wire),
+        service_connect_resources: row.connect.as_ref().map(service_connect::resources_to_wire),
         status: Some(if is_primary { "PRIMARY" } else { "ACTIVE" }.to_owned()),
         task_definition: Some(definition_arn(service, row)),
         updated_at: Some(time(row.updated_at)),

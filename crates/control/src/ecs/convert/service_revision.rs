@@ -6,7 +6,7 @@ use wire::ecs;
 
 use super::load_balancer::to_wire as load_balancers_to_wire;
 use super::service::{Count, network_to_wire, platform_family, shown_launch_type, shown_strategy};
-use super::{service_registry, signed, time};
+use super::{service_connect, service_registry, signed, time};
 
 pub fn to_wire(row: &ServiceRevision) -> ecs::ServiceRevision {
     ecs::ServiceRevision {
@@ -27,7 +27,7 @@ pub fn to_wire(row: &ServiceRevision) -> ecs::ServiceRevision {
         platform_version: row.platform_version.clone(),
         resolved_configuration: resolved_to_wire(&row.load_balancers),
         service_arn: Some(Arn::service(&row.scope, &row.cluster, &row.service).to_string()),
-        service_connect_configuration: None,
+        service_connect_configuration: row.connect.as_ref().map(service_connect::to_wire),
         service_registries: Some(service_registry::to_wire(&row.registries)),
         service_revision_arn: Some(Arn::service_revision(&row.scope, &row.cluster, &row.service, &row.id).to_string()),
         task_definition: Some(Arn::task_definition(&row.scope, &row.family, row.revision).to_string()),

@@ -5,7 +5,7 @@ use model::{Arn, HealthStatus, LaunchType, Protocol, StopCode, Task, capability}
 use store::Tables;
 use wire::ecs;
 
-use super::{signed, tag, time};
+use super::{service_connect, signed, tag, time};
 
 /// What a FARGATE task has when it asks for nothing, in GiB.
 const EPHEMERAL_STORAGE_DEFAULT_GIB: u32 = 20;
@@ -18,7 +18,10 @@ pub fn to_wire(tables: &Tables, task: &Task, tags: bool) -> ecs::Task {
     let storage = is_fargate.then(|| signed(task.ephemeral_storage.unwrap_or(EPHEMERAL_STORAGE_DEFAULT_GIB)));
     let instance = task.container_instance.map(|id| Arn::container_instance(scope, &task.cluster, id).to_string());
     ecs::Task {
-        attachments: Some(task.attachment.iter().map(attachment_to_wire).collect()),
+        attachments: Some({
+            let interface = task.attachment.iter().map(attachment_to_wire);
+            interface.chain(service_connect::attachment_to_wire(task)).collect()
+        }),
         attributes: Some(attributes(tables, task)),
         availability_zone: task.availability_zone.clone(),
         capacity_provider_name: task.capacity_provider.clone(),

@@ -3,7 +3,7 @@
 //! Invariant: a round that changes nothing writes nothing, so that rounds end.
 
 use model::capacity_provider::Capacity;
-use model::service::{Scheduling, ServiceKey};
+use model::service::{Scheduling, ServiceKey, ServiceStatus};
 use model::{Deployment, DesiredStatus, InstanceStatus, LaunchType, NodeId, Service, Task, Timestamp};
 use plan::place::{Placement, Reason, Surveyed};
 use plan::service::event::{self, Event};
@@ -16,7 +16,7 @@ use wire::error::Failure;
 
 use super::event::tell;
 use super::site::Sites;
-use super::{shift, zone};
+use super::{service_connect, shift, zone};
 use crate::Cx;
 use crate::ecs::task::placement::NO_CAPACITY;
 use crate::ecs::task::run::{Manner, Part, Run};
@@ -69,6 +69,9 @@ pub fn run(cx: &mut Cx<'_>, key: &ServiceKey) -> Rest {
     let tasks = cx.txn.count_tasks_of_service(key);
     let moved = stopped + tasks.saturating_sub(tasks_before);
     let rest = Rest { wake_at: plan.wake_at, waits_for_room, tasks, moved };
+    if plan.service.status == ServiceStatus::Inactive && service.status != ServiceStatus::Inactive {
+        service_connect::forget(cx.txn, key);
+    }
     cx.txn.put(plan.service);
     if let Some(deployment) = plan.deployment {
         cx.txn.put(deployment);

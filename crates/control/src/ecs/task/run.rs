@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use model::capacity_provider::Capacity;
 use model::service::PropagateTags;
-use model::task::{Attachment, Container, ContainerStatus, TaskOverride};
+use model::task::{Attachment, Container, ContainerStatus, TaskConnect, TaskOverride};
+use model::task_registration::{ConnectPlace, TaskRegistrationStatus};
 use model::{
     Arn, Cluster, ContainerInstanceId, Deployment, DesiredStatus, HealthStatus, LaunchType, NetworkMode, Node, NodeId,
-    Resources, Service, ServiceLoadBalancer, ServiceRevision, Tag, Task, TaskDefinition, TaskId, TaskRegistration,
-    TaskStatus, TaskTarget,
+    Resources, Service, ServiceConnect, ServiceLoadBalancer, ServiceRegistry, ServiceRevision, Tag, Task,
+    TaskDefinition, TaskId, TaskRegistration, TaskStatus, TaskTarget,
 };
-use plan::capacity;
 use plan::place::{self, Assignment, Constraint, Placement, Request, Strategy, Surveyed, Target};
+use plan::{capacity, service_connect};
 use rand::RngCore;
 use wire::ecs;
 use wire::ecs::Error;
@@ -186,6 +187,8 @@ pub(in crate::ecs) struct Run {
     targets: Vec<TaskTarget>,
     /// Of a service: its places in Cloud Map.
     registrations: Vec<TaskRegistration>,
+    /// Of a service with Service Connect.
+    connect: Option<ServiceConnect>,
     /// Of a service: the tasks that its subnets have already.
     subnet_tasks: BTreeMap<String, u32>,
 }
@@ -233,6 +236,7 @@ impl Run {
             revision: None,
             targets: Vec::new(),
             registrations: Vec::new(),
+            connect: None,
             subnet_tasks: BTreeMap::new(),
         })
     }
@@ -251,6 +255,7 @@ impl Run {
         let (mut overrides, definition) = overrides::resolve(definition, launch_type, None)?;
         overrides.log_driver_mode = Some(setting::effective(cx.txn, cx.caller, "defaultLogDriverMode"));
         let network = deployment.network.as_ref().map(service::network_to_wire);
+        let registrations = registrations(deployment, &definition);
         Ok(Self {
             group: service.group(),
             started_by: Some(deployment.id.clone()),
@@ -263,7 +268,8 @@ impl Run {
             overrides,
             revision: service_revision::of_deployment(cx.txn, &service.key(), deployment).cloned(),
             targets: deployment.load_balancers.iter().map(target).collect(),
-            registrations: deployment.registries.iter().cloned().map(TaskRegistration::waiting).collect(),
+            registrations,
+            connect: deployment.connect.clone(),
             subnet_tasks: subnet_tasks(cx, service, deployment),
         })
     }
@@ -478,6 +484,10 @@ impl Run {
         let subnet = network
             .and_then(|(network, attachment)| network.subnets.iter().find(|subnet| subnet.id == attachment.subnet_id));
         let node_zone = cx.txn.nodes.get(&node).map(|node| node.zone.clone());
+        let connect = self.connect.clone().map(|service| {
+            let attachment_id = model::id::uuid(random_u128(cx.random));
+            TaskConnect { attachment_id, service }
+        });
         Task {
             id,
             scope: cx.scope().clone(),
@@ -522,9 +532,27 @@ impl Run {
             counted: false,
             targets: self.targets.clone(),
             registrations: self.registrations.clone(),
+            connect,
             protected_until: None,
         }
     }
+}
+
+/// The places in Cloud Map that tasks of the deployment get: those of its registries, and those of Service Connect.
+fn registrations(deployment: &Deployment, definition: &TaskDefinition) -> Vec<TaskRegistration> {
+    let hold_seconds = service_connect::hold_seconds(definition.containers.iter());
+    let offers = deployment.connect.iter().flat_map(|connect| &connect.services);
+    let offers = offers.map(|row| TaskRegistration {
+        registry: ServiceRegistry {
+            registry: row.registry.clone(),
+            container: Some(row.container.clone()),
+            container_port: Some(row.container_port),
+            port: None,
+        },
+        status: TaskRegistrationStatus::Waiting,
+        connect: Some(ConnectPlace { hold_seconds, drain_seconds: service_connect::drain_seconds(row), since: None }),
+    });
+    deployment.registries.iter().cloned().map(TaskRegistration::waiting).chain(offers).collect()
 }
 
 /// What is not built is refused, whoever asks.
