@@ -32,7 +32,12 @@ class Service:
         }
         container = {member: value for member, value in container.items() if value is not None}
         return self.tasks.register(
-            container, requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256", memory="512"
+            container,
+            requiresCompatibilities=["FARGATE"],
+            networkMode="awsvpc",
+            cpu="256",
+            memory="512",
+            executionRoleArn="ecsTaskExecutionRole",
         )
 
     def create(self, definition, count=COUNT, groups=(), advanced=None, **configuration):

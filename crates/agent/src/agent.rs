@@ -18,6 +18,7 @@ use crate::files::Files;
 use crate::host::Host;
 use crate::link::Dial;
 use crate::metadata::Metadata;
+use crate::metadata::task_protection::{QUESTIONS_MAX, Question};
 use crate::outbox::Outbox;
 use crate::runtime::cgroup::Groups;
 use crate::session::Session;
@@ -102,9 +103,10 @@ impl Agent {
         let drivers = Drivers::new(runtime, network, checkpoints, files, views.clone(), config.clock);
         let drive = Drive::adopt(drivers, &config.host.boot_id, outbox.clone()).await?;
 
+        let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
         let address = address_of(config.endpoint.as_ref());
         let endpoint = match (config.endpoint, views) {
-            (Some(endpoint), Some(views)) => Some(serve_endpoint(endpoint, views, config.clock).await?),
+            (Some(endpoint), Some(views)) => Some(serve_endpoint(endpoint, views, ask, config.clock).await?),
             _ => None,
         };
         let (stop, stopped) = watch::channel(false);
@@ -116,6 +118,7 @@ impl Agent {
             outbox,
             messages,
             shipments,
+            questions,
             welcomed: welcome,
         };
         let node = tokio::spawn(drive.run(inbox, stopped.clone()));
@@ -150,13 +153,18 @@ impl Drop for Agent {
     }
 }
 
-async fn serve_endpoint(endpoint: Endpoint, views: Arc<Views>, clock: Clock) -> Result<JoinHandle<()>, StartError> {
+async fn serve_endpoint(
+    endpoint: Endpoint,
+    views: Arc<Views>,
+    ask: mpsc::Sender<Question>,
+    clock: Clock,
+) -> Result<JoinHandle<()>, StartError> {
     let address = endpoint.address;
     let failed = |source| StartError::Endpoint { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let host = crate::runtime::host::Host::read().map_err(failed)?;
     let groups = Groups::new(host.cgroups, &endpoint.cgroup_parent);
-    let metadata = Metadata::new(Arc::new(move |container| views.find(container)), clock, Some(groups));
+    let metadata = Metadata::new(Arc::new(move |container| views.find(container)), ask, clock, Some(groups));
     Ok(tokio::spawn(metadata.serve(listener)))
 }
 

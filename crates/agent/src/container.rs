@@ -49,6 +49,7 @@ fn environment(spec: &TaskSpec, container: usize) -> Vec<(String, String)> {
         ("AWS_DEFAULT_REGION", region),
         ("ECS_CONTAINER_METADATA_URI", format!("http://169.254.170.2/v3/{}", container.id)),
         ("ECS_CONTAINER_METADATA_URI_V4", format!("http://169.254.170.2/v4/{}", container.id)),
+        ("ECS_AGENT_URI", format!("http://169.254.170.2/api/{}", container.id)),
     ];
     match spec.launch_type {
         LaunchType::Fargate => own.push(("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE".to_owned())),

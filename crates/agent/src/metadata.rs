@@ -1,12 +1,13 @@
-//! What tasks may ask of the agent: the task metadata endpoint, versions 3 and 4 (ecs-semantics §5.6). Tasks reach it
-//! as `http://169.254.170.2`, which the network driver leads to this server's address.
+//! What tasks may ask of the agent: the task metadata endpoint, versions 3 and 4, and their protection (ecs-semantics
+//! §5.6). Tasks reach it as `http://169.254.170.2`, which the network driver leads to this server's address.
 //!
 //! ```text
 //! /v{3,4}/<container id>          /v{3,4}/<container id>/task          /v{3,4}/<container id>/taskWithTags
 //! /v{3,4}/<container id>/stats    /v{3,4}/<container id>/task/stats
+//! /api/<container id>/task-protection/v1/state   (GET, PUT)
 //! ```
-//! The container's id is a random UUID in its environment: who knows it may read. Nothing here changes anything, and
-//! no credentials pass through.
+//! The container's id is a random UUID in its environment: who knows it may read, and protect the task. ECS asks for a
+//! task role beside it; there are no roles here to ask for. No credentials pass through.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,14 +16,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
@@ -31,16 +32,18 @@ use crate::runtime::cgroup::Groups;
 mod bucket;
 mod document;
 mod stats;
+pub mod task_protection;
 
 use bucket::Bucket;
 pub use document::{Version, View};
 use stats::Samples;
+use task_protection::{BODY_BYTES_MAX, Question};
 
 /// ECS_TASK_METADATA_RPS_LIMIT.
 const REQUESTS_PER_SECOND: u32 = 40;
 const REQUESTS_AT_ONCE: u32 = 60;
 const CONNECTIONS_MAX: usize = 256;
-/// To send a request's head, and for a whole connection's silence.
+/// To send a request's head, or its body, and for a whole connection's silence.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 /// A whole connection, however busy.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(300);
@@ -52,16 +55,18 @@ pub type Lookup = Arc<dyn Fn(&str) -> Option<View> + Send + Sync>;
 /// The endpoint.
 pub struct Metadata {
     lookup: Lookup,
+    questions: mpsc::Sender<Question>,
     clock: Clock,
     bucket: Mutex<Bucket>,
     samples: Option<Samples>,
 }
 
 impl Metadata {
-    /// `groups` is where the containers' statistics are read; without, there are none.
-    pub fn new(lookup: Lookup, clock: Clock, groups: Option<Groups>) -> Self {
+    /// `questions` go to the control plane. `groups` is where the containers' statistics are read; without, there are
+    /// none.
+    pub fn new(lookup: Lookup, questions: mpsc::Sender<Question>, clock: Clock, groups: Option<Groups>) -> Self {
         let bucket = Bucket::new(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE, clock.now());
-        Self { lookup, clock, bucket: Mutex::new(bucket), samples: groups.map(Samples::new) }
+        Self { lookup, questions, clock, bucket: Mutex::new(bucket), samples: groups.map(Samples::new) }
     }
 
     /// Answers on the listener until it is dropped.
@@ -89,10 +94,33 @@ impl Metadata {
     }
 
     /// Status and document for a request.
-    fn answer(&self, method: &Method, path: &str) -> (StatusCode, Value) {
+    async fn answer(&self, request: Request<Incoming>) -> (StatusCode, Value) {
         if !self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.clock.now()) {
             return (StatusCode::TOO_MANY_REQUESTS, json!("too many requests"));
         }
+        let path = request.uri().path().to_owned();
+        match protection_of(&path) {
+            Some(id) => self.protection(id, request).await,
+            None => self.read(request.method(), &path),
+        }
+    }
+
+    async fn protection(&self, id: &str, request: Request<Incoming>) -> (StatusCode, Value) {
+        let view = (self.lookup)(id);
+        let arn = view.as_ref().map(|view| view.spec.arn.as_str());
+        let change = match *request.method() {
+            Method::GET => None,
+            Method::PUT => match task_protection::read(&body_of(request).await, arn) {
+                Ok(change) => Some(change),
+                Err(refusal) => return refusal,
+            },
+            _ => return (StatusCode::METHOD_NOT_ALLOWED, json!("405 method not allowed")),
+        };
+        let Some(view) = &view else { return task_protection::unknown() };
+        task_protection::ask(&self.questions, (view.spec.id, &view.spec.arn), change).await
+    }
+
+    fn read(&self, method: &Method, path: &str) -> (StatusCode, Value) {
         let Some((version, id, what)) = parse(path) else {
             return (StatusCode::NOT_FOUND, json!("404 page not found"));
         };
@@ -126,15 +154,26 @@ fn serve_connection(stream: TcpStream, metadata: Arc<Metadata>) -> impl Future<O
     let service = service_fn(move |request: Request<Incoming>| {
         let metadata = metadata.clone();
         async move {
-            let (status, document) = metadata.answer(request.method(), request.uri().path());
+            let (status, document) = metadata.answer(request).await;
             Ok::<_, Infallible>(respond(status, &document))
         }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
+        // Simple clients close their side once they have asked.
+        .half_close(true)
         .header_read_timeout(HEAD_LIMIT)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service)
+}
+
+/// Nothing, which is nothing to decode, when it is too long or does not come.
+async fn body_of(request: Request<Incoming>) -> Bytes {
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+    match timeout(HEAD_LIMIT, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) | Err(_) => Bytes::new(),
+    }
 }
 
 fn respond(status: StatusCode, document: &Value) -> Response<Full<Bytes>> {
@@ -173,6 +212,12 @@ fn parse(path: &str) -> Option<(Version, &str, What)> {
     Some((version, id, what))
 }
 
+/// The container whose task's protection is asked for.
+fn protection_of(path: &str) -> Option<&str> {
+    let id = path.strip_prefix("/api/")?.strip_suffix("/task-protection/v1/state")?;
+    (!id.is_empty() && !id.contains('/')).then_some(id)
+}
+
 fn position(view: &View, id: &str) -> Option<usize> {
     view.spec.containers.iter().position(|container| container.id == id)
 }
@@ -208,6 +253,11 @@ mod tests {
         check("/v4/abc/taskWithTags", Some((Version::V4, "abc", What::TaskWithTags)));
         check("/v4/abc/stats", Some((Version::V4, "abc", What::Stats)));
         check("/v4/abc/task/stats", Some((Version::V4, "abc", What::TaskStats)));
+        assert_eq!(protection_of("/api/abc/task-protection/v1/state"), Some("abc"));
+        for path in ["/api//task-protection/v1/state", "/api/a/b/task-protection/v1/state", "/api/abc/task-protection"]
+        {
+            assert_eq!((protection_of(path), parse(path)), (None, None), "{path}");
+        }
         for path in ["", "/", "/v4", "/v4/", "/v2/abc", "/v4/abc/task/stats/x", "/v4/abc/tasks", "v4/abc"] {
             check(path, None);
         }

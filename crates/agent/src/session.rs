@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use model::link::{FromAgent, FromControl, Hello, LogBatch, Welcome};
+use model::link::{FromAgent, FromControl, Hello, LogBatch, ProtectionOutcome, ProtectionQuestion, Welcome};
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +25,7 @@ use tokio_tungstenite::tungstenite::{self, Message as Frame};
 use crate::drive::Message;
 use crate::link::{Dial, DialError};
 use crate::logs::{Shipment, Verdict};
+use crate::metadata::task_protection::Question;
 use crate::outbox::Outbox;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
@@ -38,6 +39,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 const REPORTS_MAX: usize = 1000;
 /// Log batches sent and not answered.
 const BATCHES_MAX: usize = 32;
+/// Questions of tasks sent and not answered.
+const QUESTIONS_MAX: usize = 32;
 
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -71,6 +74,8 @@ pub struct Session<D> {
     pub messages: mpsc::Sender<Message>,
     /// Log batches to send. What is under way when a session breaks is dropped, and its sender ships it again.
     pub shipments: mpsc::Receiver<Shipment>,
+    /// Questions of tasks to send. What is under way when a session breaks is dropped, and its task is told so.
+    pub questions: mpsc::Receiver<Question>,
     /// Who welcomed the node; `None` while it is not connected.
     pub welcomed: watch::Sender<Option<Welcome>>,
 }
@@ -122,7 +127,7 @@ impl<D: Dial> Session<D> {
 
     async fn serve(&mut self, mut link: WebSocketStream<D::Stream>) -> Result<(), SessionError> {
         let mut heard_at = Instant::now();
-        let mut logs = LogsUnderWay::default();
+        let mut under_way = UnderWay::default();
         let mut ping = tokio::time::interval(PING_INTERVAL);
         loop {
             tokio::select! {
@@ -132,14 +137,23 @@ impl<D: Dial> Session<D> {
                     heard_at = Instant::now();
                     match frame {
                         None | Some(Ok(Frame::Close(_))) => return Ok(()),
-                        Some(Ok(Frame::Text(text))) => self.take(&mut link, &mut logs, &text).await?,
+                        Some(Ok(Frame::Text(text))) => self.take(&mut link, &mut under_way, &text).await?,
                         Some(Ok(_)) => {}
                         Some(Err(error)) => return Err(error.into()),
                     }
                 }
                 tasks = self.outbox.take(REPORTS_MAX) => send(&mut link, &FromAgent::Report { tasks }).await?,
-                Some(shipment) = self.shipments.recv(), if logs.answers.len() < BATCHES_MAX => {
-                    send(&mut link, &logs.number(shipment)).await?;
+                Some(shipment) = self.shipments.recv(), if under_way.logs.len() < BATCHES_MAX => {
+                    let batch = under_way.logs.add(shipment.answer);
+                    send(&mut link, &FromAgent::PutLogs(LogBatch { batch, ..shipment.batch })).await?;
+                }
+                Some(question) = self.questions.recv(), if under_way.questions.len() < QUESTIONS_MAX => {
+                    let Question { task, change, answer } = question;
+                    // A task that was told that it has no answer must not be protected later.
+                    if !answer.is_closed() {
+                        let number = under_way.questions.add(answer);
+                        send(&mut link, &FromAgent::TaskProtection(ProtectionQuestion { number, task, change })).await?;
+                    }
                 }
                 _ = ping.tick() => {
                     if heard_at.elapsed() > SILENCE_MAX {
@@ -154,7 +168,7 @@ impl<D: Dial> Session<D> {
     async fn take(
         &self,
         link: &mut WebSocketStream<D::Stream>,
-        logs: &mut LogsUnderWay,
+        under_way: &mut UnderWay,
         text: &str,
     ) -> Result<(), SessionError> {
         match decode(text)? {
@@ -170,7 +184,11 @@ impl<D: Dial> Session<D> {
             // Reports are kept by the node until the task leaves the desired set, whatever was taken in.
             FromControl::ReportTaken { .. } => Ok(()),
             FromControl::LogsTaken { batch, refused } => {
-                logs.answer(batch, refused);
+                under_way.logs.answer(batch, refused.map_or(Verdict::Taken, Verdict::Refused));
+                Ok(())
+            }
+            FromControl::TaskProtection { question, outcome } => {
+                under_way.questions.answer(question, outcome);
                 Ok(())
             }
             FromControl::Welcome(_) => Ok(()),
@@ -182,24 +200,40 @@ impl<D: Dial> Session<D> {
     }
 }
 
-/// Log batches of this session that are not answered yet.
+/// What this session sent and has no answer to yet.
 #[derive(Default)]
-struct LogsUnderWay {
-    last: u64,
-    answers: HashMap<u64, oneshot::Sender<Verdict>>,
+struct UnderWay {
+    logs: Answers<Verdict>,
+    questions: Answers<ProtectionOutcome>,
 }
 
-impl LogsUnderWay {
-    fn number(&mut self, shipment: Shipment) -> FromAgent {
-        self.last += 1;
-        self.answers.insert(self.last, shipment.answer);
-        FromAgent::PutLogs(LogBatch { batch: self.last, ..shipment.batch })
+/// By number.
+struct Answers<A> {
+    last: u64,
+    awaited: HashMap<u64, oneshot::Sender<A>>,
+}
+
+impl<A> Default for Answers<A> {
+    fn default() -> Self {
+        Self { last: 0, awaited: HashMap::new() }
+    }
+}
+
+impl<A> Answers<A> {
+    fn len(&self) -> usize {
+        self.awaited.len()
     }
 
-    fn answer(&mut self, batch: u64, refused: Option<String>) {
-        let Some(answer) = self.answers.remove(&batch) else { return };
+    fn add(&mut self, answer: oneshot::Sender<A>) -> u64 {
+        self.last += 1;
+        self.awaited.insert(self.last, answer);
+        self.last
+    }
+
+    fn answer(&mut self, number: u64, answer: A) {
+        let Some(awaits) = self.awaited.remove(&number) else { return };
         // Whoever asked may have given up waiting.
-        let _ = answer.send(refused.map_or(Verdict::Taken, Verdict::Refused));
+        let _ = awaits.send(answer);
     }
 }
 

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use agent::clock::Clock;
 use agent::driver::TaskLimits;
+use agent::metadata::task_protection::Question;
 use agent::metadata::{Lookup, Metadata, View};
 use agent::runtime::cgroup::{Groups, Version};
 use agent::task::RuntimeId;
 use agent::task::state::{ContainerState, Phase, State};
-use model::TaskId;
+use model::link::ProtectionOutcome;
+use model::{TaskId, Timestamp};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 const CONTAINER: &str = "01234567-89ab-cdef-0123-456789abcdef";
 const TASK: TaskId = TaskId(0x5eed);
@@ -45,14 +48,36 @@ async fn serve(groups: Option<Groups>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let lookup: Lookup = Arc::new(|id| (id == CONTAINER).then(view));
-    tokio::spawn(Metadata::new(lookup, Clock::System, groups).serve(listener));
+    let (ask, questions) = mpsc::channel(1);
+    tokio::spawn(answer_all(questions));
+    tokio::spawn(Metadata::new(lookup, ask, Clock::System, groups).serve(listener));
     port
 }
 
+/// Plays a control plane that grants what is asked for, and knows of nothing before.
+async fn answer_all(mut questions: mpsc::Receiver<Question>) {
+    while let Some(Question { task, change, answer }) = questions.recv().await {
+        assert_eq!(task, TASK);
+        let until = change.filter(|change| change.enabled).and_then(|change| change.expires_in_minutes);
+        answer.send(ProtectionOutcome::Protection { until: until.map(|minutes| Timestamp(minutes * 60_000)) }).unwrap();
+    }
+}
+
 async fn request(port: u16, request: &str) -> (u16, Value) {
+    send(port, request, &["connection: close"], b"").await
+}
+
+async fn put(port: u16, path: &str, body: &[u8]) -> (u16, Value) {
+    let length = format!("content-length: {}", body.len());
+    send(port, &format!("PUT {path}"), &["connection: close", &length], body).await
+}
+
+async fn send(port: u16, request: &str, headers: &[&str], body: &[u8]) -> (u16, Value) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let text = format!("{request} HTTP/1.1\r\nhost: 169.254.170.2\r\nconnection: close\r\n\r\n");
-    stream.write_all(text.as_bytes()).await.unwrap();
+    let head = format!("{request} HTTP/1.1\r\nhost: 169.254.170.2\r\n{}\r\n\r\n", headers.join("\r\n"));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Who is not listened to any longer hears the answer all the same.
+    let _ = stream.write_all(body).await;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -83,6 +108,46 @@ async fn what_is_not_there_is_said_in_a_json_string() {
     {
         assert_eq!(request(port, &asked).await.0, expected, "{asked}");
     }
+}
+
+#[tokio::test]
+async fn a_task_reads_and_changes_its_protection() {
+    let port = serve(None).await;
+    let path = format!("/api/{CONTAINER}/task-protection/v1/state");
+    let protection = |until: Value| {
+        let protection = json!({"ExpirationDate": until, "ProtectionEnabled": !until.is_null(), "TaskArn": "arn:task"});
+        json!({"protection": protection})
+    };
+    assert_eq!(request(port, &format!("GET {path}")).await, (200, protection(Value::Null)));
+    let body = br#"{"ProtectionEnabled":true,"ExpiresInMinutes":1}"#;
+    assert_eq!(put(port, &path, body).await, (200, protection(json!("1970-01-01T00:01:00.000Z"))));
+    assert_eq!(put(port, &path, br#"{"ProtectionEnabled":false}"#).await, (200, protection(Value::Null)));
+    assert_eq!(request(port, &format!("POST {path}")).await.0, 405);
+    let unknown =
+        json!({"error": {"Code": "ResourceNotFoundException", "Message": "Failed to find a task for the request"}});
+    for asked in [
+        request(port, "GET /api/x/task-protection/v1/state").await,
+        put(port, "/api/x/task-protection/v1/state", body).await,
+    ] {
+        assert_eq!(asked, (404, unknown.clone()));
+    }
+}
+
+#[tokio::test]
+async fn hostile_bodies_end_with_their_own_connection() {
+    let port = serve(None).await;
+    let path = format!("/api/{CONTAINER}/task-protection/v1/state");
+    let nested = "[".repeat(4000);
+    let long = format!(r#"{{"ProtectionEnabled":true,"x":"{}"}}"#, "x".repeat(1 << 20));
+    for body in [b"".as_slice(), b"{", nested.as_bytes(), long.as_bytes(), &[0xff; 64]] {
+        let (status, answer) = put(port, &path, body).await;
+        assert_eq!((status, &answer["error"]["Code"]), (400, &json!("InvalidParameterException")));
+    }
+    // What was announced does not come, for as long as is waited for it.
+    let (status, _) = send(port, &format!("PUT {path}"), &["connection: close", "content-length: 100"], b"{").await;
+    assert_eq!(status, 400);
+    let (status, _) = put(port, &path, br#"{"ProtectionEnabled":false}"#).await;
+    assert_eq!(status, 200, "others are served on");
 }
 
 #[tokio::test]

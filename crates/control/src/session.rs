@@ -8,13 +8,14 @@
 //!            Hello            Welcome, Desired
 //! (link) ──────────▶ entering ────────────────▶ attending ──┬─ Report ▶ one commit ▶ ReportTaken
 //!                       │ refused                  │        ├─ PutLogs ▶ log store ▶ LogsTaken
+//!                       │                          │        ├─ TaskProtection ▶ the task's operation ▶ TaskProtection
 //!                       ▼                          │        └─ tasks of the node changed ▶ Desired (at most one unanswered)
 //!                      Bye ◀── superseded, silent, closed, broken
 //! ```
 //! Invariants
 //! - One live session per node: a newer one ends the older, and only the newest says whether the node is connected.
 //! - `ReportTaken` and `LogsTaken` leave only after what they answer is durable.
-//! - A node changes only its own tasks, and gives log lines only to its own account and region.
+//! - A node changes, and asks for, only its own tasks, and gives log lines only to its own account and region.
 
 mod attend;
 mod connection;
@@ -26,6 +27,7 @@ mod presence;
 mod registration;
 mod registry;
 mod report;
+mod task_protection;
 mod watch;
 
 pub use attend::{Ending, run};

@@ -5,6 +5,7 @@
 //! ```text
 //! agent → control   Hello, then Report…, PutLogs…        (facts)
 //! control → agent   Welcome, then Desired…, Ack…, LogsTaken…  (the full desired set with its generation)
+//! task → agent → control → agent → task   TaskProtection      (what a task asks for itself, and the answer)
 //! ```
 //! Rules that must hold:
 //! - `Desired` is always the full set. A task that is absent from it is none of ours: the agent stops it and removes
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// Raised when a message changes in a way that an older peer would misread.
-pub const LINK_PROTOCOL: u32 = 2;
+pub const LINK_PROTOCOL: u32 = 3;
 /// One frame, either way. 10,000 task specs of 4 KiB fit.
 pub const LINK_FRAME_BYTES_MAX: usize = 64 << 20;
 /// HTTP path of the WebSocket upgrade on the control plane's listener.
@@ -49,6 +50,7 @@ pub enum FromAgent {
         generation: u64,
     },
     PutLogs(LogBatch),
+    TaskProtection(ProtectionQuestion),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +71,11 @@ pub enum FromControl {
     LogsTaken {
         batch: u64,
         refused: Option<String>,
+    },
+    /// What became of the session's question with this number.
+    TaskProtection {
+        question: u64,
+        outcome: ProtectionOutcome,
     },
     /// The session is over and why; the agent reconnects unless `fatal`.
     Bye {
@@ -248,4 +255,31 @@ pub struct LogBatch {
     pub create_group: bool,
     /// Time in milliseconds and message.
     pub events: Vec<(i64, String)>,
+}
+
+/// A task asks for its protection (ecs-semantics §3.11, §5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtectionQuestion {
+    /// Per session; the answer has it, too.
+    pub number: u64,
+    pub task: TaskId,
+    /// `None`: only to be told.
+    pub change: Option<ProtectionChange>,
+}
+
+/// As the task gave it; the control plane judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtectionChange {
+    pub enabled: bool,
+    pub expires_in_minutes: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProtectionOutcome {
+    /// Protected until then, or not at all.
+    Protection { until: Option<Timestamp> },
+    /// In the API's words.
+    Failure { reason: String, detail: Option<String> },
+    /// The call failed: HTTP status, exception and text.
+    Error { status: u16, code: String, message: String, request_id: String },
 }

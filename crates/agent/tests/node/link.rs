@@ -117,6 +117,7 @@ impl Link {
                 self.lines.entry(batch.stream).or_default().extend(lines);
                 self.send(FromControl::LogsTaken { batch: batch.batch, refused: None }).await;
             }
+            FromAgent::TaskProtection(question) => panic!("no task of these asks: {question:?}"),
             FromAgent::Hello(_) => panic!("a second Hello"),
         }
     }

@@ -15,7 +15,7 @@ use super::connection::{self, Heard, Incoming, Outgoing, PING_INTERVAL, SILENCE_
 use super::desired::Line;
 use super::logs::{self, Batches};
 use super::registry::Place;
-use super::{presence, registration, report};
+use super::{presence, registration, report, task_protection};
 use crate::Control;
 
 /// The first message must come within this time.
@@ -228,6 +228,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
                     self.logs.waiting.send(batch).await.map_err(|_| Ending::Closing)?;
                 }
                 FromAgent::Report { tasks } => self.take_reports(tasks, place).await?,
+                FromAgent::TaskProtection(question) => {
+                    let answer = task_protection::answer(self.control, place.node, question).await;
+                    self.outgoing.send(&answer).await?;
+                }
             }
         }
         Ok(())
