@@ -272,3 +272,41 @@ async fn there_are_only_so_many_readers() {
     world.control.events.close();
     assert!(world.control.events.read().is_none());
 }
+
+#[tokio::test]
+async fn capacity_providers_are_steady_once_they_have_room() {
+    let world = World::new().await;
+    let (mut link, _) = Link::join(&world, NODE).await;
+    register(&world).await;
+    let providers = ["FARGATE", "FARGATE_SPOT"];
+    let put = json!({"cluster": "default", "capacityProviders": providers, "defaultCapacityProviderStrategy": []});
+    world.call("PutClusterCapacityProviders", put).await;
+    let mut reader = world.control.events.read().unwrap();
+    let strategy: Value = providers.iter().map(|name| json!({"capacityProvider": name, "weight": 1})).collect();
+    let request = json!({
+        "serviceName": "web", "taskDefinition": "web", "desiredCount": 2, "capacityProviderStrategy": strategy,
+        "networkConfiguration": network(&world),
+    });
+    world.call("CreateService", request).await;
+    let desired = link.desired().await;
+    link.applied(&desired).await;
+    let running = desired.tasks.iter().map(|task| report(task.id, 1, ReportedStatus::Running)).collect();
+    link.report(running).await;
+    world.until("both run", |tables| tables.tasks.iter().all(|task| task.last_status == TaskStatus::Running)).await;
+    world.clock.advance(PROVING);
+    let is_named = |event: &Event, name: &str| event.kind == Kind::Service && event.detail["eventName"] == name;
+    let read = read_until(&mut reader, "it is steady", |event| is_named(event, "SERVICE_STEADY_STATE")).await;
+    let told: Vec<_> = read.iter().filter(|event| is_named(event, "CAPACITY_PROVIDER_STEADY_STATE")).collect();
+    let arns = providers.map(|name| format!("arn:aws:ecs:us-east-1:000000000000:capacity-provider/{name}"));
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (&told[0].detail["eventType"], &told[0].detail["capacityProviderArns"], told[0].detail.get("reason")),
+        (&json!("INFO"), &json!(arns), None)
+    );
+    let shown = world.call("DescribeServices", json!({"services": ["web"]})).await["services"][0]["events"].clone();
+    let messages: Vec<_> = shown.as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap()).collect();
+    assert!(
+        !messages.is_empty() && messages.iter().all(|message| message.starts_with("(service web)")),
+        "{messages:?}"
+    );
+}

@@ -16,6 +16,7 @@ pub struct ServiceEvent {
     pub number: u64,
     /// Dashed UUID.
     pub id: String,
+    /// Empty: only machines are told.
     pub message: String,
     /// `None`: only people are told.
     #[serde(default)]
@@ -45,6 +46,7 @@ impl ServiceAction {
 pub enum ActionName {
     SteadyState,
     TaskSetSteadyState,
+    CapacityProviderSteadyState,
     TasksStarted,
     TasksStopped,
     ScaleInFailureByTaskProtection,
@@ -62,6 +64,7 @@ impl ActionName {
         match self {
             Self::SteadyState => "SERVICE_STEADY_STATE",
             Self::TaskSetSteadyState => "TASKSET_STEADY_STATE",
+            Self::CapacityProviderSteadyState => "CAPACITY_PROVIDER_STEADY_STATE",
             Self::TasksStarted => "TASKS_STARTED",
             Self::TasksStopped => "TASKS_STOPPED",
             Self::RebalancingStarted => "SERVICE_REBALANCING_STARTED",
@@ -80,6 +83,7 @@ impl ActionName {
         match self {
             Self::SteadyState
             | Self::TaskSetSteadyState
+            | Self::CapacityProviderSteadyState
             | Self::TasksStarted
             | Self::TasksStopped
             | Self::ScaleInFailureByTaskProtection

@@ -379,6 +379,15 @@ impl ServicePlan {
         self.say(event);
     }
 
+    /// All tasks to start found room with these capacity providers: the first of their deployment, or after there was
+    /// none.
+    pub fn say_providers_steady(&mut self, providers: Vec<String>, are_first: bool) {
+        let news = are_first || (self.service.obstacle.is_some() && !self.has_met);
+        if news && !providers.is_empty() {
+            self.say(event::providers_steady(providers));
+        }
+    }
+
     /// Tasks were started: what kept the service from it before does so no longer.
     pub fn overcome(&mut self) {
         if !self.has_met {

@@ -18,6 +18,7 @@ const SEE_GUIDE: &str = "For more information, see the Troubleshooting section o
 /// Something that a service says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
+    /// Empty: only machines are told.
     pub message: String,
     /// `None`: only people are told.
     pub action: Option<ServiceAction>,
@@ -290,6 +291,15 @@ pub fn empty_provider(service: &str, provider: &str) -> Event {
     };
     let message = format!("(service {service}) was unable to reach steady state. Reason: {why}");
     Event { message, action: Some(action) }
+}
+
+/// Capacity providers have the room that was asked of them. AWS tells machines only.
+pub fn providers_steady(providers: Vec<String>) -> Event {
+    let action = ServiceAction {
+        capacity_providers: providers,
+        ..ServiceAction::named(ActionName::CapacityProviderSteadyState)
+    };
+    Event { message: String::new(), action: Some(action) }
 }
 
 /// No place for a task, for a reason in words and by name.

@@ -214,7 +214,8 @@ pub fn to_wire(tables: &Tables, service: &Service, tags: bool) -> ecs::Service {
         current_revision_to_wire(service, row, *requested, counts.of_deployment(&row.id))
     });
     let current = service.service_deployment.as_deref();
-    let mut events: Vec<_> = tables.events_of_service(&key).map(|event| event_to_wire(event)).collect();
+    let told = tables.events_of_service(&key).filter(|event| !event.message.is_empty());
+    let mut events: Vec<_> = told.map(|event| event_to_wire(event)).collect();
     events.reverse();
     ecs::Service {
         availability_zone_rebalancing: Some(match service.availability_zone_rebalancing {

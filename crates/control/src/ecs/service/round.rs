@@ -115,10 +115,12 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
     if let Places::Nodes(nodes) = &wanted.places {
         return start_on(cx, plan, (&run, &manner), nodes);
     }
-    let parts = run.parts(&capacity(&plan.service, wanted), &present(cx, &plan.service, wanted), wanted.count);
+    let present = present(cx, &plan.service, wanted);
+    let parts = run.parts(&capacity(&plan.service, wanted), &present, wanted.count);
     if let Places::Zones(zones) = &wanted.places {
         return zone::start_in(cx, plan, (&run, &manner), &parts, zones);
     }
+    let providers = parts.iter().filter_map(|part| part.provider.clone()).collect();
     for part in parts {
         let (tasks, placement) = run.place(cx, &manner, &part);
         started.extend(tasks.into_iter().map(|task| task.id));
@@ -128,6 +130,7 @@ fn start(cx: &mut Cx<'_>, plan: &mut ServicePlan, wanted: &Start) -> bool {
     }
     plan.say_started(&subject, &started);
     let Some((part, placement)) = failed else {
+        plan.say_providers_steady(providers, present.iter().sum::<usize>() == 0);
         plan.overcome();
         return true;
     };
