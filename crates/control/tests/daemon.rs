@@ -197,3 +197,19 @@ async fn an_instance_without_room_waits_for_it() {
     world.call("StopTask", json!({"task": taken})).await;
     steady(&world, &NODES[..1]).await;
 }
+
+/// One whose name comes first, and who waits for longer.
+#[tokio::test]
+async fn a_new_instance_is_its_daemons_before_services_get_what_they_wait_for() {
+    let world = world(&NODES[..1]).await;
+    let other = json!({"family": "web", "containerDefinitions": [
+        {"name": "app", "image": "one", "memory": 64, "portMappings": [{"containerPort": 80, "hostPort": 8080}]},
+    ]});
+    world.call("RegisterTaskDefinition", other).await;
+    world.call("CreateService", json!({"serviceName": "a", "taskDefinition": "web", "desiredCount": 1})).await;
+    let text = "is already using a port required by your task";
+    world.until("it waits", |tables| tables.service_events.iter().any(|row| row.message.contains(text))).await;
+    join(&world, NODES[1]).await;
+    steady(&world, &NODES).await;
+    assert!(world.view().tasks.iter().all(|task| task.group == "service:agent"));
+}

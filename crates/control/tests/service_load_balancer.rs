@@ -516,4 +516,21 @@ async fn what_cannot_be_is_refused() {
         ),
     )
     .await;
+    let advanced = |production: &str, test: &str| {
+        json!({
+            "alternateTargetGroupArn": unused, "productionListenerRule": production, "testListenerRule": test,
+            "roleArn": "arn:aws:iam::000000000000:role/balancing",
+        })
+    };
+    let rule = "arn:aws:elasticloadbalancing:us-east-1:000000000000:listener-rule/app/front/1/2/3";
+    let one = with(json!({"advancedConfiguration": advanced(rule, rule)}));
+    let twofold = format!("The following rules cannot be used as both production and test listener rules: {rule}");
+    check(one.clone(), &invalid(twofold)).await;
+    let some = json!([one[0], with(json!({"targetGroupArn": unused}))[0]]);
+    let all = "Either all or none of the provided loadBalancers must have advancedConfiguration defined";
+    check(some, &invalid(all.to_owned())).await;
+    let old = with(json!({
+        "targetGroupArn": null, "loadBalancerName": "old", "advancedConfiguration": advanced(rule, "x"),
+    }));
+    check(old, &invalid("advancedConfiguration field is not allowed with ELBv1 loadBalancers".to_owned())).await;
 }
