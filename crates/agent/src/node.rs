@@ -100,8 +100,9 @@ impl Node {
         let mut actions = Vec::new();
         for Checkpoint { mut spec, state: saved } in checkpoints {
             node.definitions.share(&mut spec);
-            let found = found_of(&spec, &saved, &leftovers.containers);
-            let (task, effects) = Task::adopt(Arc::new(spec), saved.clone(), &found, &node.boot_id, now);
+            let state = with_last_attempts(&spec, saved.clone(), &leftovers.containers);
+            let found = found_of(&spec, &state, &leftovers.containers);
+            let (task, effects) = Task::adopt(Arc::new(spec), state, &found, &node.boot_id, now);
             let id = task.id();
             node.tasks.insert(id, Entry { task, deadline: None, is_wanted: true });
             node.settle(id, &saved, effects, &mut actions);
@@ -288,6 +289,19 @@ fn report_of(effect: Effect) -> Option<Action> {
 }
 
 /// By the spec's containers: a machine that crashed may have kept a task's spec and nothing of its state.
+/// A crash of the machine takes the count of the attempts with the state, and the last of them may have run.
+fn with_last_attempts(spec: &TaskSpec, mut state: State, found: &[Found]) -> State {
+    state.containers.resize_with(spec.containers.len(), Default::default);
+    for found in found {
+        let Ok(id) = found.id.parse::<RuntimeId>() else { continue };
+        let container = state.containers.get_mut(id.container).filter(|_| id.task == spec.id);
+        if let Some(container) = container {
+            container.attempt = container.attempt.max(id.attempt);
+        }
+    }
+    state
+}
+
 fn found_of(spec: &TaskSpec, state: &State, found: &[Found]) -> Vec<Option<FoundStatus>> {
     let mut of_task = vec![None; spec.containers.len()];
     for found in found {
@@ -326,6 +340,17 @@ mod tests {
         let spec = spec(vec![container("a")]);
         let id = format!("{}-0", spec.id);
         let found = Found { id, labels: Vec::new(), status: FoundStatus::Created };
+        let leftovers = Leftovers { containers: vec![found], ..Leftovers::default() };
+        let checkpoint = Checkpoint { spec, state: State::default() };
+        let (node, _, _) = Node::adopt("boot-2", vec![checkpoint], &leftovers, Timestamp(0));
+        assert_eq!(node.reports()[0].containers[0].status, ContainerStatus::Stopped);
+    }
+
+    #[test]
+    fn nor_is_one_that_ran_only_at_the_second_attempt() {
+        let spec = spec(vec![container("a")]);
+        let id = format!("{}-0-1", spec.id);
+        let found = Found { id, labels: Vec::new(), status: FoundStatus::Lost };
         let leftovers = Leftovers { containers: vec![found], ..Leftovers::default() };
         let checkpoint = Checkpoint { spec, state: State::default() };
         let (node, _, _) = Node::adopt("boot-2", vec![checkpoint], &leftovers, Timestamp(0));
