@@ -443,18 +443,22 @@ pub fn advance(task: &mut Task, report: &link::TaskReport, now: Timestamp) -> bo
     changed
 }
 
-/// What is known once is known for good. Nodes' clocks differ: no time is told to be before what it follows, or in the
-/// future, where it would hold up whatever waits for so much time to pass since.
+/// What is known once is known for good. Nodes' clocks differ: no time is told to be before what it follows, after what
+/// follows it, or in the future, where it would hold up whatever waits for so much time to pass since.
 fn take_times(task: &mut Task, report: &link::TaskReport, now: Timestamp) {
-    let has_started = report.status != link::ReportedStatus::Running || !task.is_to_activate();
-    let mut earliest = task.created_at.min(now);
-    for (known, reported) in [
+    let is_over = report.status == link::ReportedStatus::Stopped || report.execution_stopped_at.is_some();
+    let has_started = is_over || !task.is_to_activate();
+    let mut times = [
         (&mut task.pull_started_at, report.pull_started_at),
         (&mut task.pull_stopped_at, report.pull_stopped_at),
         (&mut task.started_at, report.started_at.filter(|_| has_started)),
         (&mut task.execution_stopped_at, report.execution_stopped_at),
-    ] {
-        *known = known.or(reported.map(|at| at.clamp(earliest, now)));
+    ];
+    let mut earliest = task.created_at.min(now);
+    for index in 0..times.len() {
+        let latest = times[index + 1..].iter().find_map(|(known, _)| **known).unwrap_or(now).clamp(earliest, now);
+        let (known, reported) = &mut times[index];
+        **known = known.or(reported.map(|at| at.clamp(earliest, latest)));
         earliest = known.unwrap_or(earliest).clamp(earliest, now);
     }
 }

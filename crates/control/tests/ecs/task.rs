@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::link::{ReportedStatus, TaskReport};
 use model::task::advance;
-use model::{Task, Timestamp};
+use model::{Task, TaskStatus, TaskTarget, Timestamp};
 use serde_json::{Value, json};
 
 use crate::fleet::{id_of, in_zone_a, instance_arn, one_node, put_node, report, run};
@@ -44,25 +44,59 @@ fn a_nodes_wrong_clock_puts_no_time_out_of_order_or_into_the_future() {
         let said = |seconds: i64| Some(Timestamp(made + seconds * 1000 + ahead * MINUTE));
         let now = Timestamp(made + MINUTE);
         world.txn.update(&id_of(&arn), |task: &mut Task| {
-            let report = TaskReport {
-                task: task.id,
-                sequence: 1,
-                status: ReportedStatus::Running,
-                containers: Vec::new(),
+            let running = TaskReport {
                 started_at: said(30),
                 pull_started_at: said(10),
                 pull_stopped_at: said(20),
-                execution_stopped_at: None,
-                interface_attached: false,
-                failure: None,
+                ..empty_report(task, 1, ReportedStatus::Running)
             };
-            assert!(advance(task, &report, now));
+            assert!(advance(task, &running, now));
         });
         let task = world.txn.tasks.get(&id_of(&arn)).unwrap();
         let times = [task.pull_started_at, task.pull_stopped_at, task.started_at];
         let seconds = times.map(|at| (at.unwrap().as_millis() - made) / 1000);
         assert_eq!(seconds, expected, "{ahead} minutes ahead");
     }
+}
+
+fn empty_report(task: &Task, sequence: u64, status: ReportedStatus) -> TaskReport {
+    TaskReport {
+        task: task.id,
+        sequence,
+        status,
+        containers: Vec::new(),
+        started_at: None,
+        pull_started_at: None,
+        pull_stopped_at: None,
+        execution_stopped_at: None,
+        interface_attached: false,
+        failure: None,
+    }
+}
+
+/// Of a task that is to be in two target groups when it starts.
+#[test]
+fn a_task_that_ends_while_it_is_activated_started_before() {
+    let mut world = one_node();
+    let arn = run(&mut world, json!({"taskDefinition": "job"}));
+    let made = world.now;
+    let at = |seconds: i64| Timestamp(made.as_millis() + seconds * 1000);
+    let waiting = |group: &str| TaskTarget::waiting(group, "app", 80);
+    world.txn.update(&id_of(&arn), |task: &mut Task| {
+        task.targets = vec![waiting("blue"), waiting("green")];
+        let running = empty_report(task, 1, ReportedStatus::Running);
+        assert!(advance(task, &TaskReport { started_at: Some(at(10)), ..running.clone() }, at(10)));
+        assert_eq!((task.last_status, task.started_at), (TaskStatus::Activating, None));
+        let ended =
+            TaskReport { sequence: 2, started_at: Some(at(10)), execution_stopped_at: Some(at(20)), ..running.clone() };
+        assert!(advance(task, &ended, at(21)));
+        assert_eq!((task.started_at, task.execution_stopped_at), (Some(at(10)), Some(at(20))));
+        // Of another container, after the first had ended.
+        task.started_at = None;
+        let late = TaskReport { started_at: Some(at(30)), ..empty_report(task, 3, ReportedStatus::Stopped) };
+        assert!(advance(task, &late, at(31)));
+        assert_eq!(task.started_at, Some(at(20)));
+    });
 }
 
 #[test]
