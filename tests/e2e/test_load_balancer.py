@@ -1,7 +1,11 @@
 """An application load balancer in front of real tasks: reached by its address and by its name, from the machine and from
 tasks; health, rules, draining, and its end."""
 
+import os
+import signal
 import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
@@ -82,13 +86,70 @@ def try_get(url):
         return None, None
 
 
-def test_it_is_there_again_after_a_restart_and_gone_after_its_end(gantry, elbv2, balancer, address, servers):
+def test_it_serves_while_gantry_is_away_and_is_gone_after_its_end(gantry, elbv2, balancer, address, servers):
+    elbv2.register_targets(TargetGroupArn=balancer["group"], Targets=[{"Id": server} for server in servers.values()])
+    elbv2.get_waiter("target_in_service").wait(
+        TargetGroupArn=balancer["group"], WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    page = f"http://{address}/index.html"
+    listen = gantry.address
+    gantry.kill()
+    assert {get(page) for _ in range(50)} == {(200, "page of one"), (200, "page of two")}
+    # Health is still looked after: the other one answers what would have been this one's.
+    with process_stopped(servers["one"]):
+        wait_for(lambda: {try_get(page) for _ in range(4)} == {(200, "page of two")}, lambda: try_get(page), 30)
+    gantry.start(listen=listen)
+    states = {target["Target"]["Id"]: target["TargetHealth"]["State"] for target in health(elbv2, balancer)}
+    assert states[servers["two"]] == "healthy"
+    wait_for(lambda: {get(page) for _ in range(6)} == {(200, "page of one"), (200, "page of two")}, "both are back", 30)
+    elbv2.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
+    wait_for(lambda: try_get(page)[0] is None, "nothing answers any more", 10)
+
+
+def health(elbv2, balancer):
+    return elbv2.describe_target_health(TargetGroupArn=balancer["group"])["TargetHealthDescriptions"]
+
+
+@contextmanager
+def process_stopped(address):
+    """Whoever listens at the task's address does nothing for a while."""
+    server = server_at(address)
+    os.kill(server, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+
+def server_at(address):
+    """The web server whose network namespace has the address."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_server = (process / "cmdline").read_bytes().startswith(b"httpd\0")
+            if is_server and address in (process / "net/fib_trie").read_text():
+                return int(process.name)
+        except OSError:
+            continue
+    raise AssertionError(f"nobody serves at {address}")
+
+
+def test_another_data_path_takes_over_when_it_is_killed(gantry, elbv2, balancer, address, servers):
     elbv2.register_targets(TargetGroupArn=balancer["group"], Targets=[{"Id": servers["one"]}])
     page = f"http://{address}/index.html"
     wait_for(lambda: try_get(page) == (200, "page of one"), lambda: try_get(page), 30)
-    listen = gantry.address
-    gantry.kill()
-    gantry.start(listen=listen)
+    for pid in data_paths(gantry):
+        os.kill(pid, signal.SIGKILL)
     wait_for(lambda: try_get(page) == (200, "page of one"), lambda: try_get(page), 30)
-    elbv2.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
-    wait_for(lambda: try_get(page)[0] is None, "nothing answers any more", 10)
+    assert len(data_paths(gantry)) == 1
+
+
+def data_paths(gantry):
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(gantry.directory).encode() in arguments and b"edge" in arguments:
+            found.append(int(process.name))
+    return found

@@ -51,6 +51,9 @@ pub enum Command {
     Bench(Bench),
     /// Print a shell's completion script
     Completions { shell: clap_complete::Shell },
+    /// Serve load balancers and names, as `gantry up` says over the socket that is standard input
+    #[command(hide = true)]
+    Edge,
     /// Serve a page that shows the task it runs in (the demo's container)
     #[command(hide = true)]
     Page {

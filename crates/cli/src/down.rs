@@ -1,4 +1,4 @@
-//! `gantry down`: ends the process. Containers stay, and are found again by the next `gantry up`, unless `--tasks` asks
+//! `gantry down`: ends the process. Containers and the data path stay, and are found again by the next `gantry up`, unless `--tasks` asks
 //! to stop them first; then nothing of gantry is left on the machine but its data directory.
 
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::args::{Down, Output};
 use crate::client::Client;
+use crate::data_path::process::Place;
 use crate::failure::{Context, Failure};
 use crate::home::{Containerd, Home, Running};
 use crate::{image, network, output};
@@ -32,13 +33,14 @@ pub async fn run(home: &Home, args: &Down, format: Output) -> Result<(), Failure
     }
     output::print(format, &json!({"stopped": true, "tasksStopped": stopped}), || match (args.tasks, stopped) {
         (true, _) => format!("stopped {stopped} task(s) and gantry"),
-        (false, _) => "stopped gantry; its containers go on running".to_owned(),
+        (false, _) => "stopped gantry; its containers and load balancers go on".to_owned(),
     });
     Ok(())
 }
 
-/// Removes what tasks shared: the network, their control group, a containerd of our own.
+/// Removes what tasks shared: the data path, the network, their control group, a containerd of our own.
 async fn clear_machine(home: &Home, containerd: &Containerd) -> Result<(), Failure> {
+    Place::of(home)?.end().await?;
     let range = containerd.bridge_range.as_deref().map(str::parse).transpose();
     let range = range.context(|| "the range of bridge-mode containers is damaged in gantry.json".to_owned())?;
     network::remove(network::config(home, &containerd.instance, range)).await?;

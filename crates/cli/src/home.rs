@@ -4,6 +4,7 @@
 //! gantry.lock    held (flock) by the one process that runs on the directory
 //! gantry.json    where that process listens; written when it is ready, removed when it ends
 //! gantry.log     its output when it was started with --detach
+//! edge/          the data path's sockets and its log
 //! state.redb     the store    logs/  log events    agent/  the node    containerd/  a private containerd
 //! ```
 

@@ -3,9 +3,9 @@
 mod args;
 mod bench;
 mod client;
+mod data_path;
 mod demo;
 mod detach;
-mod dns;
 mod doctor;
 mod down;
 mod env;
@@ -20,7 +20,6 @@ mod output;
 mod page;
 mod simulated;
 mod status;
-mod traffic;
 mod up;
 
 use std::io::IsTerminal;
@@ -86,6 +85,10 @@ async fn run_async(cli: &Cli, home: &Home) -> Result<ExitCode, Failure> {
         Command::Image(command) => image::run(home, command, cli.output).await?,
         Command::Demo => demo::run(home, cli.output).await?,
         Command::Bench(args) => bench::run(args, cli.output).await?,
+        Command::Edge => {
+            log_to_stderr();
+            data_path::process::run(home).await?;
+        }
         Command::Page { listen } => page::serve(*listen).await?,
         Command::Env | Command::Doctor | Command::Completions { .. } => unreachable!("answered without a runtime"),
     }

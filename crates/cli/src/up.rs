@@ -4,7 +4,7 @@
 //! lock the data directory ▶ listen ▶ open the state ▶ serve ▶ containerd, network, agent ▶ session up ▶ announce ▶ wait
 //! ```
 //! Ready means that the API answers, containerd answers, and the agent holds its session: only then is the process
-//! announced in the data directory. At the end containers are left running.
+//! announced in the data directory. At the end containers and the data path are left running.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,10 +22,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::args::Up;
-use crate::dns::{self, Names};
+use crate::data_path::{self, DataPath};
 use crate::failure::{Advice, Context, Failure};
 use crate::home::{self, Home, Running};
-use crate::traffic::{self, Traffic};
 use crate::{identity, network, output, simulated};
 
 /// Every connection that the API takes at once, and as many files again. Containers inherit it unless their definition
@@ -54,7 +53,7 @@ pub async fn run(home: &Home, args: &Up, ready: impl FnOnce(&Running)) -> Result
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping; containers go on running");
+    tracing::info!("stopping; containers and the data path go on");
     home.withdraw();
     started.stop().await;
     Ok(())
@@ -97,8 +96,7 @@ struct Started {
     running: Running,
     control: Arc<Control>,
     agents: Vec<agent::Agent>,
-    traffic: Traffic,
-    names: Option<Names>,
+    data_path: DataPath,
     server: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
@@ -109,10 +107,7 @@ impl Started {
         for agent in self.agents {
             agent.shutdown().await;
         }
-        self.traffic.stop();
-        if let Some(names) = self.names {
-            names.stop();
-        }
+        self.data_path.stop();
         self.stop.send_replace(true);
         let _ = self.server.await;
         self.control.close().await;
@@ -149,9 +144,8 @@ async fn start(home: &Home, args: &Up) -> Result<Started, Failure> {
         None => simulated::start(home, args.simulated_nodes.unwrap_or(0), &control).await?,
     };
     // After the agent, which makes the bridge.
-    let names = dns::start(&control, network.as_ref(), args.dns).await?;
-    let traffic = traffic::start(&control, network)?;
-    Ok(Started { running, control, agents, traffic, names, server, stop })
+    let data_path = data_path::start(home, &control, network, args.dns).await?;
+    Ok(Started { running, control, agents, data_path, server, stop })
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

@@ -62,7 +62,7 @@ pub struct Control {
     pub traffic: Traffic,
     /// What the name server is to answer.
     pub dns: Dns,
-    /// Answers what comes to the API's listener and is a load balancer's; set once there is a data path.
+    /// Takes the connections that come to the API's listener and are a load balancer's; set once there is a data path.
     pub front: OnceLock<Front>,
 }
 

@@ -13,12 +13,12 @@ use crate::serve::front::DNS_SUFFIX;
 /// See the module's documentation.
 #[derive(Default)]
 pub struct Dns {
-    snapshot: watch::Sender<Arc<Snapshot>>,
+    snapshot: watch::Sender<Option<Arc<Snapshot>>>,
 }
 
 impl Dns {
-    /// What is to be answered, now and whenever it changes.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+    /// What is to be answered, now and whenever it changes; `None` before anything is known.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
         self.snapshot.subscribe()
     }
 }
@@ -32,7 +32,7 @@ async fn run(control: Weak<Control>, mut commits: CommitStream) {
     loop {
         let Some(control) = control.upgrade() else { return };
         let view = control.store.view();
-        control.dns.snapshot.send_replace(Arc::new(snapshot(&view)));
+        control.dns.snapshot.send_replace(Some(Arc::new(snapshot(&view))));
         // Waiting must not keep the control plane alive.
         drop(control);
         if !wait(&mut commits, view.revision()).await {

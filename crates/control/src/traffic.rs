@@ -71,7 +71,7 @@ impl News {
 /// See the module's documentation.
 #[derive(Default)]
 pub struct Traffic {
-    snapshot: watch::Sender<Arc<Snapshot>>,
+    snapshot: watch::Sender<Option<Arc<Snapshot>>>,
     health: Mutex<BTreeMap<(String, SocketAddr), TargetHealth>>,
     drained: Arc<Notify>,
     news: Arc<News>,
@@ -79,8 +79,8 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// What is to be served, now and whenever it changes.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+    /// What is to be served, now and whenever it changes; `None` before anything is known.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
         self.snapshot.subscribe()
     }
 
@@ -109,7 +109,7 @@ impl Traffic {
     /// The task that answers at this address of an endpoint of Service Connect.
     pub(crate) fn task_called_at(&self, (endpoint, address): &TargetName) -> Option<TaskId> {
         let snapshot = self.snapshot.borrow().clone();
-        let endpoints = &snapshot.mesh.endpoints;
+        let endpoints = &snapshot.as_ref()?.mesh.endpoints;
         let index = endpoints.binary_search_by(|row| row.arn.as_str().cmp(endpoint)).ok()?;
         endpoints[index].targets.iter().find(|target| target.address == *address).map(|target| target.task)
     }
@@ -141,7 +141,7 @@ impl Traffic {
         let groups: BTreeMap<&str, BTreeSet<SocketAddr>> = groups.chain(endpoints).collect();
         self.facts()
             .retain(|(group, address), _| groups.get(group.as_str()).is_some_and(|targets| targets.contains(address)));
-        self.snapshot.send_replace(Arc::new(snapshot));
+        self.snapshot.send_replace(Some(Arc::new(snapshot)));
     }
 }
 

@@ -368,8 +368,9 @@ async fn the_name_server_hears_of_every_change() {
     let web = world.service(&id, "web", records(&["A"])).await;
     world.register(&web, "a", json!({"AWS_INSTANCE_IPV4": "10.0.0.1"})).await;
     let has = |count| {
-        move |snapshot: &Arc<model::dns::Snapshot>| {
-            snapshot.zones.iter().any(|zone| zone.name == "corp.local" && zone.records.len() == count)
+        move |snapshot: &Option<Arc<model::dns::Snapshot>>| {
+            let zones = snapshot.iter().flat_map(|snapshot| &snapshot.zones);
+            zones.into_iter().any(|zone| zone.name == "corp.local" && zone.records.len() == count)
         }
     };
     let limit = std::time::Duration::from_secs(20);

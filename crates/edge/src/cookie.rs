@@ -7,6 +7,7 @@ use hmac::{Hmac, Mac};
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use model::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 /// A client's target.
@@ -20,7 +21,7 @@ const CORS_SUFFIX: &str = "CORS";
 const TAG_BYTES: usize = 16;
 
 /// What cookies are signed with. As long as it stays, clients find their targets again, also after a restart.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CookieKey(pub [u8; 32]);
 
 impl std::fmt::Debug for CookieKey {

@@ -33,11 +33,12 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use ipnet::{IpNet, Ipv4Net};
 use model::dns::Snapshot;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use names::Names;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// Addresses and ports, each for UDP and TCP. Those that are not there yet are tried again and again.
     pub listen: Vec<SocketAddr>,
@@ -51,7 +52,7 @@ pub struct Config {
 }
 
 /// Who is asked for names that are none of ours.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Upstreams {
     /// Those of the machine, but for these addresses, which are our own.
     Machine {
@@ -91,10 +92,7 @@ impl Dns {
 
     /// Answers by this snapshot from now on.
     pub fn apply(&self, snapshot: &Snapshot) {
-        let present = self.names.load();
-        if snapshot.revision >= present.revision() {
-            self.names.store(Arc::new(present.renewed(snapshot)));
-        }
+        self.names.store(Arc::new(self.names.load().renewed(snapshot)));
     }
 
     pub fn bound(&self) -> watch::Receiver<Bound> {

@@ -2,33 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use model::edge::{Snapshot, TargetHealth};
 use model::mesh::MeshCount;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::body::Body;
 use crate::cookie::CookieKey;
 use crate::facts::Facts;
 use crate::front::{self, Command, Doors};
-use crate::header;
 use crate::limits::COMMAND_QUEUE;
-use crate::listener::Listener;
+use crate::listener::{Listener, Served};
 use crate::mesh::Mesh;
 use crate::meter::Meters;
-use crate::page::page;
 use crate::table::Table;
-use crate::worker::{Work, Worker};
+use crate::worker::Worker;
 
-#[derive(Clone, Debug)]
+/// What a client reads who asked for a load balancer that is not there.
+const NO_SUCH_NAME: &str = "No load balancer of this name listens on this port.\n";
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// Threads that serve; the front is one more, with little to do.
     pub workers: usize,
@@ -61,11 +60,14 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Edge {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
-    work: Arc<[mpsc::Sender<Work>]>,
-    next: AtomicUsize,
+    /// With `doors`, `None` once it is closed: workers end when nobody can give them anything any more.
+    commands: Option<mpsc::Sender<Command>>,
+    doors: Option<Doors>,
+    /// For names that no load balancer has.
+    unknown: Arc<Listener>,
     shutdown: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    front: Option<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
 }
 
 impl Edge {
@@ -74,9 +76,7 @@ impl Edge {
         let count = config.workers.max(1);
         let started: Result<Vec<Worker>, io::Error> =
             (0..count).map(|index| Worker::start(index, shutdown.clone())).collect();
-        let (work, mut threads): (Vec<_>, Vec<_>) =
-            started?.into_iter().map(|worker| (worker.work, worker.thread)).unzip();
-        let work: Arc<[_]> = work.into();
+        let (work, workers): (Vec<_>, Vec<_>) = started?.into_iter().map(|worker| (worker.work, worker.thread)).unzip();
         let shared = Arc::new(Shared {
             facts: Arc::default(),
             meters: Meters::default(),
@@ -84,25 +84,28 @@ impl Edge {
             bound: watch::Sender::default(),
         });
         let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
-        let doors = Doors::new(work.clone(), shared.clone());
-        let calls = doors.clone();
-        let table = Table::new(config.cookie_key, count, shared.clone(), doors);
+        let doors = Doors::new(work.into(), shared.clone());
+        let table = Table::new(config.cookie_key, count, shared.clone(), doors.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (key, namespaces, shared_too) = (config.cookie_key, config.namespaces.clone(), shared.clone());
+        let (key, namespaces) = (config.cookie_key, config.namespaces.clone());
+        let (shared_too, calls) = (shared.clone(), doors.clone());
         let run = move || {
             runtime.block_on(async {
-                let mesh = Mesh::start(namespaces, key, count, shared_too, calls);
-                front::run(table, mesh, receiver).await;
+                let mesh = Mesh::start(namespaces, key, count, shared_too.clone(), calls);
+                front::run(table, mesh, &shared_too.facts, receiver).await;
             });
         };
-        threads.push(std::thread::Builder::new().name("edge-front".to_owned()).spawn(run)?);
-        Ok(Self { shared, commands, work, next: AtomicUsize::new(0), shutdown, threads })
+        let front = std::thread::Builder::new().name("edge-front".to_owned()).spawn(run)?;
+        let unknown = Listener::new(Served::refusing(NO_SUCH_NAME, &config.cookie_key));
+        let (commands, doors) = (Some(commands), Some(doors));
+        Ok(Self { shared, commands, doors, unknown, shutdown, front: Some(front), workers })
     }
 
     /// Returns once it is served. Addresses that cannot be listened on yet are tried again and again.
     pub async fn apply(&self, snapshot: Snapshot) -> Result<(), Error> {
         let (applied, done) = oneshot::channel();
-        self.commands.send((snapshot, applied)).await.map_err(|_| Error::Ended)?;
+        let commands = self.commands.as_ref().ok_or(Error::Ended)?;
+        commands.send((snapshot, applied)).await.map_err(|_| Error::Ended)?;
         done.await.map_err(|_| Error::Ended)
     }
 
@@ -121,36 +124,40 @@ impl Edge {
         self.shared.bound.subscribe()
     }
 
-    /// The listener on `port` of the load balancer that a `Host` names, with or without a port.
-    pub fn find(&self, host: &str, port: u16) -> Option<Arc<Listener>> {
-        let name = header::without_port(host).to_ascii_lowercase();
-        self.shared.by_name.load().get(&(name, port)).cloned()
+    /// Tells all that is known of targets again, to somebody who has not heard it yet.
+    pub fn repeat_health(&self) {
+        self.shared.facts.repeat();
     }
 
-    /// Answers a request that came to another server, as if it had come to the listener. Upgrades work when that
-    /// server allows them.
-    pub async fn answer(
-        &self,
-        listener: &Arc<Listener>,
-        request: Request<Incoming>,
-        client: SocketAddr,
-    ) -> Response<Body> {
-        let (answer, answered) = oneshot::channel();
-        let worker = self.next.fetch_add(1, Ordering::Relaxed) % self.work.len();
-        let request = Box::new(request);
-        let work = Work::Request { request, address: client, listener: listener.clone(), answer };
-        if self.work[worker].send(work).await.is_err() {
-            return page(StatusCode::SERVICE_UNAVAILABLE);
+    /// Serves a connection that another server has accepted, as if its client had come to the listener on `port` of the
+    /// load balancer of this DNS name. Connections there are not secured.
+    pub async fn take(&self, stream: TcpStream, client: SocketAddr, dns_name: &str, port: u16) {
+        let name = (dns_name.to_ascii_lowercase(), port);
+        let listener = self.shared.by_name.load().get(&name).unwrap_or(&self.unknown).clone();
+        if let Some(doors) = &self.doors {
+            doors.take(stream, client, listener).await;
         }
-        answered.await.unwrap_or_else(|_| page(StatusCode::INTERNAL_SERVER_ERROR))
     }
 
-    /// Takes no more connections, and ends when those there are have been answered, or after a while.
-    pub async fn shutdown(self) {
-        self.shutdown.store(true, Ordering::Relaxed);
-        drop((self.commands, self.work));
-        let join = move || self.threads.into_iter().filter_map(|thread| thread.join().err()).count();
-        let panicked = tokio::task::spawn_blocking(join).await;
-        assert!(matches!(panicked, Ok(0)), "a thread of the load balancer panicked");
+    /// Takes no more connections: nothing is listened on once it returns. Those there are go on.
+    pub async fn close(&mut self) {
+        self.commands = None;
+        self.doors = None;
+        if let Some(front) = self.front.take() {
+            join(vec![front]).await;
+        }
     }
+
+    /// Ends when the connections that there are have been answered, or after a while.
+    pub async fn shutdown(mut self) {
+        self.shutdown.store(true, Ordering::Relaxed);
+        self.close().await;
+        join(self.workers).await;
+    }
+}
+
+async fn join(threads: Vec<JoinHandle<()>>) {
+    let join = move || threads.into_iter().filter_map(|thread| thread.join().err()).count();
+    let panicked = tokio::task::spawn_blocking(join).await;
+    assert!(matches!(panicked, Ok(0)), "a thread of the load balancer panicked");
 }

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use model::edge::Snapshot;
 use nix::sys::socket::{getsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::edge::Shared;
+use crate::facts::Facts;
 use crate::limits::{ACCEPT_PAUSE, BACKLOG, CONNECTIONS_MAX, LISTEN_PAUSE};
 use crate::listener::Listener;
 use crate::mesh::{Mesh, Routes};
@@ -26,13 +27,14 @@ use crate::worker::Work;
 pub type Command = (Snapshot, oneshot::Sender<()>);
 
 /// Ends when no more commands can come. Its listeners close with it.
-pub async fn run(mut table: Table, mut mesh: Option<Mesh>, mut commands: mpsc::Receiver<Command>) {
+pub async fn run(mut table: Table, mut mesh: Option<Mesh>, facts: &Facts, mut commands: mpsc::Receiver<Command>) {
     while let Some((mut snapshot, applied)) = commands.recv().await {
         let spec = std::mem::take(&mut snapshot.mesh);
-        let is_newest = table.apply(snapshot);
-        if let Some(mesh) = mesh.as_mut().filter(|_| is_newest) {
+        table.apply(snapshot);
+        if let Some(mesh) = &mut mesh {
             mesh.apply(spec);
         }
+        facts.retain(|name| table.has_target(name) || mesh.as_ref().is_some_and(|mesh| mesh.has_draining(name)));
         // Who asked may have given up.
         let _ = applied.send(());
     }
@@ -46,7 +48,7 @@ pub enum Door {
 }
 
 /// What accepting needs.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Doors {
     workers: Arc<[mpsc::Sender<Work>]>,
     next: Arc<AtomicUsize>,
@@ -112,6 +114,7 @@ impl Doors {
                     let Some(listener) = called(&stream, address).and_then(|at| routes.load().get(&at).cloned()) else {
                         continue;
                     };
+                    let Ok(stream) = stream.into_std() else { continue };
                     self.pass(stream, client, listener, permit).await;
                 }
                 Err(error) => {
@@ -128,7 +131,10 @@ impl Doors {
         loop {
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
             match socket.accept().await {
-                Ok((stream, client)) => self.pass(stream, client, listener.clone(), permit).await,
+                Ok((stream, client)) => {
+                    let Ok(stream) = stream.into_std() else { continue };
+                    self.pass(stream, client, listener.clone(), permit).await;
+                }
                 Err(error) => {
                     // A client that was gone already needs no pause, but does not come often either.
                     debug!(%address, %error, "no connection was accepted");
@@ -138,15 +144,20 @@ impl Doors {
         }
     }
 
+    /// Takes a connection that came in elsewhere.
+    pub async fn take(&self, stream: std::net::TcpStream, address: SocketAddr, listener: Arc<Listener>) {
+        let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+        self.pass(stream, address, listener, permit).await;
+    }
+
     async fn pass(
         &self,
-        stream: TcpStream,
+        stream: std::net::TcpStream,
         address: SocketAddr,
         listener: Arc<Listener>,
-        permit: tokio::sync::OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) {
         let worker = self.next.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-        let Ok(stream) = stream.into_std() else { return };
         let work = Work::Connection { stream, address, listener, permit };
         // A worker that is gone goes with the whole edge.
         let _ = self.workers[worker].send(work).await;

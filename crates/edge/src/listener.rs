@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use model::edge::{Action, Forward, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec, Redirect, TargetGroupSpec};
+use model::edge::{
+    Action, AnswerAttributes, Forward, ListenerProtocol, ListenerSpec, LoadBalancerAttributes, LoadBalancerSpec,
+    Redirect, RuleSpec, TargetGroupSpec,
+};
 use tokio_rustls::TlsAcceptor;
 
 use crate::cookie::CookieKey;
@@ -125,6 +128,30 @@ impl Served {
             spec: spec.clone(),
             call: None,
         }
+    }
+
+    /// Answers everything with 404 and this text.
+    pub fn refusing(text: &str, key: &CookieKey) -> Self {
+        let action = Action::FixedResponse { status: 404, content_type: None, body: text.to_owned() };
+        let rule = RuleSpec { arn: String::new(), conditions: Vec::new(), action };
+        let spec = ListenerSpec {
+            arn: String::new(),
+            port: 0,
+            protocol: ListenerProtocol::Http,
+            tls: None,
+            tcp_idle_timeout_seconds: 0,
+            answers: AnswerAttributes::default(),
+            rules: vec![rule],
+        };
+        let load_balancer = LoadBalancerSpec {
+            arn: String::new(),
+            dns_name: String::new(),
+            addresses: Vec::new(),
+            zones: BTreeMap::new(),
+            attributes: LoadBalancerAttributes::default(),
+            listeners: Vec::new(),
+        };
+        Self::new(&spec, &load_balancer, &BTreeMap::new(), key, None)
     }
 
     pub fn idle_limit(&self) -> Duration {

@@ -36,6 +36,7 @@ use tracing::warn;
 use crate::cookie::CookieKey;
 use crate::dial::Source;
 use crate::edge::Shared;
+use crate::facts::TargetName;
 use crate::front::Doors;
 use crate::group::Group;
 use crate::health;
@@ -58,7 +59,7 @@ pub struct Mesh {
     endpoints: BTreeMap<String, Arc<MeshEndpointSpec>>,
     clients: BTreeMap<EndpointId, Client>,
     /// Those that drain, by endpoint and address, each waited for.
-    draining: BTreeMap<(String, SocketAddr), AbortHandle>,
+    draining: BTreeMap<TargetName, AbortHandle>,
 }
 
 struct Client {
@@ -115,6 +116,10 @@ impl Mesh {
         self.retain_meters();
     }
 
+    pub fn has_draining(&self, name: &TargetName) -> bool {
+        self.draining.contains_key(name)
+    }
+
     fn put_client(&mut self, spec: MeshClientSpec) {
         let id = spec.endpoint;
         let is_elsewhere = |client: &Client| client.spec.port != spec.port;
@@ -160,7 +165,7 @@ impl Mesh {
             let those = endpoint.targets.iter().filter(|target| target.draining_since.is_some());
             those.map(|target| (endpoint.arn.clone(), target.address))
         });
-        let draining: BTreeSet<(String, SocketAddr)> = draining.collect();
+        let draining: BTreeSet<TargetName> = draining.collect();
         self.draining.retain(|name, waiting| {
             let stays = draining.contains(name);
             if !stays {

@@ -14,7 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::cookie::CookieKey;
 use crate::dial::Source;
 use crate::edge::Shared;
-use crate::facts::Facts;
+use crate::facts::{Facts, TargetName};
 use crate::front::{Door, Doors};
 use crate::group::Group;
 use crate::listener::{Listener, Served};
@@ -22,7 +22,6 @@ use crate::target::Target;
 use crate::watch::{self, Role, Watch};
 
 pub struct Table {
-    revision: Option<u64>,
     key: CookieKey,
     workers: usize,
     shared: Arc<Shared>,
@@ -57,7 +56,6 @@ struct ListenerEntry {
 impl Table {
     pub fn new(key: CookieKey, workers: usize, shared: Arc<Shared>, doors: Doors) -> Self {
         Self {
-            revision: None,
             key,
             workers,
             shared,
@@ -68,13 +66,8 @@ impl Table {
         }
     }
 
-    /// Targets come before the listeners that lead to them, and are cut off after. Answers false for an old snapshot,
-    /// which changes nothing.
-    pub fn apply(&mut self, snapshot: Snapshot) -> bool {
-        if self.revision.is_some_and(|revision| snapshot.revision < revision) {
-            return false;
-        }
-        self.revision = Some(snapshot.revision);
+    /// Targets come before the listeners that lead to them, and are cut off after.
+    pub fn apply(&mut self, snapshot: Snapshot) {
         let in_use = groups_in_use(&snapshot);
         let wanted: BTreeSet<String> = snapshot.target_groups.iter().map(|group| group.arn.clone()).collect();
         let known: BTreeSet<String> = self.groups.keys().cloned().collect();
@@ -88,7 +81,10 @@ impl Table {
         }
         self.name(&snapshot.load_balancers);
         while self.watches.try_join_next().is_some() {}
-        true
+    }
+
+    pub fn has_target(&self, (group, address): &TargetName) -> bool {
+        self.groups.get(group).is_some_and(|entry| entry.targets.contains_key(address))
     }
 
     fn put_group(&mut self, mut spec: TargetGroupSpec, in_use: &InUse) {

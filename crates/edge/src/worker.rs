@@ -5,20 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::activity::Activity;
-use crate::body::Body;
 use crate::connection::{self, Client};
 use crate::datagram::Datagrams;
 use crate::limits::{SHUTDOWN_LIMIT, WORK_QUEUE};
 use crate::listener::Listener;
-use crate::proxy::{self, Origin};
 
 pub enum Work {
     Connection {
@@ -29,13 +24,6 @@ pub enum Work {
     },
     /// A socket on which datagrams come, until it is closed.
     Datagrams { socket: std::net::UdpSocket, listener: Arc<Listener>, closed: oneshot::Receiver<()> },
-    /// From another server's connection.
-    Request {
-        request: Box<Request<Incoming>>,
-        address: SocketAddr,
-        listener: Arc<Listener>,
-        answer: oneshot::Sender<Response<Body>>,
-    },
 }
 
 /// What is given to a worker, and the thread, which ends some time after the sender is dropped.
@@ -80,31 +68,9 @@ async fn run(index: usize, mut work: mpsc::Receiver<Work>, shutdown: Arc<AtomicB
                 Ok(datagrams) => drop(tokio::spawn(datagrams.serve(closed))),
                 Err(error) => debug!(%error, "a socket was lost on its way to a worker"),
             },
-            Work::Request { request, address, listener, answer } => {
-                let origin = Arc::new(Origin {
-                    worker: index,
-                    listener,
-                    client: address,
-                    agreed: None,
-                    activity: Activity::new(None),
-                });
-                tokio::spawn(async move {
-                    hand_back(origin, *request, answer).await;
-                    drop(alive);
-                });
-            }
         }
     }
     drop(alive);
     // Nothing is ever sent: it ends when the last connection has.
     let _ = timeout(SHUTDOWN_LIMIT, all_gone.recv()).await;
-}
-
-/// Gives up when nobody waits for the answer any more.
-async fn hand_back(origin: Arc<Origin>, request: Request<Incoming>, mut answer: oneshot::Sender<Response<Body>>) {
-    let answered = tokio::select! {
-        answered = proxy::answer(origin, request) => answered,
-        () = answer.closed() => return,
-    };
-    let _ = answer.send(answered);
 }

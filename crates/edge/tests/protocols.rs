@@ -2,13 +2,10 @@
 
 mod support;
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use http::{Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::edge::ProtocolVersion;
 use support::*;
@@ -185,31 +182,27 @@ async fn an_upgrade_that_would_hide_requests_does_not_pass() {
 }
 
 #[tokio::test]
-async fn a_request_can_be_handed_over_by_another_server() {
+async fn a_connection_can_be_handed_over_by_another_server() {
     let (_backend, site) = one(ProtocolVersion::Http1).await;
-    let site = std::sync::Arc::new(site);
-    let listener = site.edge.find("A.elb.localhost:8080", 0).expect("by its name and port");
-    assert!(site.edge.find("b.elb.localhost", 0).is_none());
-    assert!(site.edge.find("a.elb.localhost", 81).is_none());
     let front = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = front.local_addr().expect("bound");
-    tokio::spawn(async move {
-        while let Ok((stream, client)) = front.accept().await {
-            let (site, listener) = (site.clone(), listener.clone());
-            let service = service_fn(move |request| {
-                let (site, listener) = (site.clone(), listener.clone());
-                async move { Ok::<_, Infallible>(site.edge.answer(&listener, request, client).await) }
-            });
-            let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            tokio::spawn(serving.with_upgrades());
-        }
-    });
-    let mut client = Client::connect(address).await;
-    client.send("POST /echo HTTP/1.1\r\nhost: a.elb.localhost:8080\r\ncontent-length: 5\r\n\r\nhello").await;
-    let body = client.answer().await.body;
+    let mut named = handed_over(&site, &front, "A.elb.localhost").await;
+    named.send("POST /echo HTTP/1.1\r\nhost: a.elb.localhost:8080\r\ncontent-length: 5\r\n\r\nhello").await;
+    let body = named.answer().await.body;
     assert!(body.ends_with("\n\nhello") && body.contains("x-forwarded-for: 127.0.0.1\n"), "{body}");
-    client.send("GET /upgrade HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
-    assert_eq!(client.answer().await.status, 101);
-    client.send("hello").await;
-    assert_eq!(client.exactly(5).await, "HELLO");
+    named.send("GET /upgrade HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
+    assert_eq!(named.answer().await.status, 101);
+    named.send("hello").await;
+    assert_eq!(named.exactly(5).await, "HELLO");
+
+    let mut unknown = handed_over(&site, &front, "b.elb.localhost").await;
+    unknown.send("GET / HTTP/1.1\r\nhost: b.elb.localhost\r\n\r\n").await;
+    assert_eq!(unknown.answer().await.status, 404);
+}
+
+/// A client of `front` that asks for a load balancer, on the port that its listener asks for.
+async fn handed_over(site: &Site, front: &TcpListener, dns_name: &str) -> Client {
+    let client = Client::connect(front.local_addr().expect("bound")).await;
+    let (stream, address) = front.accept().await.expect("it came");
+    site.edge.take(stream.into_std().expect("a socket"), address, dns_name, 0).await;
+    client
 }

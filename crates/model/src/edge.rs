@@ -6,7 +6,6 @@
 //! ```
 //! Rules that must hold:
 //! - A snapshot is always whole. What is absent from it is no longer served; what is unchanged keeps its connections.
-//! - A snapshot below the revision that `edge` has is ignored.
 //! - Values are as the API has checked them: `edge` does not judge them again, and takes no harm from nonsense.
 //!
 //! AWS's words throughout; what an attribute does is said where it is not plain from its name.
@@ -36,7 +35,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadBalancerSpec {
     pub arn: String,
-    /// What a `Host` names when a request is handed over by another server.
+    /// What the client of a connection that is handed over asked for.
     pub dns_name: String,
     /// That its listeners bind. They are on an interface of this machine already.
     pub addresses: Vec<Ipv4Addr>,

@@ -272,6 +272,18 @@ fn find_program(name: &str) -> Option<PathBuf> {
     directories.map(|directory| Path::new(directory).join(name)).find(|program| program.is_file())
 }
 
+/// Returns when the process has ended.
+///
+/// # Errors
+/// When the kernel cannot tell.
+pub async fn ended(pid: Pid) -> Result<()> {
+    if let Some(process) = open_process(pid)? {
+        // An error cannot come from a descriptor that stays open.
+        let _ = process.readable().await;
+    }
+    Ok(())
+}
+
 /// Readable once the process has ended. `None` when it has already.
 fn open_process(pid: Pid) -> Result<Option<AsyncFd<OwnedFd>>> {
     // SAFETY: the call takes two numbers and answers a new descriptor or -1.

@@ -1,12 +1,13 @@
-//! Memory of `gantry up` at rest, and the time from its start until it is ready, containerd running; against dockerd.
+//! Memory of `gantry up` and its data path at rest, and the time from its start until it is ready, containerd running; against dockerd.
 
 use std::time::Duration;
 
 use super::docker::Docker;
 use super::figure::{Figure, Goal, Peer, Sorted, millis};
-use super::instance::{Ground, until_interrupted};
+use super::instance::{Ground, Instance, until_interrupted};
 use super::process;
-use crate::failure::Failure;
+use crate::data_path::process::Place;
+use crate::failure::{Context, Failure};
 
 /// The first start makes the state, the others find it.
 const STARTS: usize = 10;
@@ -32,10 +33,16 @@ async fn measure_starts(ground: &Ground) -> Result<(Vec<f64>, f64), Failure> {
         ready.push(millis(instance.ready_after));
         if start == 0 {
             tokio::time::sleep(REST).await;
-            resident = process::resident_mib(instance.pid())?;
+            resident = process::resident_mib(instance.pid())? + resident_mib_of_data_path(&instance).await?;
         }
     }
     Ok((ready, resident))
+}
+
+async fn resident_mib_of_data_path(instance: &Instance) -> Result<f64, Failure> {
+    let pid = Place::of(&instance.home)?.pid().await.context(|| "the data path could not be found".to_owned())?;
+    let pid = pid.ok_or_else(|| Failure::new("the data path does not run"))?;
+    process::resident_mib(pid.cast_unsigned())
 }
 
 async fn measure_on(ground: &Ground) -> Result<Vec<Figure>, Failure> {

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::process::Daemon;
 use crate::client::Client;
+use crate::data_path::process::Place;
 use crate::failure::{Context, Failure};
 use crate::home::{Home, Running};
 
@@ -123,6 +124,7 @@ impl Ground {
             stop_all(&instance.client()?).await?;
         }
         drop(instance);
+        Place::of(&Home::new(&self.path("gantry")))?.end().await?;
         let mut config = Config::new(self.path("gantry/run"));
         config.tag = INSTANCE.to_owned();
         let network = Linux::open(config).await.context(|| "the network could not be opened".to_owned())?;

@@ -1,10 +1,10 @@
 //! The HTTP server: connections, limits and time-outs around [`Control::call`].
 //!
 //! ```text
+//! a connection for ….elb.localhost ─▶ front, whole (a load balancer)
 //! GET /gantry/health ─▶ health
 //! GET /gantry/link   ─▶ session (WebSocket, one per node)
 //! /gantry/…          ─▶ body, bounded ─▶ own
-//! Host: ….elb.localhost ─▶ front (a load balancer)
 //! everything else    ─▶ body, bounded ─▶ Control::call
 //! ```
 //! What must never happen: a request that is not yet authenticated holds more than one bounded body, or a slow sender
@@ -26,10 +26,10 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use model::link::LINK_PATH;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::own::{self, OWN_PREFIX};
@@ -52,6 +52,9 @@ pub const LOGS_BODY_BYTES_MAX: usize = 4 << 20;
 pub const DISCARDED_BYTES_MAX: u64 = 16 << 20;
 /// How long requests under way may take when the server is told to stop.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+/// For what would be a load balancer's if it had come by HTTP/1 on a connection of its own.
+const MISDIRECTED: &str =
+    "Load balancers are reached here by HTTP/1 and by connections of their own. Their addresses have no such bounds.\n";
 /// Wait before accepting again when the process is out of descriptors; there is no event for one coming free.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -59,6 +62,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 pub async fn serve(control: Arc<Control>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
+    let stopping = watch::Sender::new(());
     let mut shutdown = pin!(shutdown);
     loop {
         let (stream, permit) = tokio::select! {
@@ -66,27 +70,43 @@ pub async fn serve(control: Arc<Control>, listener: TcpListener, shutdown: impl 
             () = &mut shutdown => break,
             accepted = accept_one(&listener, &connections) => accepted,
         };
-        let control = control.clone();
         let Ok(client) = stream.peer_addr() else { continue };
-        let connection = builder()
-            .serve_connection_with_upgrades(
-                TokioIo::new(stream),
-                service_fn(move |request| answer(control.clone(), request, client)),
-            )
-            .into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended badly");
-            }
-            drop(permit);
-        });
+        let connection = Connection { control: control.clone(), stream, client };
+        tokio::spawn(connection.run(graceful.watcher(), stopping.subscribe(), permit));
     }
-    drop(listener);
+    drop((listener, stopping));
     // They would never finish.
     control.events.close();
     if timeout(SHUTDOWN_GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still under way when the server stopped");
+    }
+}
+
+struct Connection {
+    control: Arc<Control>,
+    stream: TcpStream,
+    client: SocketAddr,
+}
+
+impl Connection {
+    /// Until one end closes it, or it has rested since the server began to stop; or until it is somebody else's.
+    async fn run(self, watcher: Watcher, mut stopping: watch::Receiver<()>, permit: OwnedSemaphorePermit) {
+        let named = tokio::select! {
+            // An error means that the server stops.
+            _ = stopping.changed() => return,
+            named = timeout(HEAD_TIMEOUT, front::load_balancer_of(&self.stream)) => named,
+        };
+        let Self { control, stream, client } = self;
+        let Ok(Ok(named)) = named else { return };
+        if let Some((name, front)) = named.and_then(|name| Some((name, control.front.get()?))) {
+            return front(stream, client, name).await;
+        }
+        let service = service_fn(move |request| answer(control.clone(), request));
+        let connection = builder().serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "a connection ended badly");
+        }
+        drop(permit);
     }
 }
 
@@ -130,15 +150,13 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn answer(
-    control: Arc<Control>,
-    request: Request<Incoming>,
-    client: SocketAddr,
-) -> Result<Response<Either<Answer, front::Body>>, Infallible> {
-    Ok(match control.front.get().filter(|_| front::is_load_balancers(&request)) {
-        Some(front) => front(request, client).await.map(Either::Right),
-        None => answer_own(&control, request).await.map(Either::Left),
-    })
+async fn answer(control: Arc<Control>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+    if control.front.get().is_some() && front::is_load_balancers(&request) {
+        let mut misdirected = Response::new(whole(Bytes::from_static(MISDIRECTED.as_bytes())));
+        *misdirected.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+        return Ok(misdirected);
+    }
+    Ok(answer_own(&control, request).await)
 }
 
 async fn answer_own(control: &Arc<Control>, request: Request<Incoming>) -> Response<Answer> {

@@ -28,7 +28,6 @@ type Key = Vec<u8>;
 /// One state of all names.
 #[derive(Debug)]
 pub struct Names {
-    revision: u64,
     zones: HashMap<Key, Apex>,
     nodes: HashMap<Key, Vec<Set>>,
     addresses: Addresses,
@@ -72,12 +71,8 @@ impl Names {
         Self::build(snapshot, self.addresses.clone())
     }
 
-    pub fn revision(&self) -> u64 {
-        self.revision
-    }
-
     fn build(snapshot: &Snapshot, addresses: Addresses) -> Self {
-        let mut names = Self { revision: snapshot.revision, zones: HashMap::new(), nodes: HashMap::new(), addresses };
+        let mut names = Self { zones: HashMap::new(), nodes: HashMap::new(), addresses };
         for zone in &snapshot.zones {
             names.add_zone(zone, snapshot.revision);
         }
