@@ -142,6 +142,18 @@ impl World {
         }
     }
 
+    /// The image of what runs at an address of its own.
+    pub fn image_at(&self, address: Ipv4Addr) -> Option<String> {
+        let machine = self.machine();
+        let has_address = |(own, _): &Attachment| *own == Some(address);
+        let ((task, _), _) = machine.networks.iter().find(|(_, attachment)| has_address(attachment))?;
+        let prefix = format!("{task}-");
+        let mut containers = machine.containers.iter().filter(|(id, _)| id.starts_with(&prefix));
+        let (_, running) = containers.find(|(_, row)| matches!(row.status, FoundStatus::Running { .. }))?;
+        let image = running.image.split_once('@').map_or(running.image.as_str(), |(name, _)| name);
+        Some(image.to_owned())
+    }
+
     /// From now on; `None` repairs it. Calls that hang go on hanging: their agent is to be dropped.
     pub fn set_fuse(&self, fuse: Option<Fuse>) {
         self.machine().fuse = fuse;

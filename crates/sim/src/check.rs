@@ -3,11 +3,13 @@
 mod acknowledged;
 mod capacity;
 mod convergence;
+mod drained;
 mod exclusive;
 mod machine;
 mod once;
 mod protection;
 mod reason;
+mod registered;
 mod status;
 mod time;
 
@@ -20,6 +22,7 @@ use model::{NodeId, Task};
 use store::{Commit, Tables};
 use tokio::sync::Notify;
 
+use crate::edge::Releases;
 use crate::plane;
 use crate::promise::Promises;
 use crate::trace::Trace;
@@ -86,7 +89,7 @@ struct State {
 }
 
 impl Watcher {
-    pub fn new(promises: &Promises, trace: Trace) -> Self {
+    pub fn new(promises: &Promises, releases: &Releases, trace: Trace) -> Self {
         let checks: Vec<Box<dyn Check>> = vec![
             Box::new(status::Status::default()),
             Box::new(capacity::Capacity::default()),
@@ -96,7 +99,9 @@ impl Watcher {
             Box::new(once::Once),
             Box::new(protection::Protection::default()),
             Box::new(time::Time::new(plane::clock())),
+            Box::new(drained::Drained::new(releases.clone(), plane::clock())),
             Box::new(machine::Machine),
+            Box::new(registered::Registered::new(promises.clone(), plane::clock())),
             Box::new(convergence::Convergence::new(promises.clone())),
         ];
         Self { state: Arc::new(Mutex::new(State { checks, violation: None })), violated: Arc::default(), trace }

@@ -1,6 +1,7 @@
 //! The client: asks the control plane through its operations, asks again until it gets an answer, and notes what it was
 //! promised.
 
+pub mod balance;
 mod service;
 mod task;
 mod task_set;
@@ -37,6 +38,7 @@ struct State {
     definitions: BTreeMap<Shape, String>,
     runs: usize,
     sets: usize,
+    front: balance::Front,
 }
 
 impl Client {
@@ -44,7 +46,7 @@ impl Client {
         Self { plane, promises, trace, state: Arc::default() }
     }
 
-    /// What holds in every run: a cluster with its capacity providers.
+    /// What holds in every run: a cluster with its capacity providers, and target groups for each service.
     pub async fn set_up(&self) {
         let group = ecs::AutoScalingGroupProvider { auto_scaling_group_arn: POOL.to_owned(), ..Default::default() };
         let request = ecs::CreateCapacityProviderRequest {
@@ -60,6 +62,8 @@ impl Client {
             default_capacity_provider_strategy: Vec::new(),
         };
         self.persist(Request::PutClusterCapacityProviders(request)).await;
+        let front = self.set_up_front().await;
+        self.state().front = front;
     }
 
     pub async fn ask(&self, ask: &Ask, nodes: &[NodeId]) {

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! seed ─▶ script ─┬▶ client ─▶ plane (control::Control) ─▶ disk (store::Log)
-//!                 │                ▲ │ line (agent::link::Dial)       │
-//!                 └▶ faults        │ ▼                                ▼
+//!                 │             ▲      ▲ │ line (agent::link::Dial)     │
+//!                 └▶ faults   edge     │ ▼                              ▼
 //!                          machine (agent::Agent, simulated::World)  check, after each durable commit and in the end
 //! ```
 //! Invariant: a run depends on its script and its seed alone. The same seed gives the same trace and the same durable
@@ -16,6 +16,7 @@
 pub mod check;
 mod client;
 mod disk;
+mod edge;
 pub mod keys;
 mod line;
 mod machine;

@@ -20,6 +20,7 @@ pub struct Order {
     pub percent: (i32, i32),
     pub breaker: Option<Breaker>,
     pub providers: Providers,
+    pub balance: Balance,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,15 @@ pub struct Hook {
     pub stage: Stage,
     pub minutes: i32,
     pub rolls_back: bool,
+}
+
+/// The target groups that tasks are in. With stages, one group means a pair that revisions take turns in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    None,
+    One,
+    /// Tasks are ACTIVATING until they are in both.
+    Both,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +179,7 @@ impl Providers {
 
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { shape, kind, desired, percent: (lower, upper), breaker, providers } = self;
+        let Self { shape, kind, desired, percent: (lower, upper), breaker, providers, balance } = self;
         match kind {
             Kind::Rolling => write!(f, "{desired} of {shape}, {lower} to {upper} %")?,
             Kind::Staged(stages) => write!(f, "{desired} of {shape}, {lower} to {upper} %, {stages}")?,
@@ -181,7 +191,7 @@ impl fmt::Display for Order {
             Some(Breaker { rollback: false }) => f.write_str(", circuit breaker")?,
             None => {}
         }
-        write!(f, "{providers}")
+        write!(f, "{providers}{balance}")
     }
 }
 
@@ -196,6 +206,16 @@ impl fmt::Display for Stages {
         let Some(Hook { stage, minutes, rolls_back }) = self.hook else { return Ok(()) };
         let then = if rolls_back { "goes back" } else { "goes on" };
         write!(f, ", asks at {} and {then} after {minutes} min", stage.as_str())
+    }
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "",
+            Self::One => ", behind a load balancer",
+            Self::Both => ", in two target groups",
+        })
     }
 }
 

@@ -8,15 +8,15 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use control::{Caller, Clock, Config, Control};
+use control::{Caller, Clock, Config, Control, Cx};
 use model::{Scope, Timestamp};
 use rand::RngCore as _;
 use rand::rngs::StdRng;
 use store::{CommitStream, LogError, Next, Tables, WriteError};
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use wire::ecs::{Error, Request, Response};
 use wire::error::Failure;
+use wire::{ecs, elbv2};
 
 use crate::check::Watcher;
 use crate::disk::Disk;
@@ -31,8 +31,8 @@ const REGION: &str = "us-east-1";
 const START_PAUSE: Duration = Duration::from_millis(500);
 
 /// How a call went.
-pub enum Answer {
-    Done(Box<Response>),
+pub enum Answer<T> {
+    Done(Box<T>),
     /// The caller's fault, for good: exception and text.
     Refused(String),
     /// Nothing was changed.
@@ -130,8 +130,17 @@ impl Plane {
         tokio::spawn(async move { control.close().await });
     }
 
-    /// Calls an operation as a client with the root key.
-    pub async fn call(&self, request: Request) -> Answer {
+    /// Calls an operation of ECS as a client with the root key.
+    pub async fn call(&self, request: ecs::Request) -> Answer<ecs::Response> {
+        self.write(|cx| control::ecs::dispatch(cx, request)).await
+    }
+
+    /// The same of load balancing.
+    pub async fn balance(&self, request: elbv2::Request) -> Answer<elbv2::Response> {
+        self.write(|cx| control::elbv2::dispatch(cx, request)).await
+    }
+
+    async fn write<T, E: Into<Failure>>(&self, operation: impl FnOnce(&mut Cx<'_>) -> Result<T, E>) -> Answer<T> {
         let Some(control) = self.control() else { return Answer::NotNow };
         let mut died = pin!(self.shared.died.notified());
         died.as_mut().enable();
@@ -139,11 +148,11 @@ impl Plane {
         let answered = tokio::select! {
             biased;
             () = died => return Answer::Unknown,
-            answered = control.write(&caller, |cx| control::ecs::dispatch(cx, request)) => answered,
+            answered = control.write(&caller, operation) => answered,
         };
         match answered {
             Ok(response) => Answer::Done(Box::new(response)),
-            Err(WriteError::Refused(error)) => Answer::Refused(text(error)),
+            Err(WriteError::Refused(error)) => Answer::Refused(text(&error.into())),
             Err(WriteError::Log(error)) if matches!(*error, LogError::Closed) => Answer::Unknown,
             Err(WriteError::Log(_)) => Answer::NotNow,
         }
@@ -154,8 +163,7 @@ impl Plane {
     }
 }
 
-fn text(error: Error) -> String {
-    let failure = Failure::from(error);
+fn text(failure: &Failure) -> String {
     format!("{}: {}", failure.code, failure.message)
 }
 

@@ -7,7 +7,7 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 
-use crate::order::{Breaker, Hook, Kind, Order, Providers, Stages, Strategy};
+use crate::order::{Balance, Breaker, Hook, Kind, Order, Providers, Stages, Strategy};
 use crate::random;
 use crate::shape::{Image, Network, Shape};
 use crate::step::{Ask, Fault, Step};
@@ -213,8 +213,18 @@ impl Writer {
             percent: self.choose(percents),
             breaker: self.choose(&breakers),
             providers: if takes_providers { self.providers(network) } else { Providers::LaunchType },
+            balance: self.balance(network, kind),
         };
         Ask::Create { slot, order }
+    }
+
+    /// Of tasks with an address of their own.
+    fn balance(&mut self, network: Network, kind: Kind) -> Balance {
+        match (network, kind) {
+            (Network::Bridge(_) | Network::Host(_), _) | (_, Kind::External) => Balance::None,
+            (_, Kind::Staged(_)) => self.choose(&[Balance::None, Balance::One]),
+            (_, Kind::Rolling | Kind::Daemon) => self.choose(&[Balance::None, Balance::One, Balance::Both]),
+        }
     }
 
     fn kind(&mut self) -> Kind {
@@ -283,7 +293,7 @@ impl Writer {
 
     fn fault(&mut self) -> Fault {
         let node = self.node();
-        match self.random.random_range(0..16) {
+        match self.random.random_range(0..18) {
             0..=2 => {
                 let at_call =
                     self.random.random_bool(0.6).then(|| (self.random.random_range(0..12), self.random.random()));
@@ -308,7 +318,9 @@ impl Writer {
                     self.random.random_bool(0.5).then(|| (self.random.random_range(0..6), self.random.random()));
                 Fault::KillControl { at_commit, away: self.seconds(40) }
             }
-            14 => Fault::SlowDisk { slowest: self.seconds(4), lasts: self.seconds(40) },
+            14 => Fault::FailTargets { lasts: self.seconds(30) },
+            15 => Fault::SilenceEdge { lasts: self.seconds(60) },
+            16 => Fault::SlowDisk { slowest: self.seconds(4), lasts: self.seconds(40) },
             _ => Fault::FailDisk { commits: self.random.random_range(1..4), is_written: self.random.random() },
         }
     }

@@ -84,6 +84,11 @@ impl Image {
         }
     }
 
+    /// Load balancers, while it runs.
+    pub fn answers(self) -> bool {
+        self != Self::Sick
+    }
+
     fn is_checked(self) -> bool {
         matches!(self, Self::Checked | Self::Sick)
     }

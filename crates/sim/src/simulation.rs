@@ -21,6 +21,7 @@ use wire::ecs::ContainerInstanceStatus;
 use crate::check::{End, Violation, Watcher};
 use crate::client::Client;
 use crate::disk::{self, Disk};
+use crate::edge::{Edge, Releases};
 use crate::machine::Machine;
 use crate::plane::Plane;
 use crate::promise::Promises;
@@ -104,8 +105,9 @@ fn first_panic() -> Option<Violation> {
 async fn simulate(script: &Script, directory: &Path) -> Outcome {
     let trace = Trace::start();
     let promises = Promises::default();
-    let watcher = Watcher::new(&promises, trace.clone());
-    let system = System::new(script, directory, &promises, &watcher, &trace);
+    let releases = Releases::default();
+    let watcher = Watcher::new(&promises, &releases, trace.clone());
+    let system = System::new(script, directory, (&promises, &releases), &watcher, &trace);
     tokio::select! {
         biased;
         () = watcher.violated() => {}
@@ -122,13 +124,20 @@ struct System {
     disk: Disk,
     plane: Plane,
     machines: Vec<Machine>,
+    edge: Edge,
     client: Client,
     watcher: Watcher,
     trace: Trace,
 }
 
 impl System {
-    fn new(script: &Script, directory: &Path, promises: &Promises, watcher: &Watcher, trace: &Trace) -> Self {
+    fn new(
+        script: &Script,
+        directory: &Path,
+        (promises, releases): (&Promises, &Releases),
+        watcher: &Watcher,
+        trace: &Trace,
+    ) -> Self {
         let seed = script.seed;
         let disk = Disk::new(seed, trace.clone());
         let plane = Plane::new(seed, directory, disk.clone(), trace.clone(), watcher.clone());
@@ -136,8 +145,11 @@ impl System {
             let clock = Clock::tokio().skewed(script.skews[number]);
             Machine::new(seed, number, clock, plane.clone(), trace.clone())
         };
+        let machines: Vec<Machine> = (0..NODES).map(machine).collect();
+        let worlds = machines.iter().map(|machine| machine.world.clone()).collect();
         Self {
-            machines: (0..NODES).map(machine).collect(),
+            edge: Edge::new(seed, plane.clone(), worlds, releases.clone()),
+            machines,
             client: Client::new(plane.clone(), promises.clone(), trace.clone()),
             disk,
             plane,
@@ -151,6 +163,7 @@ impl System {
         for machine in &self.machines {
             machine.start_agent().await;
         }
+        tokio::spawn(self.edge.clone().run());
         self.client.set_up().await;
         self.play(script).await;
         self.calm().await;
@@ -231,6 +244,8 @@ impl System {
                 self.disk.heal();
             }
             Fault::FailDisk { commits, is_written } => self.disk.fail(commits, is_written),
+            Fault::FailTargets { lasts } => self.edge.fail(lasts),
+            Fault::SilenceEdge { lasts } => self.edge.be_silent(lasts),
         }
     }
 
@@ -238,6 +253,7 @@ impl System {
     async fn calm(&self) {
         self.trace.tell("faults stop");
         self.disk.heal();
+        self.edge.heal();
         for machine in &self.machines {
             machine.line.heal();
             machine.line.cut();

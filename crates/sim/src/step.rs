@@ -22,6 +22,7 @@ pub enum Subject {
     Line(usize),
     Plane,
     Disk,
+    Edge,
 }
 
 /// Of a client. What is there is picked by number, so that a step still means something when others are left out.
@@ -153,6 +154,14 @@ pub enum Fault {
         commits: u32,
         is_written: bool,
     },
+    /// The data path finds no target healthy.
+    FailTargets {
+        lasts: Duration,
+    },
+    /// It tells nothing.
+    SilenceEdge {
+        lasts: Duration,
+    },
 }
 
 impl Step {
@@ -195,6 +204,7 @@ impl Fault {
             Self::Cut { node } | Self::Freeze { node, .. } | Self::SlowLine { node, .. } => Subject::Line(node),
             Self::KillControl { .. } => Subject::Plane,
             Self::SlowDisk { .. } | Self::FailDisk { .. } => Subject::Disk,
+            Self::FailTargets { .. } | Self::SilenceEdge { .. } => Subject::Edge,
         }
     }
 }
@@ -278,6 +288,8 @@ impl fmt::Display for Fault {
             Self::SlowDisk { slowest, lasts } => write!(f, "slow the disk to {slowest:?} for {lasts:?}"),
             Self::FailDisk { commits, is_written: true } => write!(f, "fail {commits} commits after they were written"),
             Self::FailDisk { commits, is_written: false } => write!(f, "fail {commits} commits"),
+            Self::FailTargets { lasts } => write!(f, "fail all targets for {lasts:?}"),
+            Self::SilenceEdge { lasts } => write!(f, "hear nothing of the data path for {lasts:?}"),
         }
     }
 }

@@ -69,8 +69,9 @@ fn judge(service: &Service, wanted: &Wanted, tasks: &[&Arc<Task>]) -> Result<(),
     let (lower, upper) = bounds(service.desired_count, percent(order.percent.0), percent(order.percent.1));
     // Revisions beside each other are bounded each for itself.
     let revisions = if order.kind == Kind::Rolling { 1 } else { service.deployments.len() };
-    if tasks.len() > upper.max(desired) * revisions {
-        return Err(format!("has {} tasks of at most {upper} for each of {revisions} revisions", tasks.len()));
+    let kept = tasks.iter().filter(|task| task.desired_status == DesiredStatus::Running).count();
+    if kept > upper.max(desired) * revisions {
+        return Err(format!("has {kept} tasks of at most {upper} for each of {revisions} revisions"));
     }
     // Percentages that let no task go before another comes, and none come before another goes, as AWS has it, too.
     if lower >= upper && desired > 0 && order.kind == Kind::Rolling {

@@ -24,11 +24,8 @@ fn compare(tables: &Tables, node: NodeId, inventory: &Inventory) -> Result<(), S
     let tasks = tables.tasks.iter().filter(|task| task.node == Some(node));
     let live: BTreeSet<TaskId> =
         tasks.filter(|task| task.last_status < TaskStatus::Stopped).map(|task| task.id).collect();
-    let running: BTreeSet<TaskId> = live
-        .iter()
-        .filter(|id| tables.tasks.get(id).is_some_and(|task| task.last_status == TaskStatus::Running))
-        .copied()
-        .collect();
+    let running: BTreeSet<TaskId> =
+        live.iter().filter(|id| tables.tasks.get(id).is_some_and(|task| runs(task.last_status))).copied().collect();
     let truly: BTreeSet<TaskId> = inventory.running.iter().filter_map(|id| task_of(id)).collect();
     if let Some(id) = running.symmetric_difference(&truly).next() {
         let (said, is) = (running.contains(id), truly.contains(id));
@@ -40,6 +37,11 @@ fn compare(tables: &Tables, node: NodeId, inventory: &Inventory) -> Result<(), S
         Some(id) => Err(format!("node {node} still holds something of task {id}")),
         None => Ok(()),
     }
+}
+
+/// Containers run also before and after the task serves.
+fn runs(status: TaskStatus) -> bool {
+    (TaskStatus::Activating..=TaskStatus::Deactivating).contains(&status)
 }
 
 fn task_of(container: &str) -> Option<TaskId> {

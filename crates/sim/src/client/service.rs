@@ -22,7 +22,8 @@ impl Client {
             Kind::External => external(slot, order),
             Kind::Rolling | Kind::Staged(_) | Kind::Daemon => {
                 let definition = self.definition(order.shape).await;
-                of_definition(slot, order, definition)
+                let load_balancers = self.load_balancers(slot, order);
+                ecs::CreateServiceRequest { load_balancers, ..of_definition(slot, order, definition) }
             }
         };
         let wanted = Wanted { order, is_deleted: false, is_doubtful: false, is_stopped: false };
