@@ -103,6 +103,12 @@ def test_tasks_are_in_one_vpc(endpoint, ecs, ec2, register, vpc):
     run = {"taskDefinition": register(), "launchType": "FARGATE"}
     with refused("InvalidParameterException", "The provided subnets are not in the same VPC."):
         ecs.run_task(**run, networkConfiguration={"awsvpcConfiguration": {"subnets": [own, built_in[0]]}})
+    group = ec2.create_security_group(GroupName="web", Description="of a test", VpcId=vpc)["GroupId"]
+    apart = f"Security group {group} does not appear to belong to the same VPC as the input subnets."
+    elsewhere = {"subnets": built_in[:1], "securityGroups": [group]}
+    with refused("InvalidParameterException", apart):
+        ecs.run_task(**run, networkConfiguration={"awsvpcConfiguration": elsewhere})
+    ec2.delete_security_group(GroupId=group)
     with refused("UnsupportedFeature", "Load balancers in VPCs other than the built-in one are not supported"):
         elbv2.create_load_balancer(Name="own", Subnets=[own, built_in[1]])
     with refused("UnsupportedFeature", "Target groups in VPCs other than the built-in one are not supported"):

@@ -112,7 +112,9 @@ fn judged_security_groups(cx: &Cx<'_>, vpc: &Vpc, ids: Vec<String>) -> Result<Ve
             ))
         })?;
         if group.vpc_id != vpc.id {
-            return Err(Error::invalid_parameter("The provided security groups and subnets are not in the same VPC."));
+            return Err(Error::invalid_parameter(format!(
+                "Security group {id} does not appear to belong to the same VPC as the input subnets."
+            )));
         }
         if !judged.contains(&id) {
             judged.push(id);
