@@ -8,6 +8,7 @@
 //! Invariants
 //! - The kept namespace is the commit point of making: what a crash before it leaves dies with its thread.
 //! - The link's alias is set when all else is done: a link without it is made anew.
+//! - What is made carries: nobody in the namespace loses the first that it sends.
 //! - A namespace reaches its gateway only, and everything else by it: what it sends passes the firewall.
 //! - The namespace's file goes last when an endpoint is removed: as long as anything is left, [`list`] shows it.
 
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use model::network::EndpointId;
 use sha2::{Digest, Sha256};
 
-use super::netlink::{self, Mac, Netlink, VethPair};
+use super::netlink::{self, LinkChanges, Mac, Netlink, VethPair};
 use super::{Error, Result, kernel, namespace};
 
 /// The interface inside.
@@ -97,6 +98,7 @@ pub fn make(site: &Site, id: EndpointId, address: Option<&Address>) -> Result<()
     if kept && (address.is_none() || is_wired(&mut host, site, id, address)?) {
         return Ok(());
     }
+    let changes = LinkChanges::open().map_err(kernel("open a netlink socket"))?;
     let outside = namespace::current().map_err(kernel("open the host's network namespace"))?;
     match kept {
         true => namespace::enter(&path).map_err(kernel("enter a network namespace"))?,
@@ -109,6 +111,7 @@ pub fn make(site: &Site, id: EndpointId, address: Option<&Address>) -> Result<()
     };
     configure(&mut inside, address).map_err(kernel("configure a network namespace"))?;
     if let (Some(link), Some(address)) = (link, address) {
+        wait_until_carried(&mut host, &changes, link, site.bridge).map_err(kernel("wait for a link to carry"))?;
         host.set_alias(link, &alias(id, address)).map_err(kernel("name a link"))?;
     }
     if !kept {
@@ -158,6 +161,13 @@ fn configure(inside: &mut Netlink, address: Option<&Address>) -> io::Result<()> 
     super::write_sysctl(&format!("ipv4/conf/{INSIDE}/arp_notify"), "1")?;
     inside.set_up(link.index)?;
     inside.add_default_route(link.index, address.gateway)
+}
+
+/// The kernel makes the port a part of the bridge some time after both ends are up, and the first port brings the bridge
+/// up some time after that.
+fn wait_until_carried(host: &mut Netlink, changes: &LinkChanges, port: u32, bridge: u32) -> io::Result<()> {
+    host.wait_for_link(changes, port, |link| link.forwards && link.carries == Some(true))?;
+    host.wait_for_link(changes, bridge, |link| link.carries != Some(false))
 }
 
 fn is_wired(host: &mut Netlink, site: &Site, id: EndpointId, address: Option<&Address>) -> Result<bool> {

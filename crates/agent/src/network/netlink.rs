@@ -1,12 +1,12 @@
 //! A blocking rtnetlink socket and the few requests that the node needs. It stays in the network namespace in which
 //! it was opened, whatever its thread does later.
 //!
-//! Every wait is bounded by [`REPLY_LIMIT`]. The netlink crates' types end here.
+//! Every wait is bounded, by [`REPLY_LIMIT`] or [`LINK_LIMIT`]. The netlink crates' types end here.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
@@ -14,19 +14,25 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
-    LinkInfo, LinkMessage,
+    BridgePortState, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 
 /// How long the kernel may take over one reply. It answers in microseconds unless the machine is drowning.
 const REPLY_LIMIT: Duration = Duration::from_secs(5);
+/// How long a link may take from being brought up until it carries. The kernel has one worker for all links of the
+/// machine, which waits for everybody who changes one.
+const LINK_LIMIT: Duration = Duration::from_secs(20);
+/// The kernel's group of those who are told of links (RTNLGRP_LINK).
+const LINK_CHANGES: u32 = 1;
 /// The loopback interface's index, in every namespace.
 pub const LOOPBACK: u32 = 1;
 
@@ -41,6 +47,11 @@ pub struct Link {
     /// Index of the bridge that it is a port of.
     pub bridge: Option<u32>,
     pub alias: Option<String>,
+    /// The kernel passes what is sent by it; `None`: the kernel does not say. It is `false` for a while after both ends
+    /// of a pair were brought up.
+    pub carries: Option<bool>,
+    /// As the port of a bridge: it is part of the network. What comes by another port is dropped.
+    pub forwards: bool,
 }
 
 /// A pair of links: one end here, the other in the namespace of `peer_namespace`.
@@ -52,6 +63,45 @@ pub struct VethPair<'a> {
     pub peer_mac: Mac,
     pub peer_namespace: BorrowedFd<'a>,
     pub mtu: u32,
+}
+
+/// Tells that links change. It stays in the namespace in which it was opened.
+#[derive(Debug)]
+pub struct LinkChanges {
+    socket: Socket,
+}
+
+impl LinkChanges {
+    /// In the calling thread's network namespace. Nothing is heard before somebody waits.
+    pub fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        Ok(Self { socket })
+    }
+
+    fn listen(&self) -> io::Result<()> {
+        self.socket.add_membership(LINK_CHANGES)
+    }
+
+    /// Waits for a change of any link, and takes all that there are.
+    fn next(&self, deadline: Instant) -> io::Result<()> {
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "the link does not carry");
+        let rest = deadline.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()).ok_or_else(late)?;
+        // No time at all would mean to wait for ever.
+        let limit = TimeVal::new(rest.as_secs() as i64, i64::from(rest.subsec_micros().max(1)));
+        setsockopt(&self.socket, sockopt::ReceiveTimeout, &limit)?;
+        let mut flags = MsgFlags::empty();
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut [0; 1], flags) {
+                // More changes than there is room for are changes, too.
+                Ok(_) | Err(Errno::ENOBUFS) => flags = MsgFlags::MSG_DONTWAIT,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) if flags.is_empty() => return Err(late()),
+                Err(Errno::EAGAIN) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -86,6 +136,25 @@ impl Netlink {
             Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns once the link is so. `changes` are those of the same namespace.
+    pub fn wait_for_link(
+        &mut self,
+        changes: &LinkChanges,
+        index: u32,
+        is_so: impl Fn(&Link) -> bool,
+    ) -> io::Result<()> {
+        let mut look = || io::Result::Ok(self.link_by_index(index)?.is_some_and(|link| is_so(&link)));
+        if look()? {
+            return Ok(());
+        }
+        changes.listen()?;
+        let deadline = Instant::now() + LINK_LIMIT;
+        while !look()? {
+            changes.next(deadline)?;
+        }
+        Ok(())
     }
 
     /// The ports of a bridge.
@@ -392,6 +461,11 @@ fn links_of(replies: Vec<RouteNetlinkMessage>) -> impl Iterator<Item = Link> {
     })
 }
 
+fn is_forwarding(info: &LinkInfo) -> bool {
+    let LinkInfo::PortData(InfoPortData::BridgePort(port)) = info else { return false };
+    port.contains(&InfoBridgePort::State(BridgePortState::Forwarding))
+}
+
 fn link_of(message: LinkMessage) -> Link {
     let mut link = Link { index: message.header.index, ..Link::default() };
     for attribute in message.attributes {
@@ -400,6 +474,8 @@ fn link_of(message: LinkMessage) -> Link {
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Controller(index) => link.bridge = Some(index),
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+            LinkAttribute::OperState(state) => link.carries = (state != State::Unknown).then_some(state == State::Up),
+            LinkAttribute::LinkInfo(info) => link.forwards = info.iter().any(is_forwarding),
             _ => {}
         }
     }

@@ -9,7 +9,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use model::{Port, Protocol};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt, shutdown, socket,
+    sockopt,
 };
 
 /// When the kernel does not say (ecs-semantics §2.3).
@@ -19,7 +20,15 @@ const RANGE_FILE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 /// Keeps a port while it lives. Nothing is ever received on it: packets are redirected before they come here.
 #[derive(Debug)]
 pub struct Lease {
-    _socket: OwnedFd,
+    socket: OwnedFd,
+}
+
+impl Drop for Lease {
+    /// A program that is just being started has a copy of the socket until it runs, which would keep the port taken.
+    fn drop(&mut self) {
+        // Those of UDP cannot, and say so.
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+    }
 }
 
 /// Takes the port on all addresses; an error of kind `AddrInUse` when a program or another container has it.
@@ -29,7 +38,7 @@ pub fn take(port: Port) -> io::Result<Lease> {
         Protocol::Tcp => listen_on(address)?,
         Protocol::Udp => UdpSocket::bind(address)?.into(),
     };
-    Ok(Lease { _socket: socket })
+    Ok(Lease { socket })
 }
 
 /// Listens, as only that keeps out programs which reuse addresses, and is itself not kept out by connections that

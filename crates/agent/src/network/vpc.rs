@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 use super::config::gateway;
 use super::endpoint::{Found, Site};
 use super::firewall::Nft;
-use super::netlink::{self, Netlink, VethPair};
+use super::netlink::{self, LinkChanges, Netlink, VethPair};
 use super::resolver::LINK_LOCAL;
 use super::wall::Wall;
 use super::{Config, Error, Result, bridge, endpoint, firewall, kernel, namespace, rebuild, write_sysctl};
@@ -97,6 +97,7 @@ pub fn ensure(config: &Config, id: &str, told: Option<&VpcNetwork>) -> Result<Ma
     let place = Place::of(config, id)?;
     std::fs::create_dir_all(&place.directory).map_err(kernel("make the directory of a VPC"))?;
     let mut host = Netlink::open().map_err(kernel("open a netlink socket"))?;
+    let changes = LinkChanges::open().map_err(kernel("open a netlink socket"))?;
     let outside = namespace::current().map_err(kernel("open the host's network namespace"))?;
     let mtu = bridge::mtu(&mut host)?;
     let kept = namespace::is_kept(&place.namespace).map_err(kernel("look for a VPC's network namespace"))?;
@@ -106,7 +107,9 @@ pub fn ensure(config: &Config, id: &str, told: Option<&VpcNetwork>) -> Result<Ma
     }
     let mut inside = Netlink::open().map_err(kernel("open a netlink socket"))?;
     inside.set_up(netlink::LOOPBACK).map_err(kernel("bring the loopback up"))?;
-    let transit = connect(config, &mut host, &mut inside, &outside, &place, mtu)?;
+    let (link, transit) = connect(config, &mut host, &mut inside, &outside, &place, mtu)?;
+    host.wait_for_link(&changes, link, |link| link.carries == Some(true))
+        .map_err(kernel("wait for the link to a VPC to carry"))?;
     let link = bridge::find_or_create(&mut inside, &config.tag, mtu)?;
     configure(&config.tag).map_err(kernel("configure a VPC's bridge"))?;
     inside.set_up(link.index).map_err(kernel("bring a VPC's bridge up"))?;
@@ -126,7 +129,7 @@ pub fn ensure(config: &Config, id: &str, told: Option<&VpcNetwork>) -> Result<Ma
     Ok(Made { site, wall, endpoints, nft: Nft::within(place.namespace) })
 }
 
-/// The link to the host, by which everything leaves that is not of the VPC. Answers the host's address on it.
+/// The link to the host, by which everything leaves that is not of the VPC. Answers the host's end and its address.
 fn connect(
     config: &Config,
     host: &mut Netlink,
@@ -134,9 +137,11 @@ fn connect(
     outside: &File,
     place: &Place,
     mtu: u32,
-) -> Result<Ipv4Addr> {
+) -> Result<(u32, Ipv4Addr)> {
     let failed = kernel("link a VPC to the host");
-    if host.link_by_name(&place.link).map_err(&failed)?.is_none() {
+    if inside.link_by_name(UPLINK).map_err(&failed)?.is_none() {
+        // Of a namespace that a crash left behind, which the kernel has not cleared away yet.
+        host.delete_link(&place.link).map_err(&failed)?;
         let hash = Sha256::digest(&place.link);
         let mac = |which: u8| [0x02, hash[0], hash[1], hash[2], hash[3], which];
         let pair = VethPair {
@@ -158,7 +163,7 @@ fn connect(
     inside.add_address(near.index, vpc_end, TRANSIT_PREFIX_LENGTH).map_err(&failed)?;
     inside.set_up(near.index).map_err(&failed)?;
     inside.add_default_route(near.index, host_end).map_err(&failed)?;
-    Ok(host_end)
+    Ok((far.index, host_end))
 }
 
 /// The four addresses that the link has, or the first that no other link of the host has.

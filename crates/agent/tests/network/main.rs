@@ -19,8 +19,8 @@ use model::firewall::{Firewall, LoadBalancerAddress};
 use model::{Protocol, TaskId};
 
 use node::{
-    Outside, WAIT, at, awsvpc, bridge, config, fetch, fetch_within, inside, on_node, open, open_firewall, remains, run,
-    serve,
+    Outside, PATIENCE, WAIT, at, awsvpc, bridge, config, fetch, fetch_within, inside, on_node, open, open_firewall,
+    remains, retry, run, serve,
 };
 
 #[test]
@@ -81,7 +81,7 @@ fn tasks_reach_the_outside_by_the_hosts_address_and_the_outside_reaches_no_task(
         }
         // Published: seen with the caller's own address. Not published: dropped, although there is a route.
         assert_eq!(outside.fetch(at([198, 51, 100, 1], 8080)).unwrap(), "198.51.100.2");
-        let refused = outside.connect(at([172, 31, 0, 10], 80), Duration::from_millis(300));
+        let refused = outside.connect(at([172, 31, 0, 10], 80), PATIENCE);
         assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
     });
 }
@@ -134,9 +134,7 @@ fn a_load_balancers_address_is_the_hosts_own_and_no_published_port_answers_there
         network.protect(&Firewall { load_balancers: vec![held], ..firewall.clone() }).await.unwrap();
         for namespace in [&task.namespace, &web.namespace] {
             assert_eq!(inside(namespace, || fetch(at([172, 31, 0, 50], 80))).unwrap(), "balancer");
-            assert!(
-                inside(namespace, || fetch_within(Duration::from_millis(300), at([172, 31, 0, 50], 8080))).is_err()
-            );
+            assert!(inside(namespace, || fetch_within(PATIENCE, at([172, 31, 0, 50], 8080))).is_err());
         }
         // The container answers on the machine's addresses, and not on the load balancer's.
         assert_eq!(inside(&web.namespace, || fetch(at([172, 31, 0, 1], 8080))).unwrap(), "172.30.0.1");
@@ -184,8 +182,8 @@ fn a_client_that_keeps_sending_datagrams_reaches_the_container_that_took_over() 
                 let (_, from) = echo.recv_from(&mut buffer).unwrap();
                 echo.send_to(format!("server {task}").as_bytes(), from).unwrap();
             });
-            let answer = (0..50).find_map(|_| call(&client));
-            assert_eq!(answer, Some(format!("server {task}")));
+            let answer = retry(async || call(&client).ok_or("no answer")).await;
+            assert_eq!(answer, format!("server {task}"));
             server.join().unwrap();
             network.detach(TaskId(task)).await.unwrap();
         }
@@ -214,14 +212,14 @@ fn a_host_port_that_is_taken_is_refused_and_nothing_is_held() {
         );
         drop(TcpListener::bind("0.0.0.0:8081").unwrap());
         drop(theirs);
-        network.attach(&request).await.unwrap();
+        retry(async || network.attach(&request).await).await;
         let error = network.attach(&bridge(2, 0, &[(80, 8081, Protocol::Tcp)])).await.unwrap_err();
         assert_eq!(error.name, "CannotStartContainerError");
         // A program of the host is kept out as well, until the task is gone.
         assert!(TcpListener::bind("0.0.0.0:8081").is_err());
         network.detach(TaskId(1)).await.unwrap();
         drop(TcpListener::bind("0.0.0.0:8081").unwrap());
-        network.attach(&bridge(2, 0, &[(80, 8081, Protocol::Tcp)])).await.unwrap();
+        retry(async || network.attach(&bridge(2, 0, &[(80, 8081, Protocol::Tcp)])).await).await;
     });
 }
 
@@ -270,7 +268,7 @@ fn tasks_reach_the_endpoint_server_and_not_the_hosts_loopback() {
                 run("ip", &["addr", "del", "127.0.0.1/8", "dev", "lo"]);
                 run("ip", &["route", "add", "127.0.0.1", "via", "172.31.0.1", "dev", "eth0", "onlink"]);
                 std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
-                TcpStream::connect_timeout(&at(Ipv4Addr::LOCALHOST, 9000), Duration::from_millis(300)).map(drop)
+                TcpStream::connect_timeout(&at(Ipv4Addr::LOCALHOST, 9000), PATIENCE).map(drop)
             });
             assert!(refused.is_err());
         }

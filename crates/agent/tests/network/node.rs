@@ -1,12 +1,13 @@
 //! A node of a test's own, and what runs on it.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::driver::{Attached, Network as _, NetworkKind, NetworkRequest};
 use agent::network::{Config, Linux};
@@ -18,7 +19,10 @@ use model::{Protocol, TaskId};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 
-pub const WAIT: Duration = Duration::from_secs(5);
+/// How long what must happen is waited for, however slow the machine is.
+pub const WAIT: Duration = Duration::from_secs(30);
+/// How long what must not happen is waited for.
+pub const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Runs a test on a node of its own: a thread with a new network and mount namespace, and all threads it starts.
 pub fn on_node<F: Future<Output = ()>>(test: impl FnOnce(PathBuf) -> F + Send + 'static) {
@@ -130,6 +134,39 @@ pub fn inside<T: Send + 'static>(namespace: &Path, deed: impl FnOnce() -> T + Se
         deed()
     });
     thread.join().unwrap()
+}
+
+/// Whether the task connects is as expected.
+#[track_caller]
+pub fn check(from: &Attached, to: [u8; 4], port: u16, reaches: bool) {
+    let connected = inside(&from.namespace, move || TcpStream::connect_timeout(&at(to, port), limit(reaches)).is_ok());
+    assert_eq!(connected, reaches, "{:?} to {to:?}:{port}", from.address);
+}
+
+/// How long something is waited for.
+pub fn limit(is_expected: bool) -> Duration {
+    if is_expected { WAIT } else { PATIENCE }
+}
+
+/// Tries until it succeeds. A socket that is closed keeps its port for as long as a child that another test is just
+/// starting has a copy of it.
+pub async fn retry<T, E: Debug>(mut attempt: impl AsyncFnMut() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + WAIT;
+    loop {
+        match attempt().await {
+            Ok(done) => return done,
+            Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The next datagram of one byte.
+pub fn hear(socket: &UdpSocket) -> u8 {
+    let mut heard = [0];
+    socket.set_read_timeout(Some(WAIT)).unwrap();
+    socket.recv_from(&mut heard).expect("a datagram");
+    heard[0]
 }
 
 /// Answers every connection with the caller's address as it is seen inside.
