@@ -127,7 +127,7 @@ impl Edge {
             shared.looks.clear();
             shared.leaves.clear();
         }
-        let snapshot = control.traffic.subscribe().borrow().clone();
+        let Some(snapshot) = control.traffic.subscribe().borrow().clone() else { return };
         let mut targets = BTreeSet::new();
         let mut facts = Vec::new();
         for group in &snapshot.target_groups {
