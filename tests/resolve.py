@@ -38,7 +38,7 @@ def by_udp(server, port, question):
 
 
 def by_tcp(server, port, question):
-    with socket.create_connection((server, port), timeout=5) as client:
+    with socket.create_connection((server, port), timeout=30) as client:
         client.sendall(struct.pack(">H", len(question)) + question)
         stream = client.makefile("rb")
         return stream.read(struct.unpack(">H", stream.read(2))[0])

@@ -50,7 +50,7 @@ def test_down_without_tasks_leaves_them(many_nodes):
     ecs = many_nodes.endpoint.client("ecs")
     register(ecs)
     task = ecs.run_task(taskDefinition="work")["tasks"][0]["taskArn"]
-    wait_for(lambda: last_status(ecs, task) == "RUNNING", "the task runs", 30)
+    wait_for(lambda: last_status(ecs, task) == "RUNNING", "the task runs")
     assert "go on running" in many_nodes.command("down").stdout
     many_nodes.process.wait(10)
     many_nodes.process = None

@@ -123,8 +123,8 @@ def test_state_and_log_lines_on_a_full_disk(gantry):
     assert ecs.describe_clusters(clusters=["before"])["clusters"][0]["status"] == "ACTIVE"
 
     ballast.unlink()
-    wait_for(lambda: succeeds(lambda: ecs.create_cluster(clusterName="after")), "the state takes writes again", 15)
-    wait_for(lambda: succeeds(lambda: put_line(logs, "after")), "the log store takes lines again", 15)
+    wait_for(lambda: succeeds(lambda: ecs.create_cluster(clusterName="after")), "the state takes writes again")
+    wait_for(lambda: succeeds(lambda: put_line(logs, "after")), "the log store takes lines again")
     assert {*kept, "after"} <= names(ecs)
     assert "refused" not in names(ecs)
 

@@ -33,7 +33,7 @@ def gantry():
     try:
         yield started
         # Every test stopped what it ran: nothing of any task may be left, once the last of them has stopped.
-        wait_for(lambda: leftovers(started) == {}, lambda: leftovers(started), 60)
+        wait_for(lambda: leftovers(started) == {}, lambda: leftovers(started))
     finally:
         if started.process is None:
             started.start()
@@ -148,25 +148,25 @@ class Tasks:
         assert not answer["failures"], answer["failures"]
         return answer["tasks"][0]
 
-    def wait(self, arn, predicate, seconds=60):
+    def wait(self, arn, predicate):
         """The task's description once `predicate` holds of it."""
 
         def found():
             task = self.describe(arn)
             return task if predicate(task) else None
 
-        return wait_for(found, lambda: self.describe(arn), seconds)
+        return wait_for(found, lambda: self.describe(arn))
 
-    def wait_until_running(self, arn, seconds=60):
+    def wait_until_running(self, arn):
         def settled(task):
             return task["lastStatus"] in ("RUNNING", "STOPPED")
 
-        task = self.wait(arn, settled, seconds)
+        task = self.wait(arn, settled)
         assert task["lastStatus"] == "RUNNING", (task.get("stoppedReason"), task["containers"])
         return task
 
-    def wait_until_stopped(self, arn, seconds=60):
-        return self.wait(arn, lambda task: task["lastStatus"] == "STOPPED", seconds)
+    def wait_until_stopped(self, arn):
+        return self.wait(arn, lambda task: task["lastStatus"] == "STOPPED")
 
     def stop(self, arn, reason="test"):
         return self.ecs.stop_task(task=arn, reason=reason)
@@ -175,7 +175,7 @@ class Tasks:
         for arn in self.started:
             self.stop(arn)
         for arn in self.started:
-            self.wait_until_stopped(arn, 150)
+            self.wait_until_stopped(arn)
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ class Service:
         return self.ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
 
     def ended(self, status):
-        wait_for(lambda: self.deployment()["status"] == status, self.deployment, 120)
+        wait_for(lambda: self.deployment()["status"] == status, self.deployment)
         return self.deployment()
 
     def messages(self):
@@ -98,7 +98,7 @@ class Service:
         for status in ("RUNNING", "STOPPED"):
             for arn in self.ecs.list_tasks(cluster=self.name, desiredStatus=status)["taskArns"]:
                 ended = lambda arn=arn: self.ecs.describe_tasks(cluster=self.name, tasks=[arn])["tasks"][0]
-                wait_for(lambda: ended()["lastStatus"] == "STOPPED", ended, 60)
+                wait_for(lambda: ended()["lastStatus"] == "STOPPED", ended)
 
 
 def fetch(address, seconds=5):

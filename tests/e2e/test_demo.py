@@ -31,7 +31,7 @@ def test_the_demo_runs_again_and_again(gantry):
     (group,) = elbv2.describe_target_groups(Names=["gantry-demo"])["TargetGroups"]
     elbv2.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
     elbv2.delete_target_group(TargetGroupArn=group["TargetGroupArn"])
-    wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry), 60)
+    wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry))
 
 
 def tour():
@@ -59,7 +59,7 @@ def test_the_tour_works_as_typed(gantry, busybox, tmp_path):
     assert "rolling back to deployment" in done.stdout
     assert len(set(re.findall(r"^hello again from (\S+)$", done.stdout, re.MULTILINE))) == 3, done.stdout
     # An INACTIVE service's last tasks may still be stopping.
-    wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry), 30)
+    wait_for(lambda: leftovers(gantry) == {}, lambda: leftovers(gantry))
 
 
 def test_commands_answer_for_people_and_machines(gantry):

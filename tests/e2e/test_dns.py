@@ -27,7 +27,7 @@ def balancer(gantry, elbv2, unique, subnets):
 
 def test_this_machine_asks_the_vpcs_resolver(balancer):
     name, addresses = balancer
-    wait_for(lambda: resolve(RESOLVER, name) == ("NOERROR", addresses), lambda: resolve(RESOLVER, name), 10)
+    wait_for(lambda: resolve(RESOLVER, name) == ("NOERROR", addresses), lambda: resolve(RESOLVER, name))
     assert resolve(RESOLVER, name, tcp=True) == ("NOERROR", addresses)
     assert resolve(RESOLVER, name, "AAAA") == ("NOERROR", [])
     assert resolve(RESOLVER, f"x{name}") == ("NXDOMAIN", [])
@@ -53,7 +53,7 @@ def test_tasks_ask_it_in_every_network_mode(network_mode, tasks, busybox, balanc
     def lines():
         return messages(f"/{unique}", stream)
 
-    wait_for(lambda: all(any(address in line for line in lines()) for address in addresses), lines, 60)
+    wait_for(lambda: all(any(address in line for line in lines()) for address in addresses), lines)
     assert f"nameserver {RESOLVER}" in lines()
     if network_mode == "awsvpc":
         assert "search ec2.internal" in lines()

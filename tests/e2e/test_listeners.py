@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 SERVE = "echo page of $NAME > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
-SECONDS = 5
+SECONDS = 30
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def servers(tasks, busybox):
 def get(url, **headers):
     """Status and text."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
             return answer.status, answer.read().decode().strip()
     except HTTPError as error:
         return error.code, error.read().decode().strip()
@@ -43,7 +43,7 @@ def get(url, **headers):
 
 def test_requests_reach_the_tasks(gantry, elbv2, tasks, busybox, balancer, address, servers, unique):
     page = f"http://{address}/index.html"
-    wait_for(lambda: try_get(page) == (503, try_get(page)[1]), "it answers before there is a target", 15)
+    wait_for(lambda: try_get(page) == (503, try_get(page)[1]), "it answers before there is a target")
 
     targets = [{"Id": server} for server in servers.values()]
     elbv2.register_targets(TargetGroupArn=balancer["group"], Targets=targets)
@@ -68,12 +68,12 @@ def test_requests_reach_the_tasks(gantry, elbv2, tasks, busybox, balancer, addre
         Conditions=[{"Field": "path-pattern", "Values": ["/maintenance*"]}],
         Actions=[{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "503", "MessageBody": "later"}}],
     )
-    wait_for(lambda: get(f"http://{address}/maintenance/x") == (503, "later"), "the rule is served", 5)
+    wait_for(lambda: get(f"http://{address}/maintenance/x") == (503, "later"), "the rule is served")
 
     delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "1"}
     elbv2.modify_target_group_attributes(TargetGroupArn=balancer["group"], Attributes=[delay])
     elbv2.deregister_targets(TargetGroupArn=balancer["group"], Targets=[{"Id": servers["one"]}])
-    wait_for(lambda: {get(page) for _ in range(6)} == {(200, "page of two")}, "one takes no more requests", 5)
+    wait_for(lambda: {get(page) for _ in range(6)} == {(200, "page of two")}, "one takes no more requests")
     elbv2.get_waiter("target_deregistered").wait(
         TargetGroupArn=balancer["group"], Targets=[{"Id": servers["one"]}], WaiterConfig={"Delay": 1}
     )
@@ -97,13 +97,13 @@ def test_it_serves_while_gantry_is_away_and_is_gone_after_its_end(gantry, elbv2,
     assert {get(page) for _ in range(50)} == {(200, "page of one"), (200, "page of two")}
     # Health is still looked after: the other one answers what would have been this one's.
     with process_stopped(servers["one"]):
-        wait_for(lambda: {try_get(page) for _ in range(4)} == {(200, "page of two")}, lambda: try_get(page), 30)
+        wait_for(lambda: {try_get(page) for _ in range(4)} == {(200, "page of two")}, lambda: try_get(page))
     gantry.start(listen=listen)
     states = {target["Target"]["Id"]: target["TargetHealth"]["State"] for target in health(elbv2, balancer)}
     assert states[servers["two"]] == "healthy"
-    wait_for(lambda: {get(page) for _ in range(6)} == {(200, "page of one"), (200, "page of two")}, "both are back", 30)
+    wait_for(lambda: {get(page) for _ in range(6)} == {(200, "page of one"), (200, "page of two")}, "both are back")
     elbv2.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
-    wait_for(lambda: try_get(page)[0] is None, "nothing answers any more", 10)
+    wait_for(lambda: try_get(page)[0] is None, "nothing answers any more")
 
 
 def health(elbv2, balancer):
@@ -136,10 +136,10 @@ def server_at(address):
 def test_another_data_path_takes_over_when_it_is_killed(gantry, elbv2, balancer, address, servers):
     elbv2.register_targets(TargetGroupArn=balancer["group"], Targets=[{"Id": servers["one"]}])
     page = f"http://{address}/index.html"
-    wait_for(lambda: try_get(page) == (200, "page of one"), lambda: try_get(page), 30)
+    wait_for(lambda: try_get(page) == (200, "page of one"), lambda: try_get(page))
     for pid in data_paths(gantry):
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: try_get(page) == (200, "page of one"), lambda: try_get(page), 30)
+    wait_for(lambda: try_get(page) == (200, "page of one"), lambda: try_get(page))
     assert len(data_paths(gantry)) == 1
 
 

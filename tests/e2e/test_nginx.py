@@ -1,6 +1,5 @@
 """The case that matters most: a web server as people run it on Fargate."""
 
-import time
 import urllib.request
 
 import pytest
@@ -39,7 +38,7 @@ def server(tasks, nginx, unique, log_configuration):
 
 
 def get(address, path="/"):
-    with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=30) as answer:
         return answer.read().decode()
 
 
@@ -50,22 +49,20 @@ def test_a_web_server_on_fargate(tasks, server, unique, messages):
     assert details["privateIPv4Address"] == address
     assert task["attachments"][0]["status"] == "ATTACHED"
 
-    wait_for(lambda: try_get(address), "the page is served", 15)
+    wait_for(lambda: try_get(address), "the page is served")
     assert get(address) == "nginx in a task\n"
     # The check fails when a write to / succeeds, so HEALTHY also proves the read-only root.
-    tasks.wait(server, lambda task: task["healthStatus"] == "HEALTHY", 30)
+    tasks.wait(server, lambda task: task["healthStatus"] == "HEALTHY")
 
     get(address, "/index.html?seen=1")
     stream = f"e2e/web/{server.rsplit('/', 1)[1]}"
-    wait_for(lambda: any("seen=1" in line for line in messages(f"/{unique}", stream)), "the access log arrives", 15)
+    wait_for(lambda: any("seen=1" in line for line in messages(f"/{unique}", stream)), "the access log arrives")
 
-    began = time.monotonic()
     tasks.stop(server, "enough")
     stopped = tasks.wait_until_stopped(server)
-    assert time.monotonic() - began < STOP_TIMEOUT, "nginx had to be killed"
     assert stopped["stoppedReason"] == "enough"
     assert stopped["stopCode"] == "UserInitiated"
-    assert stopped["containers"][0]["exitCode"] == 0
+    assert stopped["containers"][0]["exitCode"] == 0, "nginx had to be killed"
     with pytest.raises(OSError):
         get(address)
 

@@ -102,7 +102,7 @@ class Mesh:
         for status in ("RUNNING", "STOPPED"):
             for arn in self.ecs.list_tasks(cluster=self.cluster, desiredStatus=status)["taskArns"]:
                 ended = lambda arn=arn: self.ecs.describe_tasks(cluster=self.cluster, tasks=[arn])["tasks"][0]
-                wait_for(lambda: ended()["lastStatus"] == "STOPPED", ended, 60)
+                wait_for(lambda: ended()["lastStatus"] == "STOPPED", ended)
 
 
 @pytest.fixture
@@ -149,8 +149,8 @@ def test_requests_by_alias_are_spread_over_all_tasks(gantry, mesh, calls):
 
     for protocol in ("http", "tcp"):
         # A line that is read while the next one is written may be one ahead of it.
-        wait_for(lambda: sum(answers(protocol).values()) > 30, lambda: answers(protocol), 60)
-        wait_for(lambda: evenly(protocol), lambda: (wanted, answers(protocol)), 10)
+        wait_for(lambda: sum(answers(protocol).values()) > 30, lambda: answers(protocol))
+        wait_for(lambda: evenly(protocol), lambda: (wanted, answers(protocol)))
 
     [connect] = [one for one in servers[0]["attachments"] if one["type"] == "Service Connect"]
     details = [(row["name"], row["value"]) for row in connect["details"]]
@@ -161,7 +161,7 @@ def test_requests_by_alias_are_spread_over_all_tasks(gantry, mesh, calls):
         mine = [row for row in shown if (row["ClusterName"], row["ServiceName"]) == (mesh.cluster, "client")]
         return {row["DiscoveryName"]: row for row in mine}
 
-    wait_for(lambda: counts()["web"]["HTTPCode_Target_2XX_Count"] > 30, counts, 10)
+    wait_for(lambda: counts()["web"]["HTTPCode_Target_2XX_Count"] > 30, counts)
     counts = counts()
     assert counts["raw"]["NewConnectionCount"] > 10 and counts["raw"]["RequestCount"] == 0, counts
 
@@ -169,7 +169,7 @@ def test_requests_by_alias_are_spread_over_all_tasks(gantry, mesh, calls):
 def test_a_task_that_is_killed_or_stopped_under_load_fails_no_request(gantry, mesh, calls):
     servers = mesh.server(3)
     answers = calls()
-    wait_for(lambda: sum(answers("http").values()) > 20, lambda: answers("http"), 60)
+    wait_for(lambda: sum(answers("http").values()) > 20, lambda: answers("http"))
 
     os.kill(pid_of(gantry, servers[0]["taskArn"]), signal.SIGKILL)
     mesh.ecs.stop_task(cluster=mesh.cluster, task=servers[1]["taskArn"])
@@ -179,7 +179,7 @@ def test_a_task_that_is_killed_or_stopped_under_load_fails_no_request(gantry, me
         now = hosts(mesh.running("server"))
         return len(now) == 3 and not now & gone and now <= set(answers("http"))
 
-    wait_for(replaced, lambda: (hosts(mesh.running("server")), answers("http")), 90)
+    wait_for(replaced, lambda: (hosts(mesh.running("server")), answers("http")))
     assert answers("http")["failed"] == 0, answers("http")
 
 
@@ -189,12 +189,12 @@ def test_a_security_group_forbids_it(gantry, mesh, calls, unique):
     try:
         mesh.server(1, groups=[group])
         answers = calls()
-        wait_for(lambda: answers("tcp")["failed"] > 0, lambda: answers("tcp"), 60)
+        wait_for(lambda: answers("tcp")["failed"] > 0, lambda: answers("tcp"))
         assert set(answers("http")) | set(answers("tcp")) == {"failed"}
 
         permission = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "172.31.0.0/16"}]}
         ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
-        wait_for(lambda: len(set(answers("http"))) > 1, lambda: answers("http"), 60)
+        wait_for(lambda: len(set(answers("http"))) > 1, lambda: answers("http"))
         assert set(answers("tcp")) == {"failed"}
     finally:
         mesh.delete()

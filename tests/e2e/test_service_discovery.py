@@ -65,7 +65,7 @@ def service(ecs, tasks, unique):
             found = ecs.describe_tasks(tasks=arns)["tasks"] if arns else []
             return all(task["lastStatus"] == "STOPPED" for task in found)
 
-        wait_for(over, listed, 60)
+        wait_for(over, listed)
 
 
 def server(busybox, **more):
@@ -114,7 +114,7 @@ def test_a_name_follows_the_tasks_of_its_service(
             running = addresses(ecs, web)
             return len(running) == count and resolve(RESOLVER, name) == ("NOERROR", running)
 
-        wait_for(holds, lambda: (addresses(ecs, web), resolve(RESOLVER, name)), 60)
+        wait_for(holds, lambda: (addresses(ecs, web), resolve(RESOLVER, name)))
 
     answers_with(2)
 
@@ -128,8 +128,8 @@ def test_a_name_follows_the_tasks_of_its_service(
         return messages(f"/{unique}", stream)
 
     wanted = addresses(ecs, web)
-    wait_for(lambda: all(any(one in line for line in lines()) for one in wanted), lines, 60)
-    wait_for(lambda: any(line.startswith("ip-172-31-") for line in lines()), lines, 30)
+    wait_for(lambda: all(any(one in line for line in lines()) for one in wanted), lines)
+    wait_for(lambda: any(line.startswith("ip-172-31-") for line in lines()), lines)
 
     ecs.update_service(service=web, desiredCount=3)
     answers_with(3)
@@ -138,7 +138,7 @@ def test_a_name_follows_the_tasks_of_its_service(
     victim = ecs.list_tasks(serviceName=web)["taskArns"][0]
     gone = tasks.describe(victim)["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
     ecs.stop_task(task=victim)
-    wait_for(lambda: gone not in resolve(RESOLVER, name)[1], lambda: resolve(RESOLVER, name), 30)
+    wait_for(lambda: gone not in resolve(RESOLVER, name)[1], lambda: resolve(RESOLVER, name))
     answers_with(3)
 
     # It is answered the same after a crash of gantry, once that is back.
@@ -157,10 +157,10 @@ def test_a_published_port_is_found_by_its_srv_record(ecs, tasks, busybox, namesp
         serviceRegistries=[{"registryArn": registry("api", "SRV"), "containerName": "main", "containerPort": 8080}],
     )
     name = f"api.{namespace[0]}"
-    wait_for(lambda: resolve(RESOLVER, name, "SRV")[1], lambda: resolve(RESOLVER, name, "SRV"), 60)
+    wait_for(lambda: resolve(RESOLVER, name, "SRV")[1], lambda: resolve(RESOLVER, name, "SRV"))
     _, _, port, target = resolve(RESOLVER, name, "SRV")[1][0].split()
     [address] = resolve(RESOLVER, target)[1]
     ask = f"wget -q -O /dev/null http://{address}:{port}/index.html"
     client = {**server(busybox), "command": ["/bin/sh", "-c", ask], "portMappings": []}
-    done = tasks.wait_until_stopped(tasks.run(client, fargate=True), 60)
+    done = tasks.wait_until_stopped(tasks.run(client, fargate=True))
     assert done["containers"][0]["exitCode"] == 0, done

@@ -113,9 +113,9 @@ def test_a_target_that_fails_is_replaced(cgi, group, address):
     (first,) = cgi.running()
     wait_for(lambda: fetch(f"{address}/cgi-bin/break") == "broken", "the page is taken away")
     is_another = lambda: [task["taskArn"] for task in cgi.running()] not in ([], [first["taskArn"]])
-    wait_for(is_another, cgi.messages, 60)
+    wait_for(is_another, cgi.messages)
     ended = lambda: cgi.ecs.describe_tasks(cluster=cgi.name, tasks=[first["taskArn"]])["tasks"][0]
-    wait_for(lambda: ended()["lastStatus"] == "STOPPED", ended, 60)
+    wait_for(lambda: ended()["lastStatus"] == "STOPPED", ended)
     assert ended()["stoppedReason"] == f"Task failed ELB health checks in (target-group {group})"
     assert ended()["stopCode"] == "ServiceSchedulerInitiated"
     why = f"is unhealthy in (target-group {group}) due to (reason Health checks failed with these codes: [404])."
@@ -137,7 +137,7 @@ def test_a_request_that_takes_long_is_waited_for(cgi, address):
     finally:
         asking.join()
     assert answers == ["slow"]
-    wait_for(lambda: busy()["lastStatus"] == "STOPPED", busy, 60)
+    wait_for(lambda: busy()["lastStatus"] == "STOPPED", busy)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_a_canary_that_is_taken_back(pair, service, elbv2, group, address, balan
     wait_for(lambda: fetch(address) == "one", lambda: fetch(address))
     with Client(address) as client:
         service.update(service.revision("two", healthCheck=None))
-        wait_for(lambda: weights() == {blue: 80, green: 20}, service.deployment, 60)
+        wait_for(lambda: weights() == {blue: 80, green: 20}, service.deployment)
         seen = len(client.answers)
         wait_for(lambda: len(client.answers) > seen + 500, "the client is answered")
         share = client.answers[seen:].count("two") / len(client.answers[seen:])
@@ -188,7 +188,7 @@ def test_a_canary_that_is_taken_back(pair, service, elbv2, group, address, balan
         service.ended("ROLLBACK_SUCCESSFUL")
         assert weights() == {blue: 100, green: 0}
         wait_for(lambda: client.answers[-50:] == ["one"] * 50, lambda: client.answers[-50:])
-        wait_for(lambda: len(service.running()) == 2, service.running, 60)
+        wait_for(lambda: len(service.running()) == 2, service.running)
     assert client.failures == []
 
 
@@ -235,4 +235,4 @@ def test_ports_that_the_machine_chose(ecs, elbv2, tasks, busybox, unique, machin
     finally:
         ecs.delete_service(service=unique, force=True)
         ecs.get_waiter("services_inactive").wait(services=[unique], WaiterConfig=WAIT)
-        wait_for(lambda: elbv2.describe_target_health(TargetGroupArn=machines)["TargetHealthDescriptions"] == [], "all left", 60)
+        wait_for(lambda: elbv2.describe_target_health(TargetGroupArn=machines)["TargetHealthDescriptions"] == [], "all left")

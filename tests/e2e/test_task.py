@@ -36,7 +36,7 @@ def test_out_of_memory_is_said(tasks, busybox):
 def test_an_image_that_is_nowhere(tasks):
     definition = {"name": "main", "image": "localhost:1/none:latest", "memory": 64}
     arn = tasks.run(definition, networkMode="none")
-    task = tasks.wait_until_stopped(arn, 120)
+    task = tasks.wait_until_stopped(arn)
     assert task["stopCode"] == "TaskFailedToStart"
     assert "CannotPull" in task["containers"][0]["reason"] + task["stoppedReason"]
 
@@ -93,7 +93,7 @@ def test_environment_user_directory_and_limits(tasks, busybox, unique, messages,
         run={"overrides": {"containerOverrides": [{"name": "main", "environment": [{"name": "B", "value": "three"}]}]}},
     )
     tasks.wait_until_stopped(arn)
-    found = wait_for(lambda: got if len(got := messages(f"/{unique}", stream_of(arn))) >= 6 else None, "six lines", 15)
+    found = wait_for(lambda: got if len(got := messages(f"/{unique}", stream_of(arn))) >= 6 else None, "six lines")
     assert found[:5] == ["env one three", "user 1000:1000", "dir /tmp", "files 512", f"shm {32 * 1024}"]
 
 
@@ -113,7 +113,7 @@ def test_published_ports_fixed_and_dynamic(tasks, busybox):
     assert bindings["other"]["hostPort"] not in (0, free)
     for binding in bindings.values():
         url = f"http://127.0.0.1:{binding['hostPort']}/index.html"
-        assert wait_for(lambda: fetch(url), url, 10) == "hello\n"
+        assert wait_for(lambda: fetch(url), url) == "hello\n"
 
 
 def fetch(url):
@@ -141,7 +141,7 @@ def test_tasks_reach_each_other_and_the_host_reaches_them(tasks, busybox):
     server = container(busybox, "echo reached > /tmp/index.html; exec httpd -f -p 80 -h /tmp")
     first = tasks.run(server, networkMode="awsvpc")
     address = tasks.wait_until_running(first)["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
-    assert wait_for(lambda: fetch(f"http://{address}/index.html"), "the host reaches the task", 10) == "reached\n"
+    assert wait_for(lambda: fetch(f"http://{address}/index.html"), "the host reaches the task") == "reached\n"
     second = tasks.run(container(busybox, f"wget -q -O - http://{address}/index.html"), networkMode="awsvpc")
     assert tasks.wait_until_stopped(second)["containers"][0]["exitCode"] == 0
 
@@ -180,7 +180,7 @@ def test_dependencies_order_the_start_and_reverse_the_stop(tasks, busybox, uniqu
         found = logs_of(tasks, unique)
         return found if len(found) >= 5 else None
 
-    lines = [message for _, message in sorted(wait_for(events, "five lines", 15), key=lambda event: event[0])]
+    lines = [message for _, message in sorted(wait_for(events, "five lines"), key=lambda event: event[0])]
     assert lines.index("init done") < lines.index("app starts")
     assert lines.index("db starts") < lines.index("app starts")
     assert lines.index("app stops") < lines.index("db stops")
@@ -224,14 +224,14 @@ def test_a_deaf_container_is_killed_after_its_time_out(tasks, busybox):
     arn = tasks.run(container(busybox, "trap '' TERM; while true; do sleep 0.1; done", stopTimeout=2), networkMode="none")
     tasks.wait_until_running(arn)
     tasks.stop(arn)
-    task = tasks.wait_until_stopped(arn, 20)
+    task = tasks.wait_until_stopped(arn)
     assert task["containers"][0]["exitCode"] == 137
 
 
 def test_a_failing_health_check_is_unhealthy(tasks, busybox):
     check = {"command": ["CMD", "/bin/false"], "interval": 5, "timeout": 2, "retries": 1}
     arn = tasks.run(container(busybox, "sleep 600", healthCheck=check), networkMode="none")
-    tasks.wait(arn, lambda task: task["healthStatus"] == "UNHEALTHY", 30)
+    tasks.wait(arn, lambda task: task["healthStatus"] == "UNHEALTHY")
 
 
 def test_host_network(tasks, busybox, gantry):

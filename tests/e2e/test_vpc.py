@@ -33,7 +33,7 @@ def subnet(gantry, ec2, tasks):
         ec2.delete_subnet(SubnetId=subnet)
         ec2.delete_vpc(VpcId=vpc)
         directory = gantry.directory / "run" / vpc
-        wait_for(lambda: not directory.exists(), lambda: list(directory.iterdir()), 10)
+        wait_for(lambda: not directory.exists(), lambda: list(directory.iterdir()))
 
 
 @pytest.fixture

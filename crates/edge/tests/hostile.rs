@@ -159,10 +159,11 @@ async fn a_head_without_an_end_is_not_read_for_ever() {
     }
 }
 
+/// Of connections that idle for three seconds, which is long enough for a test to be held up by others.
 fn impatient(backend: &Backend) -> Snapshot {
     let mut snapshot = plain(1, group("g", &[backend]));
     snapshot.load_balancers[0].attributes =
-        LoadBalancerAttributes { idle_timeout_seconds: 1, ..LoadBalancerAttributes::default() };
+        LoadBalancerAttributes { idle_timeout_seconds: 3, ..LoadBalancerAttributes::default() };
     snapshot
 }
 
@@ -170,13 +171,13 @@ fn impatient(backend: &Backend) -> Snapshot {
 async fn clients_that_dawdle_are_left() {
     let backend = Backend::start("one").await;
     let site = Site::healthy(impatient(&backend)).await;
-    let started = Instant::now();
     let mut silent = site.client().await;
     assert_eq!(silent.rest().await, "");
     let mut idle = site.client().await;
     idle.get("/").await;
     assert_eq!(idle.rest().await, "");
     let mut slow = site.client().await;
+    let started = Instant::now();
     while slow.try_send("G").await {
         assert!(started.elapsed() < LIMIT, "a head may take as long as it likes");
         sleep(Duration::from_millis(100)).await;
@@ -197,7 +198,7 @@ async fn a_body_that_keeps_coming_slowly_is_no_idling() {
     let mut client = site.client().await;
     client.send("POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\n").await;
     for _ in 0..8 {
-        sleep(Duration::from_millis(250)).await;
+        sleep(Duration::from_millis(500)).await;
         client.send("a").await;
     }
     assert!(client.answer().await.body.ends_with("aaaaaaaa"));

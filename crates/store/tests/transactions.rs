@@ -10,7 +10,7 @@ use store::log::memory::{MemoryDisk, MemoryLog};
 use store::{LogError, Next, Store, WriteError};
 use support::{cluster, names, put_cluster, scope, task};
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 async fn open(disk: &MemoryDisk) -> Arc<Store> {
     Store::open(disk.log()).await.expect("opens")

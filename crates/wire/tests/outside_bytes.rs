@@ -235,7 +235,7 @@ fn hostile_bodies_cost_neither_memory_nor_time() {
         let started = Instant::now();
         let peak = peak_bytes(work);
         assert!(peak < 64 * MIB, "{what} took {} MiB", peak / MIB);
-        assert!(started.elapsed() < Duration::from_secs(20), "{what} took {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(60), "{what} took {:?}", started.elapsed());
     }
     // The limits are what keeps the first and the ninth case small.
     const { assert!(MAX_ELEMENTS * 2048 < 64 * MIB && MAX_QUERY_NAME_PARTS * 1024 < 64 * MIB) };

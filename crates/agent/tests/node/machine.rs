@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use agent::clock::Clock;
+use agent::driver::{FoundStatus, Runtime as _};
 use agent::host::Host;
 use agent::network::{self, Linux};
 use agent::runtime::{Containerd, Settings, daemon};
@@ -86,6 +87,22 @@ impl Machine {
             .await
             .expect("the agent starts");
         (agent, self.control.welcome().await)
+    }
+
+    /// Until the process of a container has ended.
+    pub async fn wait_until_ended(&self, runtime_id: &str) {
+        let runtime = self.containerd().await;
+        let ended = async {
+            loop {
+                let found = runtime.list().await.unwrap();
+                let status = &found.iter().find(|found| found.id == runtime_id).expect("it is kept").status;
+                if matches!(status, FoundStatus::Stopped { .. }) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, ended).await.expect("it ends");
     }
 
     /// Until the machine holds nothing that it did not hold at first.

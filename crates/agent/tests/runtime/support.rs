@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::assemble::{self, Form};
 
-pub const WAIT: Duration = Duration::from_secs(30);
+pub const WAIT: Duration = Duration::from_secs(120);
 
 /// A containerd of the test's own. [`end`](Self::end) checks that nothing is left and removes it.
 pub struct Fixture {

@@ -118,7 +118,7 @@ async fn a_deleted_definition_goes_by_itself() {
             commits.next().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("no round came");
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("no round came");
 }
 
 fn ids(control: &Arc<Control>) -> Vec<TaskId> {

@@ -16,7 +16,7 @@ use store::{Next, Tables};
 use tempfile::TempDir;
 
 /// No wait of a test is longer.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct World {
     pub control: Arc<Control>,

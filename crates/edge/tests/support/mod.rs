@@ -21,7 +21,7 @@ pub use backend::Backend;
 pub use client::{Answer, Client};
 
 /// For whatever a test waits for.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 pub const LISTENER: &str = "listener/a";
 
 pub fn group(arn: &str, backends: &[&Backend]) -> TargetGroupSpec {
