@@ -5,7 +5,8 @@
 //! commits ─▶ services whose row or tasks changed ─────────────────┐
 //! nodes that come, go or drain ─▶ services there, their daemons ──┤
 //! nodes with new room ─▶ services without it ─────────────────────┼─▶ due ─▶ round ─▶ commit (wakes the service
-//! the time that a round asked for ────────────────────────────────┘                         again if it changed)
+//! the time that a round asked for ────────────────────────────────┤                         again if it changed)
+//! a round that could not be written, after a pause ───────────────┘
 //! ```
 //! Invariant: what a commit may have changed for a service is looked at after that commit. A loop that lost commits
 //! looks at every service.
@@ -16,6 +17,7 @@ mod instance;
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -31,6 +33,17 @@ use agenda::Agenda;
 const ROUNDS_AT_ONCE: usize = 16;
 /// Commits that are looked at before the rounds that they ask for.
 const COMMITS_AT_ONCE: usize = 1024;
+/// Before a round that could not be written is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// What came of a round.
+enum Served {
+    Done(Rest),
+    /// Services are to rest: there was none.
+    Resting,
+    /// It could not be written.
+    Failed,
+}
 
 /// Begins the loop. It ends with the control plane or its state.
 pub(crate) fn start(control: &Arc<Control>) {
@@ -47,8 +60,13 @@ async fn run(control: Weak<Control>, clock: Clock, mut commits: CommitStream, mu
             wait(&clock, &mut commits, agenda.next_time()).await
         } else {
             let Some(control) = control.upgrade() else { return };
-            for (key, rest) in join_all(due.into_iter().map(|key| serve(&control, key))).await {
-                rest.into_iter().for_each(|rest| agenda.schedule(key.clone(), rest, clock.now()));
+            for (key, served) in join_all(due.into_iter().map(|key| serve(&control, key))).await {
+                match served {
+                    Served::Done(rest) => agenda.schedule(key, rest, clock.now()),
+                    Served::Resting => {}
+                    // What it was due for may have been a time that nothing else tells of.
+                    Served::Failed => agenda.postpone(key, clock.now().plus(RETRY_PAUSE)),
+                }
             }
             commits.next().now_or_never()
         };
@@ -80,18 +98,18 @@ async fn wait(clock: &Clock, commits: &mut CommitStream, time: Option<Timestamp>
     }
 }
 
-async fn serve(control: &Control, key: ServiceKey) -> (ServiceKey, Option<Rest>) {
+async fn serve(control: &Control, key: ServiceKey) -> (ServiceKey, Served) {
     if control.services_rest.load(Ordering::Acquire) {
-        return (key, None);
+        return (key, Served::Resting);
     }
     let caller = Caller::root(key.0.clone(), "");
     let rest = control.write(&caller, |cx| Ok::<_, Infallible>(round::run(cx, &key))).await;
     match rest {
-        Ok(rest) => (key, Some(rest)),
+        Ok(rest) => (key, Served::Done(rest)),
         Err(WriteError::Refused(never)) => match never {},
         Err(WriteError::Log(error)) => {
-            tracing::warn!(%error, service = key.2, "a service's round could not be written; its next change tries again");
-            (key, None)
+            tracing::warn!(%error, service = key.2, "a service's round could not be written, and is tried again");
+            (key, Served::Failed)
         }
     }
 }

@@ -101,9 +101,7 @@ impl Agenda {
 
     /// What a round has left to do.
     pub fn schedule(&mut self, key: ServiceKey, rest: Rest, now: Timestamp) {
-        if let Some(time) = self.time_of.remove(&key) {
-            self.times.remove(&(time, key.clone()));
-        }
+        self.unset_time(&key);
         set(&mut self.waiting_for_room, &key, rest.waits_for_room);
         set(&mut self.large, &key, rest.tasks > SMALL_MAX);
         if rest.tasks > SMALL_MAX {
@@ -111,8 +109,24 @@ impl Agenda {
             self.large_from = now.plus(PAUSE_PER_TASK * u32::try_from(in_vain).unwrap_or(u32::MAX));
         }
         if let Some(time) = rest.wake_at {
-            self.times.insert((time, key.clone()));
-            self.time_of.insert(key, time);
+            self.set_time(key, time);
+        }
+    }
+
+    /// A round came to nothing: the service is due again then, and else as it was.
+    pub fn postpone(&mut self, key: ServiceKey, time: Timestamp) {
+        self.unset_time(&key);
+        self.set_time(key, time);
+    }
+
+    fn set_time(&mut self, key: ServiceKey, time: Timestamp) {
+        self.times.insert((time, key.clone()));
+        self.time_of.insert(key, time);
+    }
+
+    fn unset_time(&mut self, key: &ServiceKey) {
+        if let Some(time) = self.time_of.remove(key) {
+            self.times.remove(&(time, key.clone()));
         }
     }
 
@@ -229,5 +243,16 @@ mod tests {
         assert_eq!(names(agenda.take_due(Timestamp(6), 16)), ["a"]);
         assert_eq!(names(agenda.take_due(Timestamp(7), 16)), ["a"]);
         assert_eq!((names(agenda.take_due(Timestamp(8), 16)), agenda.next_time()), (Vec::new(), None));
+    }
+
+    #[test]
+    fn a_round_that_failed_is_due_again_and_its_service_is_as_it_was() {
+        let mut agenda = Agenda::default();
+        agenda.schedule(key("a"), Rest { wake_at: Some(Timestamp(7)), ..rest(50_000) }, Timestamp(-1000));
+        assert_eq!(names(agenda.take_due(Timestamp(7), 16)), ["a"]);
+        agenda.postpone(key("a"), Timestamp(9));
+        assert_eq!((agenda.take_due(Timestamp(8), 16).len(), agenda.next_time()), (0, Some(Timestamp(9))));
+        assert_eq!(names(agenda.take_due(Timestamp(9), 16)), ["a"]);
+        assert!(agenda.large.contains(&key("a")));
     }
 }
