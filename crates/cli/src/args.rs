@@ -161,6 +161,8 @@ pub enum What {
     Rest,
     /// A killed task of a service until its replacement runs (as root)
     Replace,
+    /// A service behind a load balancer: its start, and updates at 2,000 requests a second (as root)
+    Rollout,
     /// A service of 50 tasks, against 50 replicas on docker swarm (as root)
     Swarm,
 }

@@ -20,6 +20,7 @@ mod place;
 mod process;
 mod replace;
 mod rest;
+mod rollout;
 mod scale;
 mod service;
 mod swarm;
@@ -46,7 +47,8 @@ fn selected(what: What) -> Vec<What> {
         What::All => {
             let api = [What::Idle, What::Reads, What::Writes];
             let nodes = [What::Launch, What::Burst, What::Lb, What::Dns];
-            let services = [What::Replace, What::Swarm, What::Place, What::Scale, What::Million, What::Rest];
+            let services =
+                [What::Replace, What::Rollout, What::Swarm, What::Place, What::Scale, What::Million, What::Rest];
             [&api[..], &nodes, &services].concat()
         }
         one => vec![one],
@@ -67,6 +69,7 @@ async fn measure(what: What, args: &args::Bench) -> Result<Vec<Figure>, Failure>
         What::Million => until_interrupted(million::measure()).await,
         What::Rest => until_interrupted(rest::measure()).await,
         What::Replace => replace::measure().await,
+        What::Rollout => rollout::measure().await,
         What::Swarm => swarm::measure().await,
         What::All => unreachable!("all stands for the others"),
     }

@@ -1,5 +1,5 @@
-//! The public API, as any AWS client calls it: AWS JSON, or Query for load balancers, over HTTP, signed with SigV4. For
-//! the demo, `status`, `down` and the benches.
+//! The public API, as any AWS client calls it: AWS JSON, or Query for load balancers and networks, over HTTP, signed with
+//! SigV4. For the demo, `status`, `down` and the benches.
 
 use std::net::SocketAddr;
 
@@ -19,12 +19,19 @@ use crate::http;
 const OWN_SERVICE: &str = "gantry";
 const ECS_SERVICE: &str = "ecs";
 const ECS_TARGET: &str = "AmazonEC2ContainerServiceV20141113";
-const BALANCING_SERVICE: &str = "elasticloadbalancing";
-const BALANCING_VERSION: &str = "2015-12-01";
 /// Everything but what may stand in a form as it is.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// DescribeTasks and DescribeContainerInstances take no more.
 const DESCRIBED_PER_CALL: usize = 100;
+
+/// An API that speaks Query.
+pub struct Query {
+    service: &'static str,
+    version: &'static str,
+}
+
+pub const BALANCING: Query = Query { service: "elasticloadbalancing", version: "2015-12-01" };
+pub const EC2: Query = Query { service: "ec2", version: "2016-11-15" };
 
 pub struct Client {
     address: SocketAddr,
@@ -57,17 +64,16 @@ impl Client {
         self.send(operation, request).await
     }
 
-    /// Calls Elastic Load Balancing with a form's names and values. Answers XML, of which [`value_of`] takes what is
-    /// wanted.
-    pub async fn balance(&self, operation: &str, input: Vec<(String, String)>) -> Result<String, Failure> {
+    /// Calls an API with a form's names and values. Answers XML, of which [`value_of`] takes what is wanted.
+    pub async fn query(&self, api: Query, operation: &str, input: Vec<(String, String)>) -> Result<String, Failure> {
         let what = || format!("{operation} failed");
-        let mut form = format!("Action={operation}&Version={BALANCING_VERSION}");
+        let mut form = format!("Action={operation}&Version={}", api.version);
         for (name, value) in input {
             form += &format!("&{}={}", utf8_percent_encode(&name, ESCAPED), utf8_percent_encode(&value, ESCAPED));
         }
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
-        let request = self.sign_for(BALANCING_SERVICE, "/", headers, form.into_bytes()).context(what)?;
+        let request = self.sign_for(api.service, "/", headers, form.into_bytes()).context(what)?;
         let answer = http::send(&self.address.to_string(), request).await?;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         if answer.status == 200 {

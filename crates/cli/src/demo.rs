@@ -6,10 +6,10 @@
 //! ```
 //! What it made stays, so that it can be looked at; the next demo begins with a new service on the same load balancer.
 
-mod balancer;
+pub mod balancer;
 pub mod image;
 mod load;
-mod service;
+pub mod service;
 
 use std::time::{Duration, Instant};
 
@@ -23,10 +23,12 @@ use crate::home::Home;
 use crate::output;
 use balancer::Balancer;
 use load::{Load, Tally};
+use service::Size;
 
 /// Of the cluster, the service, the load balancer, its target group.
 const NAME: &str = "gantry-demo";
 const TASKS: u32 = 3;
+const SIZE: Size = Size { cluster: NAME, tasks: TASKS, launch_type: "FARGATE", cpu: Some("256"), memory: "512" };
 const REQUESTS: usize = 10;
 /// How long the load goes on once the update is over.
 const AFTERGLOW: Duration = Duration::from_secs(1);
@@ -48,14 +50,14 @@ pub async fn run(home: &Home, format: Output) -> Result<(), Failure> {
     crate::image::import_file(home, &running, archive.path()).await?;
 
     steps.say("making a cluster, without what an earlier demo left in it");
-    service::prepare(&client).await?;
+    service::prepare(&client, NAME).await?;
     steps.say("making an application load balancer");
     let balancer = Balancer::make(&client, &running).await?;
 
     steps.say("starting a service of three tasks behind it");
     let started = Instant::now();
-    service::create(&client, &running, &balancer).await?;
-    service::wait_until_complete(&client).await?;
+    service::create(&client, &running, &balancer, SIZE).await?;
+    service::wait_until_complete(&client, NAME).await?;
     let ready_after_millis = started.elapsed().as_millis();
 
     steps.say("asking ten times");
@@ -84,18 +86,21 @@ pub async fn run(home: &Home, format: Output) -> Result<(), Failure> {
 }
 
 async fn update(client: &Client, running: &crate::home::Running) -> Result<(), Failure> {
-    service::update(client, running).await?;
-    service::wait_until_complete(client).await?;
+    service::update(client, running, SIZE).await?;
+    service::wait_until_complete(client, NAME).await?;
     tokio::time::sleep(AFTERGLOW).await;
     Ok(())
 }
 
 /// What a task says of itself, at [`page::TASK_PATH`](crate::page::TASK_PATH).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// Its id.
     pub task: String,
     pub version: String,
+    /// Since when it could have answered.
+    pub listening_since_millis: i64,
 }
 
 /// What the demo found.
@@ -125,7 +130,7 @@ fn render(home: &Home, shown: &Shown) -> String {
     );
     text += &format!("{} {url}\n\n", output::bold("URL"));
     text += &format!("{}\n", output::bold("Ten requests, and the task that answered each"));
-    for (number, Answer { task, version }) in answers.iter().enumerate() {
+    for (number, Answer { task, version, .. }) in answers.iter().enumerate() {
         text += &format!("  {:2}  task {task}  version {version}\n", number + 1);
     }
     let Tally { requests, failed, by_version, first_failure } = &update.tally;

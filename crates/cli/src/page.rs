@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -30,6 +30,7 @@ const CONNECTIONS_MAX: usize = 256;
 
 pub async fn serve(listen: SocketAddr) -> Result<(), Failure> {
     let listener = TcpListener::bind(listen).await.context(|| format!("{listen} could not be listened on"))?;
+    let since_millis = now_millis();
     output::say(&format!("serving the page on {listen}"));
     let places = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
@@ -45,7 +46,7 @@ pub async fn serve(listen: SocketAddr) -> Result<(), Failure> {
         let Ok((stream, peer)) = accepted else { continue };
         let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(request, peer));
+            let service = service_fn(move |request| answer(request, peer, since_millis));
             let mut server = hyper::server::conn::http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
@@ -54,9 +55,19 @@ pub async fn serve(listen: SocketAddr) -> Result<(), Failure> {
     }
 }
 
-async fn answer(request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Full<Bytes>>, Infallible> {
+/// Since 1970.
+pub fn now_millis() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    since_millis: i64,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.uri().path() == TASK_PATH {
-        let text = serde_json::to_string(&identity().await).expect("plain data");
+        let text = serde_json::to_string(&identity(since_millis).await).expect("plain data");
         return Ok(Response::new(Full::new(Bytes::from(text))));
     }
     output::say(&format!("{} {} {}", peer.ip(), request.method(), request.uri().path()));
@@ -68,7 +79,7 @@ async fn answer(request: Request<Incoming>, peer: SocketAddr) -> Result<Response
 }
 
 /// Never another one, so it is asked for once; without metadata it has no name.
-async fn identity() -> demo::Answer {
+async fn identity(listening_since_millis: i64) -> demo::Answer {
     static TASK: OnceCell<String> = OnceCell::const_new();
     let task = TASK.get_or_try_init(|| async {
         let task = metadata("/task").await.ok_or(())?;
@@ -76,7 +87,7 @@ async fn identity() -> demo::Answer {
         Ok::<_, ()>(arn.rsplit('/').next().unwrap_or_default().to_owned())
     });
     let task = task.await.cloned().unwrap_or_default();
-    demo::Answer { task, version: version().unwrap_or_default() }
+    demo::Answer { task, version: version().unwrap_or_default(), listening_since_millis }
 }
 
 fn version() -> Option<String> {

@@ -74,6 +74,11 @@ impl Instance {
     pub fn pid(&self) -> u32 {
         self.daemon.id()
     }
+
+    /// As the kernel kills it when memory runs out. What it runs goes on.
+    pub fn kill(self) {
+        self.daemon.kill();
+    }
 }
 
 /// The lines of a pretty-printed JSON object, to its end.
@@ -148,13 +153,14 @@ pub async fn until_interrupted<T>(measuring: impl Future<Output = Result<T, Fail
     }
 }
 
-/// Stops every task of the default cluster and waits until they are gone.
+/// Stops every task of the default cluster and waits until they are gone, those of services that are gone included.
 pub async fn stop_all(client: &Client) -> Result<(), Failure> {
     loop {
         let listed = client.call("ListTasks", &json!({})).await?;
         let tasks = listed["taskArns"].as_array().cloned().unwrap_or_default();
         if tasks.is_empty() {
-            return Ok(());
+            let stopping = client.list("ListTasks", json!({"desiredStatus": "STOPPED"}), "taskArns").await?;
+            return super::task::wait_for(client, &stopping, "STOPPED").await;
         }
         for task in &tasks {
             client.call("StopTask", &json!({"task": task})).await?;

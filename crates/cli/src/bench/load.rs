@@ -20,7 +20,7 @@ use crate::failure::{Context, Failure};
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const READ_BYTES: usize = 64 << 10;
 /// One answer; a server that takes longer is not measured but broken.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// Whom a secured server's certificate is for.
 pub const TLS_HOST: &str = "bench.localhost";
@@ -59,7 +59,7 @@ impl Server {
 
 /// A request that is made once. A signed one is good for as long as the clock skew allows.
 #[derive(Clone)]
-pub struct Prepared(Vec<u8>);
+pub struct Prepared(pub Vec<u8>);
 
 impl Prepared {
     pub fn get(path: &str) -> Self {
@@ -157,14 +157,14 @@ async fn repeat<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Whether the server keeps the connection.
-async fn exchange(
+/// Whether the server keeps the connection. An answer other than 200 is an error.
+pub async fn exchange(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     request: &[u8],
     buffer: &mut Vec<u8>,

@@ -41,6 +41,12 @@ impl Daemon {
         self.0.id()
     }
 
+    /// It has no time for anything any more.
+    pub fn kill(mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
     /// What it ended with, when it has.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.0.try_wait(), Ok(None))

@@ -1,12 +1,12 @@
 //! The demo's load balancer, and how it is asked.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use model::Scope;
 use model::network::Vpc;
 
 use super::{Answer, NAME};
-use crate::client::{Client, value_of};
+use crate::client::{BALANCING, Client, EC2, value_of};
 use crate::failure::{Context, Failure};
 use crate::home::Running;
 use crate::{http, page};
@@ -15,6 +15,7 @@ use crate::{http, page};
 #[derive(Clone)]
 pub struct Balancer {
     pub target_group: String,
+    arn: String,
     name: String,
     api: SocketAddr,
 }
@@ -27,18 +28,27 @@ impl Balancer {
         for (number, subnet) in vpc.subnets.iter().enumerate() {
             input.push((format!("Subnets.member.{}", number + 1), subnet.id.clone()));
         }
-        let made = client.balance("CreateLoadBalancer", input).await?;
+        let made = client.query(BALANCING, "CreateLoadBalancer", input).await?;
         let (arn, name) = (value_of(&made, "LoadBalancerArn")?, value_of(&made, "DNSName")?);
         let target_group = make_group(client, vpc.id).await?;
-        let listeners = client.balance("DescribeListeners", pairs(&[("LoadBalancerArn", &arn)])).await?;
+        let listeners = client.query(BALANCING, "DescribeListeners", pairs(&[("LoadBalancerArn", &arn)])).await?;
         if value_of(&listeners, "ListenerArn").is_err() {
             make_listener(client, &arn, &target_group).await?;
         }
-        Ok(Self { target_group, name, api: running.address })
+        Ok(Self { target_group, arn, name, api: running.address })
     }
 
     pub fn url(&self) -> String {
         format!("http://{}:{}/", self.name, self.api.port())
+    }
+
+    /// An address of its own in the VPC, where it is asked without the API's listener between.
+    pub async fn address(&self, client: &Client) -> Result<Ipv4Addr, Failure> {
+        let (_, id) = self.arn.split_once(":loadbalancer/").unwrap_or_default();
+        let of = format!("ELB {id}");
+        let input = pairs(&[("Filter.1.Name", "description"), ("Filter.1.Value.1", &of)]);
+        let found = client.query(EC2, "DescribeNetworkInterfaces", input).await?;
+        value_of(&found, "privateIpAddress")?.parse().context(|| "a load balancer's address is none".to_owned())
     }
 
     /// Which task answers.
@@ -64,14 +74,14 @@ async fn make_group(client: &Client, vpc: String) -> Result<String, Failure> {
         ("HealthCheckIntervalSeconds", "5"),
         ("HealthCheckTimeoutSeconds", "2"),
     ]);
-    let made = client.balance("CreateTargetGroup", group).await?;
+    let made = client.query(BALANCING, "CreateTargetGroup", group).await?;
     let arn = value_of(&made, "TargetGroupArn")?;
     let delay = pairs(&[
         ("TargetGroupArn", &arn),
         ("Attributes.member.1.Key", "deregistration_delay.timeout_seconds"),
         ("Attributes.member.1.Value", "10"),
     ]);
-    client.balance("ModifyTargetGroupAttributes", delay).await?;
+    client.query(BALANCING, "ModifyTargetGroupAttributes", delay).await?;
     Ok(arn)
 }
 
@@ -83,7 +93,7 @@ async fn make_listener(client: &Client, load_balancer: &str, target_group: &str)
         ("DefaultActions.member.1.Type", "forward"),
         ("DefaultActions.member.1.TargetGroupArn", target_group),
     ]);
-    client.balance("CreateListener", listener).await.map(|_| ())
+    client.query(BALANCING, "CreateListener", listener).await.map(|_| ())
 }
 
 fn pairs(given: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn every_request_is_counted_once() {
-        let answer = |version: &str| Ok(Answer { task: "a".to_owned(), version: version.to_owned() });
+        let answer =
+            |version: &str| Ok(Answer { task: "a".to_owned(), version: version.to_owned(), listening_since_millis: 0 });
         let (mut one, mut two) = (Tally::default(), Tally::default());
         for answer in [answer("1"), answer("2"), Err(Failure::new("no"))] {
             one.note(answer);

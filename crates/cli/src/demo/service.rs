@@ -7,7 +7,7 @@ use model::network::Vpc;
 use serde_json::{Value, json};
 
 use super::balancer::Balancer;
-use super::{NAME, POLL_INTERVAL, TASKS, image};
+use super::{NAME, POLL_INTERVAL, image};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::home::Running;
@@ -17,16 +17,28 @@ pub const LOG_GROUP: &str = "/gantry/demo";
 const CONTAINER: &str = "page";
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 
+/// Where its tasks run, how many, and what each may use.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub cluster: &'static str,
+    pub tasks: u32,
+    pub launch_type: &'static str,
+    /// In CPU units; without it, whatever is free.
+    pub cpu: Option<&'static str>,
+    /// In MiB.
+    pub memory: &'static str,
+}
+
 /// A cluster without a service.
-pub async fn prepare(client: &Client) -> Result<(), Failure> {
-    client.call("CreateCluster", &json!({"clusterName": NAME})).await?;
-    if status(&describe(client).await?) == Some("ACTIVE") {
-        let delete = json!({"cluster": NAME, "service": NAME, "force": true});
+pub async fn prepare(client: &Client, cluster: &str) -> Result<(), Failure> {
+    client.call("CreateCluster", &json!({"clusterName": cluster})).await?;
+    if status(&describe(client, cluster).await?) == Some("ACTIVE") {
+        let delete = json!({"cluster": cluster, "service": NAME, "force": true});
         client.call("DeleteService", &delete).await?;
     }
     let deadline = Instant::now() + LIMIT;
     loop {
-        let described = describe(client).await?;
+        let described = describe(client, cluster).await?;
         match status(&described) {
             None | Some("INACTIVE") => return Ok(()),
             _ if Instant::now() > deadline => return Err(late("the earlier demo's service did not end", &described)),
@@ -35,16 +47,16 @@ pub async fn prepare(client: &Client) -> Result<(), Failure> {
     }
 }
 
-pub async fn create(client: &Client, running: &Running, balancer: &Balancer) -> Result<(), Failure> {
-    let definition = register(client, running, "1").await?;
+pub async fn create(client: &Client, running: &Running, balancer: &Balancer, size: Size) -> Result<(), Failure> {
+    let definition = register(client, running, size, "1").await?;
     let vpc = Vpc::default_of(&Scope::new(&running.account_id, &running.region));
     let subnets: Vec<String> = vpc.subnets.into_iter().map(|subnet| subnet.id).collect();
     let request = json!({
-        "cluster": NAME,
+        "cluster": size.cluster,
         "serviceName": NAME,
         "taskDefinition": definition,
-        "desiredCount": TASKS,
-        "launchType": "FARGATE",
+        "desiredCount": size.tasks,
+        "launchType": size.launch_type,
         "networkConfiguration": {"awsvpcConfiguration": {"subnets": subnets}},
         "loadBalancers": [{
             "targetGroupArn": balancer.target_group,
@@ -55,17 +67,17 @@ pub async fn create(client: &Client, running: &Running, balancer: &Balancer) -> 
     client.call("CreateService", &request).await.map(|_| ())
 }
 
-pub async fn update(client: &Client, running: &Running) -> Result<(), Failure> {
-    let definition = register(client, running, "2").await?;
-    let request = json!({"cluster": NAME, "service": NAME, "taskDefinition": definition});
+pub async fn update(client: &Client, running: &Running, size: Size) -> Result<(), Failure> {
+    let definition = register(client, running, size, "2").await?;
+    let request = json!({"cluster": size.cluster, "service": NAME, "taskDefinition": definition});
     client.call("UpdateService", &request).await.map(|_| ())
 }
 
 /// Its newest deployment has all its tasks, and all of them serve.
-pub async fn wait_until_complete(client: &Client) -> Result<(), Failure> {
+pub async fn wait_until_complete(client: &Client, cluster: &str) -> Result<(), Failure> {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let described = describe(client).await?;
+        let described = describe(client, cluster).await?;
         let deployments = described["deployments"].as_array().map_or(&[][..], Vec::as_slice);
         match deployments {
             [one] if one["rolloutState"] == "COMPLETED" => return Ok(()),
@@ -76,8 +88,8 @@ pub async fn wait_until_complete(client: &Client) -> Result<(), Failure> {
 }
 
 /// Null when there is none.
-async fn describe(client: &Client) -> Result<Value, Failure> {
-    let request = json!({"cluster": NAME, "services": [NAME]});
+async fn describe(client: &Client, cluster: &str) -> Result<Value, Failure> {
+    let request = json!({"cluster": cluster, "services": [NAME]});
     let mut answer = client.call("DescribeServices", &request).await?;
     Ok(answer.pointer_mut("/services/0").map(Value::take).unwrap_or_default())
 }
@@ -91,13 +103,12 @@ fn late(what: &str, service: &Value) -> Failure {
     Failure::new(what).because(said)
 }
 
-async fn register(client: &Client, running: &Running, version: &str) -> Result<String, Failure> {
-    let definition = json!({
+async fn register(client: &Client, running: &Running, size: Size, version: &str) -> Result<String, Failure> {
+    let mut definition = json!({
         "family": NAME,
-        "requiresCompatibilities": ["FARGATE"],
+        "requiresCompatibilities": [size.launch_type],
         "networkMode": "awsvpc",
-        "cpu": "256",
-        "memory": "512",
+        "memory": size.memory,
         "executionRoleArn": "ecsTaskExecutionRole",
         "containerDefinitions": [{
             "name": CONTAINER,
@@ -118,6 +129,9 @@ async fn register(client: &Client, running: &Running, version: &str) -> Result<S
             },
         }],
     });
+    if let Some(cpu) = size.cpu {
+        definition["cpu"] = cpu.into();
+    }
     let answer = client.call("RegisterTaskDefinition", &definition).await?;
     let arn = answer["taskDefinition"]["taskDefinitionArn"].as_str();
     arn.map(str::to_owned).ok_or_else(|| Failure::new("the task definition has no ARN"))
