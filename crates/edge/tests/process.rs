@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +54,8 @@ struct Feeder {
     mouth: Mouth<UnixStream>,
     ear: Ear<UnixStream>,
     answer: Report,
+    /// Heard, and not asked for yet.
+    facts: VecDeque<TargetHealth>,
 }
 
 impl Feeder {
@@ -62,12 +65,18 @@ impl Feeder {
         let begin = Begin { build: build.to_owned(), traffic, names: None };
         mouth.say(&Order::Begin(Box::new(begin))).await.expect("it reads");
         let answer = ear.hear().await.expect("it answers");
-        Self { mouth, ear, answer }
+        Self { mouth, ear, answer, facts: VecDeque::new() }
     }
 
     async fn serve(&mut self, snapshot: Snapshot) {
         self.mouth.say(&Order::Traffic(Box::new(snapshot))).await.expect("it reads");
-        while !matches!(self.hear().await, Ok(Report::Serving)) {}
+        loop {
+            match self.hear().await.expect("it is there") {
+                Report::Serving => return,
+                Report::Health(facts) => self.facts.extend(facts),
+                _ => {}
+            }
+        }
     }
 
     async fn hear(&mut self) -> Result<Report, LinkError> {
@@ -77,9 +86,11 @@ impl Feeder {
     /// The next fact.
     async fn health(&mut self) -> TargetHealth {
         loop {
-            match self.hear().await.expect("it is there") {
-                Report::Health(mut facts) => return facts.pop().expect("none is told without any"),
-                _ => continue,
+            if let Some(fact) = self.facts.pop_front() {
+                return fact;
+            }
+            if let Report::Health(facts) = self.hear().await.expect("it is there") {
+                self.facts.extend(facts);
             }
         }
     }
