@@ -16,10 +16,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use crate::activity::{Activity, Metered};
+use crate::activity::Activity;
 use crate::limits::{HEAD_BYTES_MAX, RESET_STREAMS_MAX, STREAMS_MAX, TICK};
 use crate::listener::Listener;
-use crate::meter::Counted;
+use crate::meter::Counting;
+use crate::observed::Observed;
 use crate::proxy::{self, Origin};
 use crate::stream::Caller;
 use crate::tls::{self, Agreed};
@@ -61,7 +62,7 @@ pub async fn serve(builder: &Builder, worker: usize, client: Client, shutdown: &
         drop(served);
         let serving = Serving { worker, listener, address, permit, agreed: None };
         return match meter {
-            Some(meter) => serving.run(builder, Counted::new(stream, meter), local, shutdown).await,
+            Some(meter) => serving.run(builder, Observed::new(stream, Counting::begin(meter)), local, shutdown).await,
             None => serving.run(builder, stream, local, shutdown).await,
         };
     };
@@ -116,7 +117,7 @@ impl Serving {
             let origin = origin.clone();
             async move { Ok::<_, Infallible>(proxy::answer(origin, request).await) }
         });
-        let io = TokioIo::new(Metered::new(stream, activity.clone()));
+        let io = TokioIo::new(Observed::new(stream, activity.clone()));
         let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
         let mut tick = pin!(sleep(TICK));
         let mut is_ending = false;

@@ -56,6 +56,7 @@ mod listener;
 mod mesh;
 mod meter;
 mod namespace;
+mod observed;
 pub mod outlier;
 mod page;
 pub mod pattern;

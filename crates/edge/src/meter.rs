@@ -1,16 +1,14 @@
 //! What is counted of calls, by endpoint and by who calls: `MeshCount` in the making.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::StatusCode;
 use model::mesh::MeshCount;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::observed::Observer;
 
 #[derive(Debug, Default)]
 pub struct Meter {
@@ -89,71 +87,30 @@ impl Meter {
     }
 }
 
-/// A caller's connection, counted with its bytes.
+/// A caller's connection, counted with its bytes while this is kept.
 #[derive(Debug)]
-pub struct Counted<T> {
-    inner: T,
-    meter: Arc<Meter>,
-}
+pub struct Counting(Arc<Meter>);
 
-impl<T> Counted<T> {
-    pub fn new(inner: T, meter: Arc<Meter>) -> Self {
+impl Counting {
+    pub fn begin(meter: Arc<Meter>) -> Self {
         meter.connections.fetch_add(1, Relaxed);
         meter.active.fetch_add(1, Relaxed);
-        Self { inner, meter }
-    }
-
-    fn add(&self, bytes: usize) {
-        self.meter.bytes.fetch_add(bytes as u64, Relaxed);
-    }
-
-    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes)) = &polled {
-            self.add(*bytes);
-        }
-        polled
+        Self(meter)
     }
 }
 
-impl<T> Drop for Counted<T> {
+impl Drop for Counting {
     fn drop(&mut self) {
-        self.meter.active.fetch_sub(1, Relaxed);
+        self.0.active.fetch_sub(1, Relaxed);
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        self.add(buffer.filled().len() - before);
-        polled
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Counted<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.wrote(polled)
+impl Observer for Counting {
+    fn has_read(&self, bytes: usize) {
+        self.0.bytes.fetch_add(bytes as u64, Relaxed);
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.wrote(polled)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+    fn has_written(&self, bytes: usize) {
+        self.0.bytes.fetch_add(bytes as u64, Relaxed);
     }
 }

@@ -15,10 +15,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use crate::activity::{Activity, Metered};
+use crate::activity::Activity;
 use crate::group::{Group, Members};
 use crate::limits::{ATTEMPTS_MAX, CONNECT_LIMIT, TICK};
 use crate::listener::{Listener, Served};
+use crate::observed::Observed;
 use crate::target::{Outstanding, Target};
 use crate::{clock, dial, flow, proxy_protocol, random, tls};
 
@@ -107,7 +108,7 @@ impl Caller {
         idle_limit: Duration,
     ) {
         let activity = Activity::new(Some(self.permit));
-        let mut near = Metered::new(near, activity.clone());
+        let mut near = Observed::new(near, activity.clone());
         let mut relaying = tokio::spawn(async move {
             // An error is one end's way of closing.
             let _ = copy_bidirectional(&mut near, &mut far).await;
