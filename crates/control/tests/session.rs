@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use control::Caller;
 use model::firewall::Peer;
-use model::link::{FromAgent, FromControl, Hello, LogBatch, ReportedStatus};
+use model::link::{FromAgent, FromControl, Hello, LINK_PROTOCOL, LogBatch, ReportedStatus};
 use model::task::AttachmentStatus;
 use model::{Arn, DesiredStatus, InstanceStatus, NodeId, Resources, Scope, StopCode, TaskId, TaskStatus};
 use support::World;
@@ -366,8 +366,8 @@ async fn what_is_no_link_is_refused() {
     };
     let text = |message: &FromAgent| serde_json::to_string(message).unwrap();
     let strange = Hello { protocol: 99, ..hello(NODE) };
-    let other = "this control plane speaks link protocol 2, the agent 99";
-    check(text(&FromAgent::Hello(Box::new(strange))), other, true).await;
+    let other = format!("this control plane speaks link protocol {LINK_PROTOCOL}, the agent 99");
+    check(text(&FromAgent::Hello(Box::new(strange))), &other, true).await;
     check(text(&FromAgent::Applied { generation: 1 }), "the link is broken: the first message is not Hello", false)
         .await;
     check("{".to_owned(), "the link is broken: an unreadable message", false).await;
