@@ -33,7 +33,7 @@ pub async fn run(home: &Home, args: &Down, format: Output) -> Result<(), Failure
     }
     output::print(format, &json!({"stopped": true, "tasksStopped": stopped}), || match (args.tasks, stopped) {
         (true, _) => format!("stopped {stopped} task(s) and gantry"),
-        (false, _) => "stopped gantry; its containers and load balancers go on".to_owned(),
+        (false, _) => "stopped gantry; its containers and load balancers go on running".to_owned(),
     });
     Ok(())
 }
