@@ -32,8 +32,17 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// `directory` is made, and must not be there yet.
+    /// `directory` is made, and must not be there yet. What it began ends when it fails.
     pub async fn start(directory: &Path) -> Result<Self, Failure> {
+        let started = Self::try_start(directory).await;
+        if started.is_err() {
+            // The first failure is the one to tell.
+            let _ = clear_machine(directory).await;
+        }
+        started
+    }
+
+    async fn try_start(directory: &Path) -> Result<Self, Failure> {
         std::fs::create_dir(directory).context(|| format!("{} could not be made", directory.display()))?;
         let found = daemon::find_or_start_private(directory).await;
         let containerd = found.context(|| "docker's containerd could not be started".to_owned())?.address;
@@ -147,8 +156,7 @@ impl Docker {
     pub async fn clear(self) -> Result<(), Failure> {
         self.remove_containers().await?;
         drop(self.daemon);
-        daemon::stop_private(&self.directory).await.context(|| "docker's containerd could not be ended".to_owned())?;
-        process::output(ip(&["link", "delete", BRIDGE])).await.map(drop)
+        clear_machine(&self.directory).await
     }
 
     fn cli(&self) -> Command {
@@ -211,6 +219,11 @@ fn command(directory: &Path, socket: &Path, containerd: &Path) -> Result<Command
     // Its socket's group is made on installation, which a private one does not need.
     command.arg("--group=root");
     Ok(command)
+}
+
+async fn clear_machine(directory: &Path) -> Result<(), Failure> {
+    daemon::stop_private(directory).await.context(|| "docker's containerd could not be ended".to_owned())?;
+    process::output(ip(&["link", "delete", BRIDGE])).await.map(drop)
 }
 
 async fn make_bridge() -> Result<(), Failure> {
