@@ -552,3 +552,21 @@ fn attributes_follow_from_the_fields() {
     let expected = Attribute { name: capability::CPU_ARCHITECTURE.into(), value: Some("arm64".into()) };
     assert_eq!(requires_attributes(&arm), [expected]);
 }
+
+/// Ecs-semantics §1.8, §8.
+#[test]
+fn a_task_takes_its_own_size_or_what_its_containers_reserve() {
+    let of = |cpu, memory, memory_reservation| ContainerDefinition {
+        cpu: CpuUnits(cpu),
+        memory: Some(MemoryMib(memory)),
+        memory_reservation,
+        ..container("web")
+    };
+    let containers = vec![of(10, 300, Some(MemoryMib(128))), of(20, 64, None)];
+    let check = |definition: TaskDefinition, cpu, memory| {
+        let reserved = definition.reservation();
+        assert_eq!((reserved.cpu, reserved.memory), (CpuUnits(cpu), MemoryMib(memory)));
+    };
+    check(TaskDefinition { containers: containers.clone(), ..definition() }, 30, 192);
+    check(TaskDefinition { containers, ..fargate() }, 256, 512);
+}
